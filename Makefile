@@ -1,0 +1,77 @@
+# Two commands for a fresh clone: "make demo" and "make test". Both need python3 (3.11 or newer) with
+# venv, make and a C++ compiler; everything else comes through pip.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
+
+KERNELS := $(wildcard kernels/* kernels/*/*)
+MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
+BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
+
+.PHONY: setup assets originals demo test lint bench wheel sample-model clean FORCE
+
+setup: .venv/.full assets originals
+
+test: setup
+	$(PY) -m pytest
+
+lint: .venv/.full build/typing
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	MYPYPATH=build/typing .venv/bin/mypy -p crossface
+	.venv/bin/clang-format --dry-run -Werror $(filter %.h %.cpp %.cu,$(KERNELS))
+
+bench: setup
+	for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
+
+wheel: .venv/.base assets
+	$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
+	ls dist
+
+clean:
+	rm -rf .venv build demo dist engine/weights/*.onnx
+
+# Stamps of what is installed lie in the environment itself, and go when it goes.
+
+.venv/.created: constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install $(BUILD_REQUIREMENTS)
+	touch $@
+
+# An editable install remembers which modules there were: when one comes, goes or moves, install again.
+.venv/.modules: .venv/.created FORCE
+	@echo $(MODULES) | cmp -s - $@ || echo $(MODULES) > $@
+
+# What a render node has: no PyTorch.
+.venv/.base: .venv/.created .venv/.modules pyproject.toml CMakeLists.txt $(KERNELS)
+	$(PIP) install --no-build-isolation --editable .
+	touch $@
+
+.venv/.full: .venv/.base
+	$(PIP) install --no-build-isolation --editable ".[train,test,lint]"
+	touch $@
+
+# Face models and clips. Checked each time; what is there and whole is not fetched again.
+assets: .venv/.base
+	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'))"
+	$(PY) samples/fetch_clips.py build/clips
+
+# The face models as published: only the tests need them.
+originals: .venv/.base
+	$(PY) tests/fetch_originals.py build/originals
+
+# mypy cannot follow the import hook of an editable install, so it sees the package through links.
+build/typing:
+	mkdir -p $@/crossface
+	ln -sfn ../../../engine $@/crossface/engine
+	ln -sfn ../../../training $@/crossface/training
+
+demo: .venv/.base assets
+	@echo "demo: not written yet" && false
+
+sample-model: setup
+	@echo "sample-model: not written yet" && false

@@ -1,0 +1,56 @@
+"""Types of the C++ extension (kernels/bind.cpp). Use ``crossface.engine.kernels``."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frame import Plane
+
+def isa_variants() -> list[str]:
+    """Instruction sets that this build and this CPU share, the fastest last."""
+
+class Colour:
+    def __init__(
+        self,
+        matrix: int,
+        full_range: bool,
+        siting: int,
+        bits: int,
+        chroma_shift_x: int,
+        chroma_shift_y: int,
+    ) -> None: ...
+
+class Kernels:
+    """The kernels compiled for one instruction set; all variants give the same bits."""
+
+    def __init__(self, isa: str) -> None: ...
+    def resize(
+        self, y: Plane, u: Plane, v: Plane, colour: Colour, scale: float, out: NDArray[np.float32]
+    ) -> None: ...
+    def crop(
+        self,
+        y: Plane,
+        u: Plane,
+        v: Plane,
+        colour: Colour,
+        matrices: NDArray[np.float64],
+        out: NDArray[np.float32],
+    ) -> None: ...
+    def stats(
+        self,
+        image: NDArray[np.float32],
+        mask: NDArray[np.float32],
+        mean: NDArray[np.float64],
+        covariance: NDArray[np.float64],
+        weight: NDArray[np.float64],
+    ) -> None: ...
+    def blend(
+        self,
+        y: Plane,
+        u: Plane,
+        v: Plane,
+        colour: Colour,
+        matrix: NDArray[np.float64],
+        face: NDArray[np.float32],
+        mask: NDArray[np.float32],
+        transform: NDArray[np.float64],
+    ) -> tuple[int, int, int, int] | None: ...

@@ -1,0 +1,91 @@
+"""What the engine calls a frame: the decoder's own planes, a time, a colour description.
+
+Frames are never turned into RGB. The kernels read and write ``Frame.planes``
+directly; the same ``av.VideoFrame`` then goes to the encoder.
+
+Coordinates everywhere in Crossface are continuous: the sample in column ``i``
+covers ``[i, i + 1)`` and its centre lies at ``i + 0.5``. Scaling a picture is
+then a plain multiplication of its coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+class Matrix(IntEnum):
+    """Luma coefficients of a YUV stream (ITU-T H.273, MatrixCoefficients)."""
+
+    BT709 = 1
+    BT601 = 6
+    BT2020_NCL = 9
+
+
+class Siting(IntEnum):
+    """Where chroma samples lie relative to luma (ITU-T H.273, ChromaLocType)."""
+
+    LEFT = 1
+    CENTRE = 2
+    TOP_LEFT = 3
+
+
+@dataclass(frozen=True)
+class ColourDescription:
+    """All that is needed to turn one Y'CbCr sample into R'G'B' and back.
+
+    Attributes:
+        matrix: luma coefficients.
+        full_range: True for 0..2^bits-1, False for 16..235 (scaled to the depth).
+        siting: chroma sample position; without meaning for 4:4:4.
+        bits: bits a sample, 8 to 16.
+        chroma_shift_x: log2 of the horizontal chroma subsampling (1 for 4:2:0 and 4:2:2).
+        chroma_shift_y: log2 of the vertical chroma subsampling (1 for 4:2:0).
+    """
+
+    matrix: Matrix
+    full_range: bool
+    siting: Siting
+    bits: int
+    chroma_shift_x: int
+    chroma_shift_y: int
+
+
+@dataclass
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        index: 0-based position in presentation order.
+        pts: presentation time in ``time_base`` units.
+        duration: in ``time_base`` units; 0 where the container does not say.
+        time_base: seconds a unit.
+        planes: Y, U, V as ``[height, width]`` views of the decoder's buffers
+            (pitch cut off, so rows are not contiguous). nv12 comes as Y, U, V
+            too: U and V are then views with a column stride of two samples.
+        colour: how to read the samples.
+        source: the libav frame that owns the planes.
+    """
+
+    index: int
+    pts: int
+    duration: int
+    time_base: Fraction
+    planes: tuple[Plane, Plane, Plane]
+    colour: ColourDescription
+    source: av.VideoFrame
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])

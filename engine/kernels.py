@@ -1,0 +1,146 @@
+"""The pixel kernels: the one door to the C++ extension.
+
+Every kernel works on the decoder's Y'CbCr planes as they are (see ``Frame``), releases the GIL, and gives
+the same bits on every x86-64 CPU. Positions are continuous: sample ``i`` covers ``[i, i + 1)``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from .frame import ColourDescription, Frame
+
+_kernels = _native.Kernels(_native.isa_variants()[-1])
+
+
+def resize(frame: Frame, width: int, height: int) -> tuple[NDArray[np.float32], float]:
+    """Scales a frame into the top-left corner of a black picture, for a detector.
+
+    The filter is a tent as wide as an output pixel's footprint; the aspect ratio is kept.
+
+    Args:
+        frame: any frame.
+        width: of the result, in pixels.
+        height: of the result, in pixels.
+
+    Returns:
+        RGB float32 ``[3, height, width]`` in 0..1, and the scale: ``result = scale * luma`` coordinates.
+
+    Raises:
+        ValueError: a size below 1, or planes that do not fit the colour description.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"width and height must be at least 1, not {width} and {height}")
+    scale = min(width / frame.width, height / frame.height)
+    out = np.empty((3, height, width), np.float32)
+    _kernels.resize(*frame.planes, _native_colour(frame.colour), scale, out)
+    return out, scale
+
+
+def crop(
+    frame: Frame, matrices: NDArray[np.float64], size: int, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Cuts aligned square pictures out of a frame.
+
+    Catmull-Rom filtered; where a crop pixel spans more than one sample the filter widens with it, so that
+    shrinking does not alias. Beyond its edges the frame is continued by its outermost samples.
+
+    Args:
+        frame: any frame.
+        matrices: float64 ``[N, 2, 3]``, crop coordinates to luma coordinates, px.
+        size: side of a crop in px.
+        out: C-contiguous float32 ``[N, 3, size, size]`` to fill, for instance a slice of a batch.
+
+    Returns:
+        ``out`` or a new array: RGB ``[N, 3, size, size]`` in 0..1 (clamped).
+
+    Raises:
+        ValueError: shapes that do not fit, or a matrix that is not finite or has no inverse.
+        TypeError: ``out`` is not C-contiguous float32.
+    """
+    matrices = np.ascontiguousarray(matrices, np.float64)
+    if out is None:
+        out = np.empty((len(matrices), 3, size, size), np.float32)
+    elif out.shape[-1] != size:
+        raise ValueError(f"out is {out.shape}, but size is {size}")
+    _kernels.crop(*frame.planes, _native_colour(frame.colour), matrices, out)
+    return out
+
+
+def stats(
+    image: NDArray[np.float32], mask: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Mean and covariance of a picture's colours under a mask.
+
+    Args:
+        image: RGB float32 ``[3, S, S]``.
+        mask: float32 ``[S, S]``, weights of 0 and more.
+
+    Returns:
+        Mean ``[3]``, population covariance ``[3, 3]``, and the sum of the weights. All are 0 where that is 0.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    mean, covariance, weight = np.empty(3), np.empty((3, 3)), np.empty(1)
+    _kernels.stats(_contiguous(image), _contiguous(mask), mean, covariance, weight)
+    return mean, covariance, float(weight[0])
+
+
+def blend(
+    frame: Frame,
+    matrix: NDArray[np.float64],
+    face: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    colour: NDArray[np.float64],
+) -> tuple[int, int, int, int] | None:
+    """Lays a face over a frame, in place, in the frame's own Y'CbCr.
+
+    A luma sample's weight is the mask, bilinear, at its centre, and 0 outside the mask's picture. A chroma
+    sample's weight is the mean over the luma samples that it stands for at the stream's siting. Samples of
+    weight 0 are not written. The face is Catmull-Rom filtered (widened where it shrinks) within the range
+    of the samples used, then colour matched, clamped and mixed.
+
+    Args:
+        frame: its planes are changed; they must be writable (``make_writable()`` of the libav frame).
+        matrix: float64 ``[2, 3]``, face coordinates to luma coordinates, px.
+        face: RGB float32 ``[3, R, R]`` in 0..1.
+        mask: float32 ``[R, R]`` in 0..1, the face's share.
+        colour: float64 ``[3, 4]``; a face pixel becomes ``colour @ [r, g, b, 1]``.
+
+    Returns:
+        Bounds ``(x0, y0, x1, y1)`` of the luma samples of weight above 0, px, half open; None without any.
+
+    Raises:
+        ValueError: planes that cannot be written, shapes that do not fit, or a matrix that is not finite or
+            has no inverse.
+    """
+    if not all(plane.flags.writeable for plane in frame.planes):
+        raise ValueError(
+            f"frame {frame.index}: planes are read-only; call make_writable() on the libav frame"
+        )
+    return _kernels.blend(
+        *frame.planes,
+        _native_colour(frame.colour),
+        np.ascontiguousarray(matrix, np.float64),
+        _contiguous(face),
+        _contiguous(mask),
+        np.ascontiguousarray(colour, np.float64),
+    )
+
+
+def _contiguous(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _native_colour(colour: ColourDescription) -> _native.Colour:
+    return _native.Colour(
+        matrix=int(colour.matrix),
+        full_range=colour.full_range,
+        siting=int(colour.siting),
+        bits=colour.bits,
+        chroma_shift_x=colour.chroma_shift_x,
+        chroma_shift_y=colour.chroma_shift_y,
+    )

@@ -1,0 +1,146 @@
+"""A contact sheet: frames before and after, and their faces enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInputError, UsageError
+from ..frame import Frame
+from ..video.reader import Reader
+from .png import write_png
+
+Box = tuple[float, float, float, float]
+Image = NDArray[np.uint8]
+
+_GAP_PX = 4
+# Encoding alone moves the mean of an 8x8 block by a code value or two.
+_BLOCK_PX = 8
+_CHANGED_CODES = 6.0
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What one frame offers: how much it changed (in 8-bit codes), and where its face is."""
+
+    change: float
+    box: Box | None
+
+
+def sheet(
+    after: Path | str,
+    before: Path | str,
+    out: Path | str,
+    *,
+    rows: int = 6,
+    width_px: int = 1200,
+    boxes: Mapping[int, Box] | None = None,
+) -> Path:
+    """Write a PNG with one row a frame: before, after, face before, face after.
+
+    The film is cut into ``rows`` equal stretches, and each gives the frame that
+    changed most, one with a face before any other.
+
+    Args:
+        after: the converted clip.
+        before: its source, with as many frames.
+        out: the PNG; replaced where it exists.
+        rows: at most so many frames are shown.
+        width_px: of the sheet.
+        boxes: pts in ``before`` to the face's luma box ``(x0, y0, x1, y1)`` in pixels;
+            where it is None, the face is where the clips differ.
+
+    Raises:
+        UsageError: ``rows`` or ``width_px`` too small.
+        BadInputError: a clip that cannot be read, or clips that do not belong together.
+        OutputError: ``out`` cannot be written.
+    """
+    if rows < 1 or width_px < 160:
+        raise UsageError("a sheet needs at least one row and 160 pixels of width")
+    sights = [_sight(old, new, boxes) for old, new in _pairs(before, after)]
+    chosen = _choose(sights, rows)
+    strips = [
+        _strip(old, new, sights[old.index].box, width_px)
+        for old, new in _pairs(before, after)
+        if old.index in chosen
+    ]
+    gap = np.zeros((_GAP_PX, width_px, 3), np.uint8)
+    return write_png(out, np.concatenate([part for strip in strips for part in (strip, gap)][:-1]))
+
+
+def _pairs(before: Path | str, after: Path | str) -> Iterator[tuple[Frame, Frame]]:
+    with Reader(before) as old, Reader(after) as new:
+        if (old.info.width, old.info.height) != (new.info.width, new.info.height):
+            raise BadInputError(
+                f"{after}: has another picture size than {before}: give a clip and its source"
+            )
+        try:
+            yield from zip(old, new, strict=True)
+        except ValueError as error:
+            raise BadInputError(
+                f"{after}: has another number of frames than {before}: give a clip and its source"
+            ) from error
+
+
+def _sight(old: Frame, new: Frame, boxes: Mapping[int, Box] | None) -> _Sight:
+    codes = [frame.planes[0].astype(np.float32) / (1 << frame.colour.bits - 8) for frame in (old, new)]
+    difference = np.abs(codes[1] - codes[0])
+    rows, columns = (length // _BLOCK_PX for length in difference.shape)
+    blocks = difference[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
+    changed = blocks.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX).mean(axis=(1, 3)) > _CHANGED_CODES
+    if boxes is not None:
+        return _Sight(float(difference.mean()), boxes.get(old.pts))
+    if not changed.any():
+        return _Sight(float(difference.mean()), None)
+    ys, xs = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    x0, x1, y0, y1 = (float(edge * _BLOCK_PX) for edge in (xs[0], xs[-1] + 1, ys[0], ys[-1] + 1))
+    return _Sight(float(difference.mean()), (x0, y0, x1, y1))
+
+
+def _choose(sights: list[_Sight], rows: int) -> set[int]:
+    stretches = np.array_split(np.arange(len(sights)), min(rows, len(sights)))
+    return {
+        int(max(stretch, key=lambda number: (sights[number].box is not None, sights[number].change)))
+        for stretch in stretches
+    }
+
+
+def _strip(old: Frame, new: Frame, box: Box | None, width_px: int) -> Image:
+    """One row of the sheet: two pictures, two square faces as high as the pictures."""
+    images = [frame.source.to_ndarray(format="rgb24").astype(np.uint8, copy=False) for frame in (old, new)]
+    faces = [_face(image, box) for image in images]
+    # np.rot90 turns counter-clockwise, as the display matrix does.
+    images, faces = ([np.rot90(i, old.source.rotation // 90) for i in group] for group in (images, faces))
+    height, width, _ = images[0].shape
+    picture_width_px = round((width_px - 3 * _GAP_PX) / (2 + 2 * height / width))
+    face_px = (width_px - 3 * _GAP_PX - 2 * picture_width_px) // 2
+    cells = [_scale(image, picture_width_px, face_px) for image in images]
+    cells += [_scale(face, face_px, face_px) for face in faces]
+    strip = np.zeros((face_px, width_px, 3), np.uint8)
+    left = 0
+    for cell in cells:
+        strip[:, left : left + cell.shape[1]] = cell
+        left += cell.shape[1] + _GAP_PX
+    return strip
+
+
+def _face(image: Image, box: Box | None) -> Image:
+    """The square around a box with a third of margin, kept inside the picture; black without one."""
+    height, width, _ = image.shape
+    if box is None:
+        return np.zeros((16, 16, 3), np.uint8)
+    side = max(16, round(min(max(box[2] - box[0], box[3] - box[1]) * 4 / 3, width, height)))
+    x = round(min(max((box[0] + box[2] - side) / 2, 0), max(width - side, 0)))
+    y = round(min(max((box[1] + box[3] - side) / 2, 0), max(height - side, 0)))
+    return image[y : y + side, x : x + side]
+
+
+def _scale(image: Image, width: int, height: int) -> Image:
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    scaled = picture.reformat(width=width, height=height, interpolation="BICUBIC")
+    return scaled.to_ndarray().astype(np.uint8, copy=False)

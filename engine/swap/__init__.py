@@ -1,0 +1,1 @@
+"""From a face to the other one, and into the picture."""

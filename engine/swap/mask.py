@@ -1,0 +1,72 @@
+"""Which part of a crop is face: outlines from landmarks, soft edges for blending."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..face.align import CHIN, FACE_OVAL, FOREHEAD_TOP, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+
+# The mesh ends below the hairline; share of the face's height that the outline is raised by.
+FOREHEAD_RAISE = 0.04
+
+
+def hull(
+    landmarks: NDArray[np.floating], size_px: int, forehead: float = FOREHEAD_RAISE
+) -> NDArray[np.float32]:
+    """The outline of a face, filled, with anti-aliased edges.
+
+    Args:
+        landmarks: ``[468, 2]`` in px of the crop.
+        size_px: side of the crop.
+        forehead: how far the outline's top is raised, in face heights; less towards the temples.
+
+    Returns:
+        float32 ``[size_px, size_px]`` in 0..1.
+    """
+    points = np.asarray(landmarks, np.float64)
+    outline = points[list(FACE_OVAL)]
+    axis = points[FOREHEAD_TOP] - points[CHIN]
+    height_px = float(np.hypot(*axis))
+    up = axis / height_px
+    eyes = (points[RIGHT_EYE_OUTER] + points[LEFT_EYE_OUTER]) / 2
+    above_eyes = (outline - eyes) @ up / ((points[FOREHEAD_TOP] - eyes) @ up)
+    raised = outline + np.clip(above_eyes, 0.0, 1.0)[:, None] * up * forehead * height_px
+    return fill(raised, size_px)
+
+
+def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
+    """The convex hull of ``[K, 2]`` points, filled: float32 ``[size_px, size_px]`` in 0..1.
+
+    A pixel's value is its centre's signed distance to the nearest edge, plus a half, clamped.
+    """
+    corners = _convex_hull(points)
+    edges = np.roll(corners, -1, axis=0) - corners
+    lengths = np.hypot(edges[:, 0], edges[:, 1])
+    # Inward normals of a hull that runs clockwise on the screen, where y points down.
+    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / lengths[:, None]
+    offsets = np.einsum("kd,kd->k", normals, corners)
+    centres = np.arange(size_px) + 0.5
+    distance = np.full((size_px, size_px), np.inf)
+    for (nx, ny), offset in zip(normals, offsets, strict=True):
+        np.minimum(distance, nx * centres[None, :] + ny * centres[:, None] - offset, out=distance)
+    return np.clip(distance + 0.5, 0.0, 1.0).astype(np.float32)
+
+
+def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Andrew's monotone chain; clockwise on the screen."""
+    ordered = sorted(map(tuple, points.tolist()))
+
+    def chain(sequence: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
+        kept: list[tuple[float, ...]] = []
+        for point in sequence:
+            while len(kept) > 1 and _turn(kept[-2], kept[-1], point) <= 0:
+                kept.pop()
+            kept.append(point)
+        return kept[:-1]
+
+    return np.array(chain(ordered) + chain(ordered[::-1]))
+
+
+def _turn(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -1,0 +1,55 @@
+"""The outermost boxes of an MP4 or MOV file (ISO/IEC 14496-12): is anything cut off?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_TOP_LEVEL = set(b"ftyp moov mdat moof mfra free skip wide styp sidx uuid pnot".split())
+
+
+@dataclass(frozen=True)
+class Mp4Shape:
+    """What the outermost boxes tell.
+
+    Attributes:
+        has_index: a complete ``moov`` box is there.
+        fragmented: at least one ``moof`` box is there.
+        missing_bytes: by which the last box reaches past the end of the file.
+    """
+
+    has_index: bool
+    fragmented: bool
+    missing_bytes: int
+
+
+def mp4_shape(path: Path) -> Mp4Shape | None:
+    """Walk over the outermost boxes; only their headers are read.
+
+    Args:
+        path: a readable file.
+
+    Returns:
+        None where the file does not start with such a box.
+    """
+    size_bytes = path.stat().st_size
+    position = missing_bytes = 0
+    kinds: set[bytes] = set()
+    with path.open("rb") as file:
+        while position + 8 <= size_bytes:
+            file.seek(position)
+            header = file.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if length == 1:
+                length = int.from_bytes(header[8:16], "big")
+            elif length == 0:
+                length = size_bytes - position
+            if kind not in _TOP_LEVEL or length < 8:
+                break
+            position += length
+            missing_bytes = max(0, position - size_bytes)
+            if kind != b"moov" or not missing_bytes:
+                kinds.add(kind)
+    if not kinds:
+        return None
+    return Mp4Shape(b"moov" in kinds, b"moof" in kinds, missing_bytes)

@@ -1,0 +1,119 @@
+"""How the samples of a decoded frame are to be read: layout, matrix, range, siting.
+
+Streams leave much unsaid. What is unspecified is decided here, in one place:
+
+* matrix: BT.709 from 1280 columns or 720 rows upwards, BT.601 below;
+* range: limited, except for the ``yuvj`` formats;
+* chroma siting: the default of the stream's own standard (left for H.264,
+  HEVC and MPEG-2, centre for JPEG and MPEG-1), which the decoder fills in.
+
+The tags themselves are passed on to the output as they were found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from ..errors import BadInputError
+from ..frame import ColourDescription, Matrix, Siting
+from .planes import PIXEL_LAYOUTS, planes_of
+
+FULL_RANGE = 2
+
+# 5 is BT.470BG and 6 SMPTE 170M: two names for the coefficients of BT.601.
+_MATRICES = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020_NCL}
+_UNSPECIFIED = 2
+
+
+@dataclass(frozen=True)
+class ColourTags:
+    """The stream's colour tags, as code points of ITU-T H.273; 2 means unspecified.
+
+    Attributes:
+        primaries: ColourPrimaries.
+        transfer: TransferCharacteristics.
+        matrix: MatrixCoefficients.
+        range: libav's code: 0 unspecified, 1 limited, 2 full.
+    """
+
+    primaries: int
+    transfer: int
+    matrix: int
+    range: int
+
+
+def tags_of(frame: av.VideoFrame) -> ColourTags:
+    """Colour tags of a decoded frame (stream and container tags are merged by libav)."""
+    return ColourTags(
+        int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)
+    )
+
+
+def describe(frame: av.VideoFrame, path: Path) -> ColourDescription:
+    """Decide how the samples of ``frame`` are to be read.
+
+    Args:
+        frame: a decoded frame; it is not changed.
+        path: the file, for messages.
+
+    Raises:
+        BadInputError: a pixel format, matrix or siting that is not supported yet.
+    """
+    name = frame.format.name
+    layout = PIXEL_LAYOUTS.get(name)
+    if layout is None:
+        raise BadInputError(
+            f"{path}: pixel format {name} is not supported yet: convert the clip to planar YUV "
+            "(yuv420p, yuv422p, yuv444p with 8, 10 or 12 bits, or nv12)"
+        )
+    return ColourDescription(
+        matrix=_matrix(frame, path),
+        full_range=name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE,
+        siting=measure_siting(frame, path) if layout.chroma_shift_x else Siting.LEFT,
+        bits=layout.bits,
+        chroma_shift_x=layout.chroma_shift_x,
+        chroma_shift_y=layout.chroma_shift_y,
+    )
+
+
+def _matrix(frame: av.VideoFrame, path: Path) -> Matrix:
+    code = int(frame.colorspace)
+    if code == _UNSPECIFIED:
+        return Matrix.BT709 if frame.width >= 1280 or frame.height >= 720 else Matrix.BT601
+    if code not in _MATRICES:
+        raise BadInputError(
+            f"{path}: colour matrix {code} (ITU-T H.273) is not supported yet: "
+            "convert the clip to BT.601, BT.709 or BT.2020 non-constant luminance"
+        )
+    return _MATRICES[code]
+
+
+def measure_siting(frame: av.VideoFrame, path: Path) -> Siting:
+    """Find where chroma samples lie, as the stream says or its standard implies.
+
+    PyAV does not show a frame's chroma location, but its scaler obeys it: one
+    bright chroma sample, enlarged to 4:4:4, lands where the location says.
+
+    Args:
+        frame: a decoded frame with subsampled chroma; it is not changed.
+        path: the file, for messages.
+    """
+    probe = frame.reformat(width=32, height=32, format="yuv420p")
+    for plane in planes_of(probe):
+        plane[:] = 128
+    planes_of(probe)[1][8, 8] = 255
+    enlarged = probe.reformat(format="yuv444p", interpolation="BILINEAR")
+    weight = planes_of(enlarged)[1] - 128.0
+    centres = np.arange(32) + 0.5
+    # Chroma sample 8 covers luma 16 to 18: its own centre is 17, cosited with luma 16 it is 16.5.
+    left = weight.sum(0) @ centres / weight.sum() < 16.75
+    top = weight.sum(1) @ centres / weight.sum() < 16.75
+    if top and not left:
+        raise BadInputError(
+            f"{path}: chroma siting 'top' is not supported yet: re-tag the clip as left, centre or top-left"
+        )
+    return (Siting.TOP_LEFT if top else Siting.LEFT) if left else Siting.CENTRE

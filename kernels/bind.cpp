@@ -1,0 +1,206 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "cpu.h"
+
+// The Python face of the kernels: checks every shape, type and number, lets go of the GIL, and calls.
+namespace nb = nanobind;
+
+namespace crossface {
+
+namespace {
+
+using ReadPlane = nb::ndarray<nb::ro, nb::ndim<2>, nb::device::cpu>;
+using WritePlane = nb::ndarray<nb::ndim<2>, nb::device::cpu>;
+template <typename Value, int kDimensions>
+using Array = nb::ndarray<Value, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
+using IntBox = std::tuple<int, int, int, int>;
+
+// Refuses, with a ValueError that starts with the argument's name.
+void require(bool condition, const char* complaint) {
+    if (!condition) throw std::invalid_argument(complaint);
+}
+
+Colour make_colour(int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y) {
+    require(matrix == 1 || matrix == 6 || matrix == 9,
+            "matrix: must be 1 (BT.709), 6 (BT.601) or 9 (BT.2020)");
+    require(siting >= 1 && siting <= 3, "siting: must be 1 (left), 2 (centre) or 3 (top left)");
+    require(bits >= 8 && bits <= 16, "bits: must be 8 to 16");
+    require(shift_x >= 0 && shift_x <= 2 && shift_y >= 0 && shift_y <= 2, "chroma shift: must be 0, 1 or 2");
+    return {static_cast<Matrix>(matrix), full_range, static_cast<Siting>(siting), bits, shift_x, shift_y};
+}
+
+template <typename PlaneArray>
+Plane make_plane(const PlaneArray& array, const Colour& colour, std::size_t width, std::size_t height) {
+    const bool bytes = colour.bits == 8;
+    require(array.dtype() == (bytes ? nb::dtype<std::uint8_t>() : nb::dtype<std::uint16_t>()),
+            "planes: must be uint8 for 8 bits and uint16 for more");
+    require(array.shape(0) == height && array.shape(1) == width,
+            "planes: chroma must have the luma's size divided by the subsampling, rounded up");
+    require(array.stride(1) >= 1, "planes: columns must run forward");
+    const std::ptrdiff_t sample_bytes = bytes ? 1 : 2;
+    return {const_cast<std::byte*>(static_cast<const std::byte*>(array.data())),
+            array.stride(0) * sample_bytes, array.stride(1), static_cast<int>(width),
+            static_cast<int>(height)};
+}
+
+template <typename PlaneArray>
+Frame make_frame(const PlaneArray& y, const PlaneArray& u, const PlaneArray& v, const Colour& colour) {
+    constexpr std::size_t kLongestSide = 1 << 16;
+    const std::size_t width = y.shape(1), height = y.shape(0);
+    require(width > 0 && height > 0 && width <= kLongestSide && height <= kLongestSide,
+            "planes: width and height must be 1 to 65536");
+    const auto subsampled = [](std::size_t length, int shift) {
+        return (length + (std::size_t{1} << shift) - 1) >> shift;
+    };
+    const std::size_t chroma_width = subsampled(width, colour.chroma_shift_x);
+    const std::size_t chroma_height = subsampled(height, colour.chroma_shift_y);
+    return {{make_plane(y, colour, width, height), make_plane(u, colour, chroma_width, chroma_height),
+             make_plane(v, colour, chroma_width, chroma_height)},
+            colour};
+}
+
+Affine make_affine(const double* m) {
+    for (int i = 0; i < 6; ++i) require(std::isfinite(m[i]), "matrix: must be finite");
+    const double determinant = m[0] * m[4] - m[1] * m[3];
+    require(std::isfinite(1.0 / determinant), "matrix: must be invertible");
+    return {{{m[0], m[1], m[2]}, {m[3], m[4], m[5]}}};
+}
+
+int checked_size(std::size_t side) {
+    require(side >= 1 && side <= 8192, "size: must be 1 to 8192");
+    return static_cast<int>(side);
+}
+
+void resize(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u, const ReadPlane& v,
+            const Colour& colour, double scale, const Array<float, 3>& out) {
+    const Frame frame = make_frame(y, u, v, colour);
+    require(out.shape(0) == 3, "out: must have three channels");
+    const int height = checked_size(out.shape(1)), width = checked_size(out.shape(2));
+    require(scale >= 1.0 / 256.0 && scale <= 256.0, "scale: must be 1/256 to 256");
+    float* rgb = out.data();
+    const nb::gil_scoped_release released;
+    kernels.resize(frame, scale, width, height, rgb);
+}
+
+void crop(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u, const ReadPlane& v,
+          const Colour& colour, const Array<const double, 3>& matrices, const Array<float, 4>& out) {
+    const Frame frame = make_frame(y, u, v, colour);
+    const std::size_t count = matrices.shape(0);
+    require(matrices.shape(1) == 2 && matrices.shape(2) == 3, "matrices: must be [N, 2, 3]");
+    require(out.shape(0) == count && out.shape(1) == 3 && out.shape(2) == out.shape(3),
+            "out: must be [N, 3, size, size]");
+    if (count == 0) return;
+    const int size = checked_size(out.shape(2));
+    std::vector<Affine> affines;
+    for (std::size_t i = 0; i < count; ++i) affines.push_back(make_affine(matrices.data() + 6 * i));
+    float* rgb = out.data();
+    const std::size_t face = 3 * out.shape(2) * out.shape(3);
+    const nb::gil_scoped_release released;
+    for (std::size_t i = 0; i < count; ++i) kernels.crop(frame, affines[i], size, rgb + i * face);
+}
+
+void stats(const CpuKernels& kernels, const Array<const float, 3>& image, const Array<const float, 2>& mask,
+           const Array<double, 1>& mean, const Array<double, 2>& covariance, const Array<double, 1>& weight) {
+    require(image.shape(0) == 3 && image.shape(1) == mask.shape(0) && image.shape(2) == mask.shape(1),
+            "image: must be [3, height, width] of the mask");
+    require(
+        mean.shape(0) == 3 && covariance.shape(0) == 3 && covariance.shape(1) == 3 && weight.shape(0) == 1,
+        "mean, covariance, weight: must be [3], [3, 3], [1]");
+    const float *rgb = image.data(), *weights = mask.data();
+    double *mean_out = mean.data(), *covariance_out = covariance.data(), *weight_out = weight.data();
+    const std::size_t pixels = mask.shape(0) * mask.shape(1);
+    const nb::gil_scoped_release released;
+    const Statistics result = kernels.stats(rgb, weights, pixels);
+    *weight_out = result.weight;
+    for (int a = 0; a < 3; ++a) {
+        mean_out[a] = result.mean[a];
+        for (int b = 0; b < 3; ++b) covariance_out[3 * a + b] = result.covariance[a][b];
+    }
+}
+
+std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, const WritePlane& u,
+                            const WritePlane& v, const Colour& colour, const Array<const double, 2>& matrix,
+                            const Array<const float, 3>& face, const Array<const float, 2>& mask,
+                            const Array<const double, 2>& transform) {
+    const Frame frame = make_frame(y, u, v, colour);
+    require(matrix.shape(0) == 2 && matrix.shape(1) == 3, "matrix: must be [2, 3]");
+    require(transform.shape(0) == 3 && transform.shape(1) == 4, "colour: must be [3, 4]");
+    require(face.shape(0) == 3 && face.shape(1) == face.shape(2), "face: must be [3, size, size]");
+    require(mask.shape(0) == face.shape(1) && mask.shape(1) == face.shape(1),
+            "mask: must be [size, size] of the face");
+    const int size = checked_size(face.shape(1));
+    const Affine affine = make_affine(matrix.data());
+    float rows[3][4];
+    for (int i = 0; i < 12; ++i) {
+        require(std::isfinite(transform.data()[i]), "colour: must be finite");
+        rows[i / 4][i % 4] = static_cast<float>(transform.data()[i]);
+    }
+    const float *rgb = face.data(), *weights = mask.data();
+    Box box{};
+    {
+        const nb::gil_scoped_release released;
+        box = kernels.blend(frame, affine, size, rgb, weights, rows);
+    }
+    if (box.x0 == box.x1) return std::nullopt;
+    return IntBox{box.x0, box.y0, box.x1, box.y1};
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Pixel kernels over Y'CbCr planes. Use crossface.engine.kernels, which documents them.";
+
+    m.def("isa_variants", [] {
+        std::vector<std::string> names;
+        for (const CpuKernels& kernels : supported_cpu_kernels()) names.emplace_back(kernels.isa);
+        return names;
+    });
+
+    nb::class_<Colour>(m, "Colour")
+        .def(
+            "__init__",
+            [](Colour* self, int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y) {
+                new (self) Colour(make_colour(matrix, full_range, siting, bits, shift_x, shift_y));
+            },
+            nb::arg("matrix"), nb::arg("full_range"), nb::arg("siting"), nb::arg("bits"),
+            nb::arg("chroma_shift_x"), nb::arg("chroma_shift_y"));
+
+    // Conversion would hand a kernel a copy: what it wrote would be lost.
+    nb::class_<CpuKernels>(m, "Kernels")
+        .def(
+            "__init__",
+            [](CpuKernels* self, const std::string& isa) {
+                for (const CpuKernels& kernels : supported_cpu_kernels())
+                    if (kernels.isa == isa) {
+                        new (self) CpuKernels(kernels);
+                        return;
+                    }
+                throw std::invalid_argument("isa: this CPU does not run " + isa);
+            },
+            nb::arg("isa"))
+        .def("resize", &resize, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
+             nb::arg("colour"), nb::arg("scale"), nb::arg("out").noconvert())
+        .def("crop", &crop, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
+             nb::arg("colour"), nb::arg("matrices").noconvert(), nb::arg("out").noconvert())
+        .def("stats", &stats, nb::arg("image").noconvert(), nb::arg("mask").noconvert(),
+             nb::arg("mean").noconvert(), nb::arg("covariance").noconvert(), nb::arg("weight").noconvert())
+        .def("blend", &blend, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
+             nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("face").noconvert(),
+             nb::arg("mask").noconvert(), nb::arg("transform").noconvert());
+}
+
+}  // namespace crossface

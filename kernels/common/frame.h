@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+
+// Plain data shared by the binding, the CPU variants and the device. No code lives here: see variant.h.
+namespace crossface {
+
+// Values of ITU-T H.273 MatrixCoefficients.
+enum class Matrix : int { kBt709 = 1, kBt601 = 6, kBt2020Ncl = 9 };
+
+// Where chroma samples lie relative to luma. H.273 ChromaLocType plus one, as FFmpeg counts.
+enum class Siting : int { kLeft = 1, kCentre = 2, kTopLeft = 3 };
+
+struct Colour {
+    Matrix matrix;
+    bool full_range;
+    Siting siting;
+    int bits;
+    int chroma_shift_x;
+    int chroma_shift_y;
+};
+
+// Samples are bytes up to 8 bits and native 16-bit words above.
+struct Plane {
+    std::byte* base;
+    std::ptrdiff_t pitch_bytes;  // from a row to the next; negative for a picture stored upside down
+    std::ptrdiff_t step;         // samples from a column to the next: 2 for the chroma of nv12
+    int width;
+    int height;
+};
+
+struct Frame {
+    Plane planes[3];  // Y, Cb, Cr
+    Colour colour;
+};
+
+// Half open: columns x0..x1-1, rows y0..y1-1.
+struct Box {
+    int x0, y0, x1, y1;
+};
+
+// Maps (x, y) to (m[0][0] x + m[0][1] y + m[0][2], m[1][0] x + m[1][1] y + m[1][2]).
+// Coordinates are continuous: sample i covers [i, i + 1).
+struct Affine {
+    double m[2][3];
+};
+
+struct Statistics {
+    double mean[3];
+    double covariance[3][3];
+    double weight;
+};
+
+}  // namespace crossface

@@ -1,0 +1,60 @@
+"""What all tests share: the real clips, and the one place where a test may be skipped.
+
+A test that needs something special carries a marker; where that is missing it is skipped with the
+reason, or fails if ``REQUIRE_LITERT=1``, ``REQUIRE_GPU=1`` or ``REQUIRE_TORCH=1`` asks for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def _lacks_module(name: str) -> str | None:
+    return None if importlib.util.find_spec(name) else f"{name} is not installed"
+
+
+def _lacks_gpu() -> str | None:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no CUDA driver"
+    count = ctypes.c_int(0)
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return None if found else "no CUDA device"
+
+
+NEEDS: dict[str, Callable[[], str | None]] = {
+    "litert": lambda: _lacks_module("ai_edge_litert"),
+    "gpu": _lacks_gpu,
+    "torch": lambda: _lacks_module("torch"),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for need in NEEDS:
+        config.addinivalue_line(
+            "markers", f"needs_{need}: skipped without it, fails if REQUIRE_{need.upper()}=1"
+        )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for need, lacks in NEEDS.items():
+        if item.get_closest_marker(f"needs_{need}") and (reason := lacks()):
+            if os.environ.get(f"REQUIRE_{need.upper()}") == "1":
+                pytest.fail(f"REQUIRE_{need.upper()}=1, but {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real clips; their names are in ``samples/fetch_clips.py``."""
+    folder = Path(__file__).parents[1] / "build" / "clips"
+    if not folder.is_dir():
+        pytest.fail(f'{folder}: no clips there; run "make setup"', pytrace=False)
+    return folder

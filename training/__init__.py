@@ -1,0 +1,1 @@
+"""Training: facesets in, swapper models out. Needs the ``train`` extra (PyTorch)."""

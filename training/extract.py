@@ -1,0 +1,137 @@
+"""From clips to a faceset: aligned crops that a person can look at, and their facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine import kernels
+from ..engine.analyze import AnalysisSettings, watch
+from ..engine.errors import BadInputError, OutputError, OutputExistsError, UsageError
+from ..engine.face.align import crop_to_frame, display_matrix
+from ..engine.face.landmarks import yaw_deg
+from ..engine.part_file import PartFile
+from ..engine.review.png import write_png
+from ..engine.video.reader import Reader, VideoInfo
+from . import faceset
+from .faceset import FaceRecord
+
+TimeRange = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ExtractionEvent:
+    """Progress: a frame of a clip has been searched.
+
+    Attributes:
+        clip: its path.
+        frame: number of frames searched.
+        of: frames that the container declares; 0 where it does not say.
+        faces: faces written so far, over all clips.
+    """
+
+    clip: Path
+    frame: int
+    of: int
+    faces: int
+
+
+def extract(
+    clips: Sequence[Path],
+    output: Path,
+    *,
+    every: int = 1,
+    ranges_s: Sequence[TimeRange] = (),
+    largest_only: bool = True,
+    settings: AnalysisSettings | None = None,
+    tolerate_damage: bool = False,
+    overwrite: bool = False,
+) -> Iterator[ExtractionEvent]:
+    """Writes a faceset from one or more clips.
+
+    The index is written last: a folder without it is no faceset.
+
+    Args:
+        clips: video files of one person.
+        output: folder of the faceset; made where it is missing.
+        every: keep every n-th frame.
+        ranges_s: keep only these spans of each clip's own time, ``[from, to)``; all without any.
+        largest_only: keep only the largest face of a frame.
+        settings: of the analysis.
+        tolerate_damage: read on over damage in a clip.
+        overwrite: replace a faceset that is there.
+
+    Raises:
+        UsageError: no clip, or ``every`` below 1.
+        BadInputError: no face in any clip, or a damaged clip.
+        OutputExistsError: the folder holds a faceset already.
+        OutputError: the folder cannot be written.
+    """
+    if not clips:
+        raise UsageError("no clip given: name at least one video file")
+    if every < 1:
+        raise UsageError(f"every must be at least 1, not {every}")
+    index = output / faceset.INDEX_NAME
+    if index.exists() and not overwrite:
+        raise OutputExistsError(f"{index}: exists already: give another folder or --overwrite")
+    try:
+        (output / "faces").mkdir(parents=True, exist_ok=True)
+        index.unlink(missing_ok=True)
+        for old in (output / "faces").glob("*.png"):
+            old.unlink()
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written ({error.strerror}): check the folder") from error
+
+    lines = [faceset.header_line()]
+    for clip in clips:
+        with Reader(clip, tolerate_damage=tolerate_damage) as reader:
+            display = _display(reader.info)
+            for steady in watch(reader, settings or AnalysisSettings()):
+                frame = steady.sighting.frame
+                time_s = float(frame.pts * frame.time_base)
+                wanted = frame.index % every == 0 and _inside(time_s, ranges_s)
+                for face in steady.faces[: 1 if largest_only else None] if wanted else ():
+                    transform = crop_to_frame(
+                        face.landmarks, size_px=faceset.SIZE_PX, coverage=faceset.COVERAGE, display=display
+                    )
+                    crop = kernels.crop(frame, transform[None], faceset.SIZE_PX)[0]
+                    rgb = np.rint(crop.transpose(1, 2, 0) * 255.0).astype(np.uint8)
+                    record = FaceRecord(
+                        file=f"faces/{len(lines) - 1:06d}.png",
+                        source=clip.name,
+                        frame=frame.index,
+                        time_s=time_s,
+                        landmarks=face.landmarks.astype(np.float32),
+                        transform=transform,
+                        presence=face.presence,
+                        blur=_blur(rgb),
+                        yaw_deg=yaw_deg(face.landmarks @ display.T),
+                    )
+                    write_png(output / record.file, rgb)
+                    lines.append(record.to_json())
+                yield ExtractionEvent(clip, frame.index + 1, reader.info.frame_count_declared, len(lines) - 1)
+    if len(lines) == 1:
+        names = ", ".join(str(clip) for clip in clips)
+        raise BadInputError(f"{names}: no face found: give a clip that shows the person's face")
+    with PartFile(index, overwrite=overwrite) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _display(info: VideoInfo) -> NDArray[np.float64]:
+    return display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
+
+
+def _inside(time_s: float, ranges_s: Sequence[TimeRange]) -> bool:
+    return not ranges_s or any(start <= time_s < end for start, end in ranges_s)
+
+
+def _blur(rgb: NDArray[np.uint8]) -> float:
+    """Variance of the 4-neighbour Laplacian of Rec. 709 luma."""
+    luma = rgb.astype(np.float32) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    inner = luma[1:-1, 1:-1]
+    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * inner
+    return float(laplacian.var())

@@ -1,0 +1,138 @@
+"""A faceset, decoded once into one tensor on the training device.
+
+Reading and decoding pictures at every step is what starves trainers of this
+kind; a faceset of a thousand faces is but a few hundred megabytes as bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..engine.errors import BadInputError
+from ..engine.face.align import LEFT_EYE, LIPS, RIGHT_EYE
+from ..engine.review.png import read_png
+from ..engine.swap.mask import hull
+from .faceset import Faceset
+from .models import Preset
+from .seeds import generator
+
+# Around eyes and lips, in crop sides of the model: full weight as far as the first, none past the second.
+_PRIORITY_FULL = 0.015
+_PRIORITY_NONE = 0.05
+_DIRECTIONS = 24
+
+
+@dataclass(frozen=True)
+class FaceStore:
+    """All faces of one person.
+
+    Attributes:
+        pixels: uint8 `[N,5,T,T]`: R, G, B, face mask, priority of eyes and mouth; 255 is 1.
+        span: side of the model's crop over the side of the stored crop; both have one centre.
+    """
+
+    pixels: Tensor
+    span: float
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def draw(self, step: int, count: int, seed: int, stream: int) -> Tensor:
+        """The faces of one step: uint8 `[count,5,T,T]`.
+
+        Every face is shown once before any is shown again: an epoch is a
+        permutation that follows from (seed, stream, epoch) alone, so that a
+        resumed run needs no more than its step number.
+        """
+        first = step * count
+        order = torch.cat(
+            [
+                torch.randperm(len(self), generator=generator(seed, stream, epoch))
+                for epoch in range(first // len(self), (first + count - 1) // len(self) + 1)
+            ]
+        )
+        start = first % len(self)
+        return self.pixels[order[start : start + count].to(self.pixels.device)]
+
+    def centred(self, index: list[int], size_px: int) -> Tensor:
+        """Faces as the model will meet them, not warped: float32 `[len(index),5,S,S]` in 0..1."""
+        faces = self.pixels[index].float() / 255
+        theta = torch.eye(2, 3, device=faces.device).mul_(self.span).expand(len(index), 2, 3)
+        grid = functional.affine_grid(theta, [len(index), 1, size_px, size_px], align_corners=False)
+        return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
+
+
+def load_store(faceset: Faceset, preset: Preset, device: torch.device) -> FaceStore:
+    """Decode a faceset at the size at which the model's crop is ``preset.size_px`` wide.
+
+    Raises:
+        BadInputError: no faces, crops cut tighter than the model's, or a damaged picture.
+        InputMissingError: a picture is missing.
+    """
+    if not faceset.records:
+        raise BadInputError(f"{faceset.folder}: holds no faces: extract them from a clip first")
+    span = preset.coverage / faceset.coverage
+    if span > 1:
+        raise BadInputError(
+            f"{faceset.folder}: crops cover {faceset.coverage:g} face heights, but {preset.name} sees "
+            f"{preset.coverage:g}: extract again with a larger coverage"
+        )
+    side_px = round(preset.size_px / span)
+    pixels = torch.empty(len(faceset.records), 5, side_px, side_px, dtype=torch.uint8)
+    for row, record in zip(pixels, faceset.records, strict=True):
+        path = faceset.folder / record.file
+        picture = read_png(path)
+        if picture.shape != (faceset.size_px, faceset.size_px, 3):
+            raise BadInputError(
+                f"{path}: is {picture.shape[1]}x{picture.shape[0]}, not {faceset.size_px} px square "
+                "as its faceset says: extract again"
+            )
+        row[:3] = _resized(picture, side_px)
+        landmarks = np.asarray(record.crop_landmarks(), np.float64) * (side_px / faceset.size_px)
+        row[3] = _as_bytes(torch.from_numpy(np.asarray(hull(landmarks, side_px), np.float32)))
+        row[4] = _as_bytes(priority(landmarks, side_px, preset.size_px))
+    return FaceStore(pixels.to(device), span)
+
+
+def priority(landmarks: NDArray[np.float64], side_px: int, size_px: int) -> Tensor:
+    """Where eyes and mouth are: float32 `[side_px,side_px]`, 1 on them, falling softly to 0.
+
+    Args:
+        landmarks: `[468,2]` px of the picture.
+        side_px: of the picture.
+        size_px: side of the model's crop at the picture's scale; measures how soft.
+    """
+    centre = torch.arange(side_px, dtype=torch.float32) + 0.5
+    nearest = torch.full((side_px, side_px), math.inf)
+    for region in (LEFT_EYE, RIGHT_EYE, LIPS):
+        points = torch.from_numpy(landmarks[list(region)]).float()
+        nearest = torch.minimum(nearest, _distance_to_hull(points, centre))
+    softness = (_PRIORITY_NONE - nearest / size_px) / (_PRIORITY_NONE - _PRIORITY_FULL)
+    return softness.clamp(0, 1)
+
+
+def _distance_to_hull(points: Tensor, centre: Tensor) -> Tensor:
+    """Distance of pixels to the convex hull of points, by 24 of its half planes; negative inside."""
+    angle = torch.arange(_DIRECTIONS) * (2 * math.pi / _DIRECTIONS)
+    x, y = torch.cos(angle), torch.sin(angle)
+    support = torch.outer(x, points[:, 0]).add_(torch.outer(y, points[:, 1])).amax(dim=1)
+    pixels = (x[:, None] * centre)[:, None, :] + (y[:, None] * centre)[:, :, None]
+    return (pixels - support[:, None, None]).amax(dim=0)
+
+
+def _resized(picture: NDArray[np.uint8], side_px: int) -> Tensor:
+    image = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    size = (side_px, side_px)
+    resized = functional.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)
+    return resized[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def _as_bytes(image: Tensor) -> Tensor:
+    return (image * 255).round().to(torch.uint8)

@@ -22,9 +22,10 @@ from typing import Any, cast
 
 import av
 import numpy as np
+from numpy.typing import NDArray
+
 from crossface.engine import _native, kernels
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
-from numpy.typing import NDArray
 
 cv2: Any = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
 

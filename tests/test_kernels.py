@@ -11,11 +11,12 @@ import av
 import numpy as np
 import pytest
 import reference_pixels as reference
-from crossface.engine import _native, kernels
-from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from crossface.engine import _native, kernels
+from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 UNCHANGED = np.hstack([np.eye(3), np.zeros((3, 1))])

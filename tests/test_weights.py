@@ -11,10 +11,11 @@ import av
 import numpy as np
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
+
 from crossface.engine import weights
 from crossface.engine.errors import BadInputError, ConfigurationError, OutputError
 from crossface.engine.weights import face_models, pinned
-from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 REAL_FOLDER = face_models.PACKAGE_FOLDER
@@ -166,6 +167,7 @@ def test_conversion_gives_the_pinned_bytes_each_time(name: str, originals: Path)
 
 def test_unknown_operator_is_named(originals: Path) -> None:
     import tflite
+
     from crossface.engine.weights import convert
 
     source = bytearray((originals / "face_mesh").read_bytes())

@@ -40,9 +40,9 @@ class Augmentation:
         noise: largest standard deviation of that noise.
     """
 
-    rotation_deg: float = 10.0
+    rotation_deg: float = 6.0
     scale: float = 0.05
-    shift: float = 0.05
+    shift: float = 0.03
     flip: float = 0.5
     warp: float = 2.0 / 64
     gain: float = 0.03

@@ -127,9 +127,7 @@ class Learner:
         """After a step: early on the average follows closely, later over some five hundred steps."""
         decay = min(0.998, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.network.parameters()), 1 - decay
-            )
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
 
     def save(self, model: Path) -> Path:
         """Raises: OutputError; the checkpoint before this one is then still whole."""

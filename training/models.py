@@ -94,7 +94,7 @@ PRESETS = {
             output_kernel=3,
             coverage=1.2,
             batch=8,
-            learning_rate=4e-4,
+            learning_rate=5e-4,
         ),
     )
 }

@@ -6,7 +6,6 @@ kind; a faceset of a thousand faces is but a few hundred megabytes as bytes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +17,13 @@ from torch.nn import functional
 from ..engine.errors import BadInputError
 from ..engine.face.align import LEFT_EYE, LIPS, RIGHT_EYE
 from ..engine.review.png import read_png
-from ..engine.swap.mask import hull
+from ..engine.swap.mask import fill, hull
 from .faceset import Faceset
 from .models import Preset
 from .seeds import generator
 
-# Around eyes and lips, in crop sides of the model: full weight as far as the first, none past the second.
-_PRIORITY_FULL = 0.015
-_PRIORITY_NONE = 0.05
-_DIRECTIONS = 24
+# How far the priority of eyes and mouth reaches around them, in sides of the model's crop.
+_PRIORITY_MARGIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -95,36 +92,25 @@ def load_store(faceset: Faceset, preset: Preset, device: torch.device) -> FaceSt
                 "as its faceset says: extract again"
             )
         row[:3] = _resized(picture, side_px)
-        landmarks = np.asarray(record.crop_landmarks(), np.float64) * (side_px / faceset.size_px)
-        row[3] = _as_bytes(torch.from_numpy(np.asarray(hull(landmarks, side_px), np.float32)))
-        row[4] = _as_bytes(priority(landmarks, side_px, preset.size_px))
+        landmarks = record.crop_landmarks().astype(np.float64) * (side_px / faceset.size_px)
+        row[3] = _as_bytes(hull(landmarks, side_px))
+        row[4] = _as_bytes(priority(landmarks, side_px, _PRIORITY_MARGIN * preset.size_px))
     return FaceStore(pixels.to(device), span)
 
 
-def priority(landmarks: NDArray[np.float64], side_px: int, size_px: int) -> Tensor:
-    """Where eyes and mouth are: float32 `[side_px,side_px]`, 1 on them, falling softly to 0.
+def priority(landmarks: NDArray[np.float64], side_px: int, margin_px: float) -> NDArray[np.float32]:
+    """Where eyes and mouth are: float32 `[side_px,side_px]` in 0..1.
 
     Args:
         landmarks: `[468,2]` px of the picture.
         side_px: of the picture.
-        size_px: side of the model's crop at the picture's scale; measures how soft.
+        margin_px: how far around lids and lips it reaches.
     """
-    centre = torch.arange(side_px, dtype=torch.float32) + 0.5
-    nearest = torch.full((side_px, side_px), math.inf)
-    for region in (LEFT_EYE, RIGHT_EYE, LIPS):
-        points = torch.from_numpy(landmarks[list(region)]).float()
-        nearest = torch.minimum(nearest, _distance_to_hull(points, centre))
-    softness = (_PRIORITY_NONE - nearest / size_px) / (_PRIORITY_NONE - _PRIORITY_FULL)
-    return softness.clamp(0, 1)
-
-
-def _distance_to_hull(points: Tensor, centre: Tensor) -> Tensor:
-    """Distance of pixels to the convex hull of points, by 24 of its half planes; negative inside."""
-    angle = torch.arange(_DIRECTIONS) * (2 * math.pi / _DIRECTIONS)
-    x, y = torch.cos(angle), torch.sin(angle)
-    support = torch.outer(x, points[:, 0]).add_(torch.outer(y, points[:, 1])).amax(dim=1)
-    pixels = (x[:, None] * centre)[:, None, :] + (y[:, None] * centre)[:, :, None]
-    return (pixels - support[:, None, None]).amax(dim=0)
+    angle = np.arange(8) * (2 * np.pi / 8)
+    around = np.stack((np.cos(angle), np.sin(angle)), axis=1) * margin_px
+    regions = [landmarks[list(region)] for region in (LEFT_EYE, RIGHT_EYE, LIPS)]
+    filled = [fill((points[:, None] + around).reshape(-1, 2), side_px) for points in regions]
+    return np.maximum.reduce(filled)
 
 
 def _resized(picture: NDArray[np.uint8], side_px: int) -> Tensor:
@@ -134,5 +120,5 @@ def _resized(picture: NDArray[np.uint8], side_px: int) -> Tensor:
     return resized[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def _as_bytes(image: Tensor) -> Tensor:
-    return (image * 255).round().to(torch.uint8)
+def _as_bytes(image: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.round(image * 255).astype(np.uint8))

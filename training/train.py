@@ -173,9 +173,7 @@ def train(
     budget = Budget(steps, None if minutes is None else minutes * 60)
     place = _device(device)
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
-    wanted = ModelCard.new(
-        PRESETS[preset], (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash)
-    )
+    wanted = ModelCard.new(PRESETS[preset], (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash))
     model = Path(model)
     with _only_run(model), _threads(threads):
         if (model / MODEL_NAME).exists():

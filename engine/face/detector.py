@@ -86,7 +86,7 @@ class Detector:
         scale: float,
     ) -> list[Detection]:
         rows, columns = np.nonzero(heatmap >= self._threshold)
-        found = []
+        found: list[Detection] = []
         for index in np.argsort(-heatmap[rows, columns], kind="stable"):
             row, column = rows[index], columns[index]
             height, width = _STRIDE_PX * np.exp(sizes[:, row, column].astype(np.float64))

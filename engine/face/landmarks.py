@@ -93,7 +93,8 @@ class LandmarkFinder:
         scale = _MARGIN * max(float((high - low).max()), 1.0) / _SIZE_PX
         linear = scale * np.array([[x, -y], [y, x]])
         offset = (low + high) / 2 - linear @ np.full(2, _SIZE_PX / 2)
-        return np.linalg.inv(self._display) @ np.column_stack([linear, offset])
+        region: Affine = np.linalg.inv(self._display) @ np.column_stack([linear, offset])
+        return region
 
 
 def yaw_deg(landmarks: Points) -> float:

@@ -12,7 +12,10 @@ import onnxruntime
 from ..errors import BadInputError, InputMissingError
 from .base import Array, Tensor
 
-_DTYPES = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
+_DTYPES: dict[str, np.dtype[np.float32] | np.dtype[np.float16]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+}
 _LOG_ERRORS_ONLY = 3
 
 
@@ -35,7 +38,7 @@ class OnnxRunner:
     """
 
     def __init__(self, model: Path | bytes, *, name: str | None = None, threads: int = 0) -> None:
-        self.name = name or str(model if isinstance(model, Path) else "model")
+        self.name = name or (str(model) if isinstance(model, Path) else "model")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
         options.log_severity_level = _LOG_ERRORS_ONLY
@@ -43,13 +46,15 @@ class OnnxRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if isinstance(model, Path):
             try:
-                model = model.read_bytes()
+                content = model.read_bytes()
             except OSError as error:
                 raise InputMissingError(
                     f"{model}: cannot be read ({error.strerror}): check the path"
                 ) from error
+        else:
+            content = model
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's exceptions share no base of their own
             reason = str(error).splitlines()[0]
             raise BadInputError(f"{self.name}: not an ONNX network that can run here ({reason})") from error

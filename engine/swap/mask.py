@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +53,48 @@ def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
     for (nx, ny), offset in zip(normals, offsets, strict=True):
         np.minimum(distance, nx * centres[None, :] + ny * centres[:, None] - offset, out=distance)
     return np.clip(distance + 0.5, 0.0, 1.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """The edge of what is blended.
+
+    Attributes:
+        feather: width of the soft edge, in crop sides; it lies inside the outline.
+        border: width of the ramp that keeps weights off the crop's own edge, in crop sides.
+    """
+
+    feather: float = 0.06
+    border: float = 0.04
+
+
+def soften(mask: NDArray[np.float32], settings: MaskSettings) -> NDArray[np.float32]:
+    """A learned mask made fit for blending: full inside, soft towards its outline, 0 from there on.
+
+    A Gaussian of half the feather's width turns an edge into a ramp that crosses
+    one half at the outline; its upper half is the feather, so nothing outside
+    the outline is touched and no separate erosion is needed.
+
+    Args:
+        mask: float32 ``[R, R]`` in 0..1.
+        settings: of the edge.
+
+    Returns:
+        float32 ``[R, R]``; exactly 0 outside the outline and at the crop's edge.
+    """
+    size_px = len(mask)
+    centres = np.arange(size_px) + 0.5
+    sigma_px = max(settings.feather * size_px / 2, 0.3)
+    blur = np.exp(-0.5 * ((centres[:, None] - centres[None, :]) / sigma_px) ** 2).astype(np.float32)
+    blur /= blur.sum(axis=1, keepdims=True)
+    ramp = np.clip(2.0 * (blur @ mask @ blur.T) - 1.0, 0.0, 1.0)
+    weight = ramp * ramp * (3.0 - 2.0 * ramp)
+    inside_px = np.minimum(centres, size_px - centres) - 1.0
+    border = np.clip(inside_px / max(settings.border * size_px, 1.0), 0.0, 1.0).astype(np.float32)
+    weight *= border[:, None] * border[None, :]
+    # Weights that cannot move a code value only widen the box.
+    weight[weight < 1.0 / 512] = 0.0
+    return weight.astype(np.float32, copy=False)
 
 
 def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from ..errors import BadInputError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInputError, InputMissingError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
+from ..runtime.onnx import OnnxRunner
 
 METADATA_KEY = "crossface"
 FORMAT_VERSION = 1
@@ -94,3 +100,72 @@ class ModelMetadata:
         if not sensible:
             raise BadInputError("its metadata asks for what this version cannot do: update Crossface")
         return metadata
+
+
+class Swapper:
+    """A person's network, ready to draw: faces in, faces and masks out.
+
+    Args:
+        path: an ONNX file of `crossface export`.
+        batch: faces a run; fewer are padded, so that results do not depend on how work is split.
+        threads: 0 for one a core.
+
+    Attributes:
+        metadata: how the model must be used.
+        sha256: of the file.
+
+    Raises:
+        InputMissingError: no such file, or not readable.
+        BadInputError: no ONNX, not of Crossface, or a graph that is not what its metadata says.
+    """
+
+    def __init__(self, path: Path, *, batch: int = 8, threads: int = 0) -> None:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        self.path = path
+        self.batch = batch
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self._runner = OnnxRunner(content, name=str(path), threads=threads)
+        text = self._runner.metadata.get(METADATA_KEY)
+        if text is None:
+            raise BadInputError(f"{path}: not a Crossface model: make one with crossface export")
+        try:
+            self.metadata = ModelMetadata.from_json(text)
+        except BadInputError as error:
+            raise BadInputError(f"{path}: {error}") from error
+        self._check_graph()
+
+    def swap(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Draws the model's person with the expressions of ``faces``.
+
+        Args:
+            faces: float32 ``[N, 3, S, S]``, RGB 0..1, aligned by the model's template.
+
+        Returns:
+            Faces float32 ``[N, 3, R, R]`` in 0..1 and masks float32 ``[N, R, R]`` in 0..1. A network's NaN
+            comes through; the caller decides.
+        """
+        drawn, masks = [], []
+        for start in range(0, len(faces), self.batch):
+            part = faces[start : start + self.batch]
+            padded = np.zeros((self.batch, *faces.shape[1:]), self._runner.input.dtype)
+            padded[: len(part)] = part
+            swapped, mask = self._runner.run(padded)
+            drawn.append(swapped[: len(part)].astype(np.float32, copy=False))
+            masks.append(mask[: len(part), 0].astype(np.float32, copy=False))
+        return np.concatenate(drawn), np.concatenate(masks)
+
+    def _check_graph(self) -> None:
+        size, output = self.metadata.size_px, self.metadata.output_px
+        shapes = {tensor.name: tensor.shape[1:] for tensor in (self._runner.input, *self._runner.outputs)}
+        wanted = {
+            "face": (3, size, size),
+            "swapped": (3, output, output),
+            "mask": (1, output, output),
+        }
+        if shapes != wanted or [tensor.name for tensor in self._runner.outputs] != ["swapped", "mask"]:
+            raise BadInputError(
+                f"{self.path}: its graph is not what its metadata says: export the model again"
+            )

@@ -22,8 +22,8 @@ from av.video.stream import VideoStream
 
 from ..errors import OutputError, UsageError
 from ..frame import Frame, Siting
-from .colour import FULL_RANGE
 from ..part_file import PartFile
+from .colour import FULL_RANGE
 from .passthrough import Passthrough, kept_metadata
 from .planes import planes_of
 from .reader import VideoInfo

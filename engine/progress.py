@@ -1,0 +1,130 @@
+"""Events on a terminal: a bar, or a JSON object a line; warnings on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Literal
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from . import events
+from .events import Event
+
+Format = Literal["auto", "bar", "json", "none"]
+FORMATS: tuple[Format, ...] = ("auto", "bar", "json", "none")
+
+
+def show(stream: Iterable[Event], progress: Format) -> None:
+    """Runs a generator of events to its end and shows them.
+
+    ``bar`` draws on stderr; ``json`` prints one object a line on stdout; ``auto`` is a bar where stderr
+    is a terminal and nothing elsewhere. Warnings go to stderr in every form.
+    """
+    if progress == "auto":
+        progress = "bar" if sys.stderr.isatty() else "none"
+    with ExitStack() as stack:
+        advance: Callable[[events.Progress], None] = _ignore
+        if progress == "bar":
+            advance = stack.enter_context(_Bar()).advance
+        elif progress == "json":
+            advance = _JsonLines().advance
+        for event in stream:
+            if isinstance(event, events.Progress):
+                advance(event)
+            elif isinstance(event, events.Warned):
+                click.echo(f"crossface: warning: {event.message}", err=True)
+            elif progress == "json":
+                _print(
+                    {"ev": "done", "output": str(event.output), "frames": event.frames, "faces": event.faces}
+                )
+            else:
+                click.echo(event.output)
+
+
+def _ignore(progress: events.Progress) -> None:
+    pass
+
+
+class _Bar:
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[fps]:.1f} fps"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, tuple[TaskID, float]] = {}
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def advance(self, progress: events.Progress) -> None:
+        if progress.stage not in self._tasks:
+            task = self._progress.add_task(progress.stage, total=progress.of or None, fps=0.0)
+            self._tasks[progress.stage] = task, time.monotonic()
+        task, started = self._tasks[progress.stage]
+        fps = progress.frame / max(time.monotonic() - started, 1e-3)
+        self._progress.update(task, completed=progress.frame, fps=fps)
+
+
+class _JsonLines:
+    """At most a few lines a second."""
+
+    _INTERVAL_S = 0.5
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+        self._printed = 0.0
+
+    def advance(self, progress: events.Progress) -> None:
+        now = time.monotonic()
+        started = self._started.setdefault(progress.stage, now)
+        if now - self._printed < self._INTERVAL_S and progress.frame != progress.of:
+            return
+        self._printed = now
+        fps = progress.frame / max(now - started, 1e-3)
+        _print({"ev": "progress", **dataclasses.asdict(progress), "fps": round(fps, 2)})
+
+
+def _print(fields: dict[str, object]) -> None:
+    click.echo(json.dumps(fields))
+
+
+class StatusLine:
+    """One line that is written over and over on a terminal; in a log, a line every ten seconds."""
+
+    _LOG_INTERVAL_S = 10.0
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._text = ""
+        self._logged_at = -self._LOG_INTERVAL_S
+
+    def __enter__(self) -> StatusLine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._text:
+            click.echo("" if self._terminal else self._text, err=True)
+
+    def __call__(self, text: str) -> None:
+        self._text = text
+        now = time.monotonic()
+        if self._terminal:
+            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+        elif now - self._logged_at >= self._LOG_INTERVAL_S:
+            self._logged_at, self._text = now, ""
+            click.echo(text, err=True)

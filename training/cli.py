@@ -1,0 +1,140 @@
+"""The sub-commands that extract, train and export."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..engine.cli import PATH, overwrite_option, tolerate_damage_option
+from ..engine.errors import ConfigurationError, UsageError
+from ..engine.progress import StatusLine
+
+if TYPE_CHECKING:
+    from .train import TrainingEvent
+
+_PRESETS = ("fast-128", "original-64")
+
+
+def _need(module: str, what: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ConfigurationError(f'{what} needs {module}: run pip install "crossface[train]"')
+
+
+@click.command("extract")
+@click.argument("clips", type=PATH, nargs=-1, required=True)
+@click.option("-o", "--output", type=PATH, required=True, help="Folder of the faceset.")
+@click.option("--every", type=click.IntRange(1, 100000), default=1, help="Keep every n-th frame.")
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="FROM-TO",
+    help="Seconds of each clip to keep, as 0-2.5 or 9.5-.",
+)
+@click.option("--all-faces", is_flag=True, help="Keep every face of a frame, not only the largest.")
+@tolerate_damage_option
+@overwrite_option
+def extract_command(
+    clips: tuple[Path, ...],
+    output: Path,
+    every: int,
+    ranges: tuple[str, ...],
+    all_faces: bool,
+    tolerate_damage: bool,
+    overwrite: bool,
+) -> None:
+    """Cut aligned faces out of CLIPS of one person."""
+    from .extract import extract
+
+    with StatusLine() as say:
+        faces = 0
+        for event in extract(
+            clips,
+            output,
+            every=every,
+            ranges_s=[_range(text) for text in ranges],
+            largest_only=not all_faces,
+            tolerate_damage=tolerate_damage,
+            overwrite=overwrite,
+        ):
+            faces = event.faces
+            say(f"{event.clip.name}: frame {event.frame} of {event.of or '?'}, {faces} faces")
+    click.echo(f"{output}: {faces} faces")
+
+
+@click.command("train")
+@click.argument("faceset_a", type=PATH)
+@click.argument("faceset_b", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="Folder of the model; training goes on in it.")
+@click.option("--preset", type=click.Choice(_PRESETS), default="fast-128", help="The network.")
+@click.option("--steps", type=click.IntRange(1), help="Stop at so many steps, over all runs.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long, over all runs.")
+@click.option("--batch", type=click.IntRange(1), help="Faces of each person in a step.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="At its peak.")
+@click.option("--identity-a", default="a", help="Name of person A, for the exported model.")
+@click.option("--identity-b", default="b", help="Name of person B.")
+@click.option("--preview-every", "preview_every_s", type=click.FloatRange(1), default=60, help="Seconds.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any) -> None:
+    """Train one encoder and two decoders on FACESET_A and FACESET_B."""
+    _need("torch", "training")
+    from .train import train
+
+    with StatusLine() as say:
+        for event in train(faceset_a, faceset_b, output, **options):
+            say(_line(event))
+    click.echo(output)
+
+
+@click.command("export")
+@click.argument("model", type=PATH)
+@click.option("--to", type=click.Choice(["a", "b"]), default="b", help="Whose face is drawn.")
+@click.option("-o", "--output", type=PATH, required=True, help="The ONNX file to write.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "fp16-storage"]),
+    default="fp32",
+    help="fp16-storage halves the file and computes in fp32.",
+)
+@click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
+@overwrite_option
+def export_command(
+    model: Path, to: Any, output: Path, precision: Any, consent: str | None, overwrite: bool
+) -> None:
+    """Write encoder and one decoder of MODEL as one ONNX file."""
+    _need("torch", "export")
+    _need("onnx", "export")
+    from .export import export
+
+    click.echo(export(model, to=to, output=output, precision=precision, consent=consent, overwrite=overwrite))
+
+
+commands: list[click.Command] = [extract_command, train_command, export_command]
+
+
+def _range(text: str) -> tuple[float, float]:
+    start, dash, end = text.partition("-")
+    try:
+        span = float(start or 0), float(end) if end else float("inf")
+    except ValueError:
+        span = (0.0, 0.0)
+    if not dash or not span[0] < span[1]:
+        raise UsageError(f"--range {text}: give seconds as FROM-TO, such as 0-2.5, or 9.5- to the end")
+    return span
+
+
+def _line(event: TrainingEvent) -> str:
+    from .train import CheckpointWritten, PreviewWritten, StepDone
+
+    if isinstance(event, StepDone):
+        return (
+            f"step {event.step}, {event.progress:.1%}: loss A {event.loss_a:.4f}, B {event.loss_b:.4f}, "
+            f"{event.samples_per_s:.1f} faces/s, data {event.data_share:.0%}"
+        )
+    if isinstance(event, CheckpointWritten | PreviewWritten):
+        return f"step {event.step}: wrote {event.path}"
+    return f"step {event.step}: done after {event.elapsed_s / 60:.1f} min"

@@ -89,5 +89,5 @@ sample-model: setup
 		-o $(SAMPLE)/woman --overwrite
 	.venv/bin/crossface train $(SAMPLE)/man $(SAMPLE)/woman -o $(SAMPLE)/model --preset fast-128 \
 		--steps 6500 --identity-a pyfeat-man --identity-b pexels-woman
-	.venv/bin/crossface export $(SAMPLE)/model --to b --precision fp16-storage -o samples/demo.onnx \
-		--consent "stock footage, Pexels licence" --overwrite
+	.venv/bin/crossface export $(SAMPLE)/model --to b --precision fp16-storage \
+		-o samples/demo.onnx --overwrite

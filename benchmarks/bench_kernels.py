@@ -11,17 +11,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
+from machine import cpu_model, describe
 from numpy.typing import NDArray
 
 from crossface.engine import _native, kernels
@@ -107,11 +106,6 @@ def measure(width: int, height: int) -> dict[str, float]:
     return times_ms
 
 
-def cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -130,15 +124,7 @@ def main() -> None:
     if options.json:
         record = {
             "question": "CPU time of the kernels for one face, by frame size",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cpu": cpu_model(),
-            "isa": _native.isa_variants()[-1],
-            "system": platform.platform(),
-            "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "opencv": cv2.__version__ if cv2 is not None else None,
-            },
+            **describe("opencv-python-headless"),
             "face_px": FACE_PX,
             "crop_px": CROP_PX,
             "detector_px": DETECTOR_PX,

@@ -33,8 +33,8 @@ from .video.writer import Writer
 
 _READ_AHEAD_FRAMES = 8
 _WRITE_BEHIND_FRAMES = 8
-# Frames without a face wait for a batch too, so the batch is cut off by frames as well.
-_FRAMES_PER_FACE = 4
+# Frames without a face wait with those around them that have one: only so many.
+_FRAMES_PER_FACE = 2
 _FULL_PRESENCE = 0.8
 _LEAST_PRESENCE = 0.5
 # Colours are measured well inside the outline, clear of hair and background.
@@ -200,13 +200,13 @@ def _matched(frames: Iterable[Frame], faces_file: FacesFile) -> Iterator[tuple[F
 def _batches(
     work: Iterable[tuple[Frame, FrameFaces]], faces_per_batch: int
 ) -> Iterator[list[tuple[Frame, FrameFaces]]]:
-    """Consecutive frames, until their faces fill a batch or too many frames wait."""
+    """Consecutive frames, until their faces fill a batch or too many frames wait for that."""
     batch: list[tuple[Frame, FrameFaces]] = []
     faces = 0
     for frame, line in work:
         batch.append((frame, line))
         faces += len(line.faces)
-        if faces >= faces_per_batch or len(batch) >= _FRAMES_PER_FACE * faces_per_batch:
+        if not faces or faces >= faces_per_batch or len(batch) >= _FRAMES_PER_FACE * faces_per_batch:
             yield batch
             batch, faces = [], 0
     if batch:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 
-from .errors import OutputError, OutputExistsError
+from .errors import BusyError, OutputError, OutputExistsError
 
 
 class PartFile:
-    """A hidden ``.NAME.part`` beside the target, renamed to it when all is written.
+    """A hidden ``.NAME.part`` beside the target, locked, renamed to it when all is written.
 
     As a context manager it gives the part's path, commits at the end, and
     discards the part when an exception passes.
@@ -23,15 +24,17 @@ class PartFile:
     Raises:
         OutputExistsError: the target exists, at the start or when it is committed.
         OutputError: the folder is missing or cannot be written.
+        BusyError: another process writes the same target.
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
         self.target = target
         self.overwrite = overwrite
         self.path = target.with_name(f".{target.name}.part")
+        self._lock: int | None = None
         try:
             self._check_target()
-            self.path.open("wb").close()
+            self._lock = self._locked()
         except OSError as error:
             raise self.error(error.strerror) from error
 
@@ -54,6 +57,7 @@ class PartFile:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+            self._release()
         except OSError as error:
             self.discard()
             raise self.error(error.strerror) from error
@@ -63,8 +67,31 @@ class PartFile:
 
     def discard(self) -> None:
         """Remove the part; safe to call twice."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        self._release()
+
+    def _locked(self) -> int:
+        """Open the part, empty it and hold its lock, which the system lets go of if we are killed."""
+        while True:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(file)
+                raise BusyError(f"{self.target}: another process writes it: wait for its end") from error
+            # Between opening and locking, its owner may have renamed it to the target or removed it.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self.path), os.fstat(file)):
+                    os.ftruncate(file, 0)
+                    return file
+            os.close(file)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _check_target(self) -> None:
         if self.target.is_dir():

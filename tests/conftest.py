@@ -13,6 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from make_model import make_swapper
+
+from crossface.engine.analyze import analyze
 
 
 def _lacks_module(name: str) -> str | None:
@@ -58,3 +61,23 @@ def clips() -> Path:
     if not folder.is_dir():
         pytest.fail(f'{folder}: no clips there; run "make setup"', pytrace=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def swapper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that inverts faces; see `make_model`."""
+    return make_swapper(tmp_path_factory.mktemp("model") / "inverting.onnx")
+
+
+@pytest.fixture(scope="session")
+def analysed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the faces file of a real clip by the clip's name; each is analysed once."""
+    folder = tmp_path_factory.mktemp("faces")
+
+    def of(name: str) -> Path:
+        path = folder / f"{name}.faces"
+        if not path.exists():
+            list(analyze(clips / name, path))
+        return path
+
+    return of

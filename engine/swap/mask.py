@@ -48,11 +48,12 @@ def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
     # Inward normals of a hull that runs clockwise on the screen, where y points down.
     normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / lengths[:, None]
     offsets = np.einsum("kd,kd->k", normals, corners)
-    centres = np.arange(size_px) + 0.5
-    distance = np.full((size_px, size_px), np.inf)
-    for (nx, ny), offset in zip(normals, offsets, strict=True):
-        np.minimum(distance, nx * centres[None, :] + ny * centres[:, None] - offset, out=distance)
-    return np.clip(distance + 0.5, 0.0, 1.0).astype(np.float32)
+    centres = np.arange(size_px, dtype=np.float32) + np.float32(0.5)
+    distance = np.full((size_px, size_px), np.inf, np.float32)
+    for (nx, ny), offset in zip(normals.astype(np.float32), offsets.astype(np.float32), strict=True):
+        np.minimum(distance, nx * centres + (ny * centres - offset)[:, None], out=distance)
+    filled: NDArray[np.float32] = np.clip(distance + np.float32(0.5), 0.0, 1.0)
+    return filled
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,29 @@ def soften(mask: NDArray[np.float32], settings: MaskSettings) -> NDArray[np.floa
         float32 ``[R, R]``; exactly 0 outside the outline and at the crop's edge.
     """
     size_px = len(mask)
-    centres = np.arange(size_px) + 0.5
-    sigma_px = max(settings.feather * size_px / 2, 0.3)
-    blur = np.exp(-0.5 * ((centres[:, None] - centres[None, :]) / sigma_px) ** 2).astype(np.float32)
-    blur /= blur.sum(axis=1, keepdims=True)
-    ramp = np.clip(2.0 * (blur @ mask @ blur.T) - 1.0, 0.0, 1.0)
-    weight = ramp * ramp * (3.0 - 2.0 * ramp)
+    blurred = _blur(_blur(mask, settings.feather * size_px / 2).T, settings.feather * size_px / 2).T
+    ramp = np.clip(2.0 * blurred - 1.0, 0.0, 1.0)
+    weight: NDArray[np.float32] = ramp * ramp * (3.0 - 2.0 * ramp)
+    centres = np.arange(size_px, dtype=np.float32) + np.float32(0.5)
     inside_px = np.minimum(centres, size_px - centres) - 1.0
-    border = np.clip(inside_px / max(settings.border * size_px, 1.0), 0.0, 1.0).astype(np.float32)
+    border = np.clip(inside_px / max(settings.border * size_px, 1.0), 0.0, 1.0)
     weight *= border[:, None] * border[None, :]
     # Weights that cannot move a code value only widen the box.
     weight[weight < 1.0 / 512] = 0.0
-    return weight.astype(np.float32, copy=False)
+    return weight
+
+
+def _blur(mask: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    """A Gaussian down the columns, zeros around. Sums of shifted rows: a matrix product of this size
+    wakes all threads of the linear algebra library, which then fight the decoder and the encoder."""
+    radius = max(1, int(np.ceil(2.5 * sigma_px)))
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma_px, 0.3)) ** 2).astype(np.float32)
+    taps /= taps.sum()
+    padded = np.pad(mask, ((radius, radius), (0, 0)))
+    blurred = np.zeros_like(mask, order="C")
+    for shift, tap in enumerate(taps):
+        blurred += tap * padded[shift : shift + len(mask)]
+    return blurred
 
 
 def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

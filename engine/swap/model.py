@@ -87,12 +87,14 @@ class ModelMetadata:
                 mask=str(fields["mask"]),
                 format_version=int(fields["format_version"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BadInputError(f"its metadata is damaged ({error}): export the model again") from error
+        places = list(template.values())
         sensible = (
             metadata.landmarks == LANDMARK_SCHEME
-            and len(template) >= 2
             and all(0 <= index < LANDMARK_COUNT for index in template)
+            and len(set(places)) >= 2
+            and bool(np.isfinite(places).all())
             and 0.5 < metadata.coverage < 8
             and 16 <= metadata.size_px <= 4096
             and 16 <= metadata.output_px <= 4096

@@ -1,0 +1,123 @@
+"""Colour transforms do to real samples what they promise to do to their moments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from crossface.engine.swap.colour_match import METHODS, Method, Statistics, SteadyMatch, transform
+
+# Rec. 709 luma, and the two differences that Cb and Cr are made of (ITU-R BT.709, items 3.2 and 3.3).
+OPPONENT = np.array(
+    [
+        [0.2126, 0.7152, 0.0722],
+        [-0.2126 / 1.8556, -0.7152 / 1.8556, 0.9278 / 1.8556],
+        [0.7874 / 1.5748, -0.7152 / 1.5748, -0.0722 / 1.5748],
+    ]
+)
+
+
+def colours(seed: int, spread: float = 0.1) -> NDArray[np.float64]:
+    """Samples ``[1000, 3]`` with correlated channels, as skin has."""
+    rng = np.random.default_rng(seed)
+    mixing = spread * (np.eye(3) + 0.4 * rng.normal(size=(3, 3)))
+    return rng.uniform(0.2, 0.8, 3) + rng.normal(size=(1000, 3)) @ mixing.T
+
+
+def statistics(samples: NDArray[Any]) -> Statistics:
+    return Statistics(samples.mean(0), np.cov(samples.T, bias=True))
+
+
+def applied(matrix: NDArray[Any], samples: NDArray[Any]) -> NDArray[np.float64]:
+    matched: NDArray[np.float64] = samples @ matrix[:, :3].T + matrix[:, 3]
+    return matched
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_colours_stay_as_they_are(method: Method) -> None:
+    same = statistics(colours(4))
+    np.testing.assert_allclose(transform(method, same, same), np.eye(3, 4), atol=1e-9)
+
+
+@given(st.integers(0, 10_000))
+def test_none_changes_nothing(seed: int) -> None:
+    drawn, source = statistics(colours(seed)), statistics(colours(seed + 1))
+    np.testing.assert_array_equal(transform("none", drawn, source), np.eye(3, 4))
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["mean", "reinhard", "mkl"]), st.floats(0.001, 0.4))
+def test_the_mean_always_matches(seed: int, method: Method, spread: float) -> None:
+    drawn, source = colours(seed), colours(seed + 1, spread)
+    matched = applied(transform(method, statistics(drawn), statistics(source)), drawn)
+    np.testing.assert_allclose(matched.mean(0), source.mean(0), atol=1e-9)
+
+
+def test_mean_only_shifts() -> None:
+    drawn, source = colours(1), colours(2)
+    matched = applied(transform("mean", statistics(drawn), statistics(source)), drawn)
+    np.testing.assert_allclose(np.cov(matched.T), np.cov(drawn.T), atol=1e-12)
+
+
+@given(st.integers(0, 10_000), st.floats(0.8, 1.25))
+def test_reinhard_matches_deviations_of_luma_and_colour_differences(seed: int, gain: float) -> None:
+    drawn = colours(seed)
+    source = (drawn @ OPPONENT.T * [gain, 1.0, 1 / gain]) @ np.linalg.inv(OPPONENT).T + 0.1
+    matched = applied(transform("reinhard", statistics(drawn), statistics(source)), drawn)
+    np.testing.assert_allclose(
+        (matched @ OPPONENT.T).std(0), (source @ OPPONENT.T).std(0), rtol=0.005
+    )
+
+
+@given(st.integers(0, 10_000))
+def test_mkl_matches_the_whole_covariance(seed: int) -> None:
+    drawn = colours(seed)
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    mild = turn @ np.diag(rng.uniform(0.75, 1.35, 3)) @ turn.T
+    source = drawn @ mild.T + 0.1
+    matched = applied(transform("mkl", statistics(drawn), statistics(source)), drawn)
+    np.testing.assert_allclose(np.cov(matched.T), np.cov(source.T), atol=3e-4)
+    linear = transform("mkl", statistics(drawn), statistics(source))[:, :3]
+    np.testing.assert_allclose(linear, linear.T, atol=1e-9, err_msg="the optimal transport is symmetric")
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["reinhard", "mkl"]), st.floats(1e-6, 3.0))
+def test_gains_are_limited(seed: int, method: Method, spread: float) -> None:
+    """A flat face is not stretched into noise, nor is a lively one made flat."""
+    linear = transform(method, statistics(colours(seed, 0.05)), statistics(colours(seed + 1, spread)))[:, :3]
+    gains = np.abs(np.linalg.eigvals(linear))
+    assert 0.5 < gains.min() and gains.max() < 2.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_flat_colour_gives_finite_numbers(method: Method) -> None:
+    flat = Statistics(np.full(3, 0.5), np.zeros((3, 3)))
+    for drawn, source in ((flat, statistics(colours(0))), (statistics(colours(0)), flat), (flat, flat)):
+        assert np.isfinite(transform(method, drawn, source)).all()
+
+
+def test_steady_match_damps_a_flash_and_forgets_it_at_a_cut() -> None:
+    calm, flash, drawn = statistics(colours(1)), statistics(colours(1) + 0.2), statistics(colours(2))
+    match = SteadyMatch("mean")
+    before = match.update(0, 7, drawn, calm)
+    np.testing.assert_allclose(before, transform("mean", drawn, calm))
+    during = match.update(0, 7, drawn, flash)
+    step = (during - before)[:, 3]
+    assert (step > 0).all() and (step < 0.1).all(), "less than half of the flash in its first frame"
+    for _ in range(40):
+        settled = match.update(0, 7, drawn, flash)
+    np.testing.assert_allclose(settled, transform("mean", drawn, flash), atol=1e-4)
+    np.testing.assert_allclose(match.update(1, 7, drawn, calm), before, err_msg="a new shot starts anew")
+
+
+def test_tracks_do_not_share_their_colours() -> None:
+    drawn, left, right = (statistics(colours(n)) for n in (1, 2, 3))
+    match = SteadyMatch("reinhard")
+    for _ in range(3):
+        np.testing.assert_allclose(match.update(0, 0, drawn, left), transform("reinhard", drawn, left))
+        np.testing.assert_allclose(match.update(0, 1, drawn, right), transform("reinhard", drawn, right))

@@ -1,0 +1,119 @@
+"""Outlines and soft edges: where a face is blended, and where nothing may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from crossface.engine.face.align import FACE_OVAL, apply, crop_to_frame, invert
+from crossface.engine.face.faces_file import FacesFile
+from crossface.engine.swap.mask import MaskSettings, fill, hull, soften
+
+
+def polygon_area(corners: NDArray[Any]) -> float:
+    """The surveyor's formula."""
+    x, y = corners.T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def ellipse(centre: tuple[float, float], a: float, b: float, count: int = 40) -> NDArray[np.float64]:
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.array(centre) + np.stack([a * np.cos(angle), b * np.sin(angle)], axis=1)
+
+
+@pytest.fixture(scope="module")
+def real_face(analysed: Callable[[str], Path]) -> NDArray[np.float64]:
+    """Landmarks of a real face in px of a 128-px crop."""
+    face = next(iter(FacesFile(analysed("single_face.mp4")))).faces[0]
+    matrix = crop_to_frame(face.landmarks, size_px=128, coverage=1.5)
+    return apply(invert(matrix), face.landmarks)
+
+
+@given(st.floats(30, 60), st.floats(30, 60), st.floats(5, 28), st.floats(5, 28), st.integers(0, 999))
+def test_filled_area_is_the_polygon_area(x: float, y: float, a: float, b: float, seed: int) -> None:
+    corners = ellipse((x, y), a, b)
+    shuffled = np.random.default_rng(seed).permutation(corners)
+    perimeter = float(np.hypot(*(corners - np.roll(corners, 1, axis=0)).T).sum())
+    # Anti-aliasing by distance errs by a fraction of a pixel along the edge.
+    assert float(fill(shuffled, 96).sum()) == pytest.approx(polygon_area(corners), abs=0.03 * perimeter + 0.5)
+
+
+def test_fill_of_a_square_is_exact() -> None:
+    square = np.array([[8.0, 8], [24, 8], [24, 24], [8, 24], [16, 16]])
+    expected = np.zeros((32, 32), np.float32)
+    expected[8:24, 8:24] = 1
+    np.testing.assert_array_equal(fill(square, 32), expected)
+    half = fill(square + [0.5, 0], 32)
+    np.testing.assert_allclose(half[16, [7, 8, 9, 23, 24, 25]], [0, 0.5, 1, 1, 0.5, 0], atol=1e-6)
+
+
+def test_the_hull_contains_the_face(real_face: NDArray[np.float64]) -> None:
+    mask = hull(real_face, 128)
+    outline = real_face[list(FACE_OVAL)]
+    inwards = outline + 1.5 * (outline.mean(0) - outline) / np.hypot(*(outline.mean(0) - outline).T)[:, None]
+    columns, rows = np.floor(inwards).astype(int).T
+    assert mask[rows, columns].min() == 1.0
+    assert float(mask.sum()) > polygon_area(outline)
+
+
+def test_the_forehead_is_raised_and_the_chin_is_not(real_face: NDArray[np.float64]) -> None:
+    plain, raised = hull(real_face, 128, forehead=0.0), hull(real_face, 128, forehead=0.1)
+    assert (raised >= plain - 1e-6).all()
+    rows = np.nonzero((raised - plain > 0.01).any(axis=1))[0]
+    eyes = real_face[[33, 263], 1].mean()
+    assert rows.min() < plain.any(axis=1).argmax() < rows.max() < eyes + 1
+
+
+def test_a_real_outline_fits_into_the_crop(
+    analysed: Callable[[str], Path], real_face: NDArray[np.float64]
+) -> None:
+    header = json.loads(analysed("single_face.mp4").read_text().splitlines()[0])
+    assert set(FACE_OVAL) <= set(header["points"])
+    assert hull(real_face, 128)[[0, -1]].max() == 0
+    assert hull(real_face, 128)[:, [0, -1]].max() == 0
+
+
+@given(st.floats(0.0, 0.2), st.floats(0.0, 0.2), st.floats(8, 26), st.floats(8, 26))
+def test_soft_edges_lie_inside(feather: float, border: float, a: float, b: float) -> None:
+    size_px = 64
+    mask = fill(ellipse((32, 32), a, b), size_px)
+    weight = soften(mask, MaskSettings(feather, border))
+    assert weight.dtype == np.float32 and weight.shape == mask.shape
+    assert 0 <= weight.min() and weight.max() <= 1
+    assert weight[mask == 0].max() == 0, "nothing outside the outline is touched"
+    for edge in (weight[0], weight[-1], weight[:, 0], weight[:, -1]):
+        assert edge.max() == 0, "the crop's own edge never shows"
+
+
+def test_a_full_mask_fades_before_the_border() -> None:
+    weight = soften(np.ones((96, 96), np.float32), MaskSettings(feather=0.06, border=0.1))
+    assert weight[[0, -1]].max() == 0 and weight[:, [0, -1]].max() == 0
+    ramp = weight[48, : 48 // 2]
+    assert (np.diff(ramp) >= -1e-6).all() and ramp[-1] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("size_px", [64, 128, 200])
+def test_deep_inside_the_weight_is_one_and_the_feather_has_its_width(size_px: int) -> None:
+    settings = MaskSettings(feather=0.06, border=0.04)
+    centre = size_px / 2
+    mask = fill(ellipse((centre, centre), 0.35 * size_px, 0.35 * size_px, 200), size_px)
+    weight = soften(mask, settings)
+    x, y = np.meshgrid(*[np.arange(size_px) + 0.5 - centre] * 2)
+    depth = 0.35 - np.hypot(x, y) / size_px
+    assert weight[depth > 2 * settings.feather].min() == pytest.approx(1, abs=1e-6)
+    assert weight[(depth > 0.01) & (depth < settings.feather / 4)].max() < 0.5
+    # Monotone from the edge inwards: no ring shows.
+    profile = weight[size_px // 2, : size_px // 2]
+    assert (np.diff(profile) >= -1e-6).all()
+
+
+def test_an_empty_mask_stays_empty() -> None:
+    assert soften(np.zeros((64, 64), np.float32), MaskSettings()).max() == 0

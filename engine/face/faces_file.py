@@ -205,7 +205,7 @@ class FacesFile:
         try:
             self.header = FacesHeader(**{**header, "points": tuple(map(int, header["points"]))})
             entries = [Track(**fields) for fields in json.loads(last)["tracks"]]
-        except (TypeError, ValueError, KeyError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise BadInputError(f"{path}: its header or tracks are damaged: run crossface analyze") from error
         self.tracks = {track.track: track for track in entries}
 
@@ -230,18 +230,21 @@ class FacesFile:
                         self._face(entry) for entry in fields["faces"] if self.tracks[entry["track"]].swap
                     ]
                     yield FrameFaces(int(fields["pts"]), int(fields["shot"]), tuple(faces))
-                except (KeyError, TypeError, ValueError, IndexError) as error:
+                except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
                     raise self._damaged(number) from error
 
     def _face(self, entry: Mapping[str, Any]) -> Face:
         landmarks = np.full((LANDMARK_COUNT, 2), np.nan)
-        landmarks[list(self.header.points)] = np.array(entry["landmarks"], np.float64)
+        kept = np.array(entry["landmarks"], np.float64)
+        if kept.shape != (len(self.header.points), 2):
+            raise ValueError(f"landmarks of shape {kept.shape}")
+        landmarks[list(self.header.points)] = kept
         return Face(int(entry["track"]), float(entry["presence"]), landmarks)
 
     def _parse(self, line: str, number: int) -> dict[str, Any]:
         try:
             fields = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(number) from error
         if not isinstance(fields, dict):
             raise self._damaged(number)

@@ -14,11 +14,15 @@ from ..runtime.onnx import OnnxRunner
 from ..weights import locate
 from .align import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, Affine, Points, apply
 from .detector import Box, Detection
+from .roll import RollFinder
 
 _SIZE_PX = 192
 # The network was trained on boxes half as large again as the face.
 _MARGIN = 1.5
 _CHEEKS = (234, 454)
+# A mesh that moves less than this share of its height when it is aimed anew has settled.
+_SETTLED = 0.001
+_MOST_AIMS = 8
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,20 @@ class LandmarkFinder:
     def __init__(self, *, display: NDArray[np.float64] | None = None, threads: int = 0) -> None:
         self._runner = OnnxRunner(locate("face_mesh"), threads=threads)
         self._display = np.eye(2) if display is None else display
+        self._roll = RollFinder(display=self._display, threads=threads)
 
     def find(self, frame: Frame, detections: Sequence[Detection]) -> list[Mesh]:
-        """Meshes of new faces: once to aim, once to measure."""
-        aimed = self._run(frame, [self._region_of_detection(detection) for detection in detections])
-        return self.track(frame, aimed)
+        """Meshes of new faces, aimed anew until they settle; else a track's first frames would creep."""
+        lines = self._roll.eye_lines(frame, detections)
+        regions = [
+            self._region_of_detection(each, line) for each, line in zip(detections, lines, strict=True)
+        ]
+        meshes = self._run(frame, regions)
+        for _ in range(_MOST_AIMS):
+            aimed, meshes = meshes, self.track(frame, meshes)
+            if all(map(_settled, aimed, meshes)):
+                break
+        return meshes
 
     def track(self, frame: Frame, previous: Sequence[Mesh]) -> list[Mesh]:
         """Meshes of faces that lay at ``previous`` a frame ago, in the same order."""
@@ -74,13 +87,10 @@ class LandmarkFinder:
             for n, matrix in enumerate(matrices)
         ]
 
-    def _region_of_detection(self, detection: Detection) -> Affine:
+    def _region_of_detection(self, detection: Detection, eye_line: NDArray[np.float64] | None) -> Affine:
         x0, y0, x1, y1 = detection.box
         corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ self._display.T
-        eyes = detection.points[:2] @ self._display.T
-        # Left and right are the coded picture's; the display may have turned them around.
-        eyes = eyes[np.argsort(eyes[:, 0])]
-        return self._region(corners, eyes[1] - eyes[0])
+        return self._region(corners, np.array([1.0, 0.0]) if eye_line is None else eye_line)
 
     def _region_of_landmarks(self, landmarks: Points) -> Affine:
         shown = landmarks @ self._display.T
@@ -95,6 +105,11 @@ class LandmarkFinder:
         offset = (low + high) / 2 - linear @ np.full(2, _SIZE_PX / 2)
         region: Affine = np.linalg.inv(self._display) @ np.column_stack([linear, offset])
         return region
+
+
+def _settled(before: Mesh, after: Mesh) -> bool:
+    moved_px = np.hypot(*(after.landmarks - before.landmarks).T)
+    return float(np.median(moved_px)) < _SETTLED * float(np.ptp(after.landmarks[:, 1]))
 
 
 def yaw_deg(landmarks: Points) -> float:

@@ -68,29 +68,34 @@ def _steady(around: deque[Sighting], centre: int) -> SteadySighting:
 
 
 def _steady_face(around: deque[Sighting], centre: int, face: TrackedFace) -> SteadyFace:
-    times, places = [0.0], [face.mesh.landmarks]
-    frame = around[centre].frame
-    # A track has no holes, so its run ends where it is not seen. Times count in frames of this clip.
-    unit = max(frame.duration, 1)
+    times, places = [0], [face.mesh.landmarks]
+    now = around[centre].frame.pts
+    # A track has no holes, so its run ends where it is not seen.
     for step in (-1, 1):
         n = centre + step
         while 0 <= n < len(around) and abs(n - centre) <= RADIUS_FRAMES:
             here = next((other for other in around[n].faces if other.track == face.track), None)
             if here is None:
                 break
-            times.append((around[n].frame.pts - frame.pts) / unit)
+            times.append(around[n].frame.pts - now)
             places.append(here.mesh.landmarks)
             n += step
-    weights = _weights_at_zero(np.array(times))
+    weights = _weights_at_zero(np.array(times, np.float64))
     landmarks = np.tensordot(weights, np.stack(places), axes=1)
     return SteadyFace(face.track, face.mesh.presence, landmarks, face.mesh.landmarks)
 
 
 def _weights_at_zero(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights whose sum with samples at ``times`` is their local parabola's value at 0."""
-    degree = min(2, (len(times) - 1) // 2)
+    if len(times) > 1:
+        # In frames of the usual length: neither a long hold nor a frame of one tick sets the scale.
+        times = times / np.median(np.diff(np.sort(times)))
+    nearness = np.exp(-0.5 * (times / _SIGMA_FRAMES) ** 2)
+    # What lies beyond a long hold says nothing about now, and its tiny weight would leave no solution.
+    nearness[np.abs(times) > 2 * RADIUS_FRAMES] = 0.0
+    degree = min(2, (int(np.count_nonzero(nearness)) - 1) // 2)
     powers = np.vander(times, degree + 1, increasing=True)
-    weighted = powers * np.exp(-0.5 * (times / _SIGMA_FRAMES) ** 2)[:, None]
+    weighted = powers * nearness[:, None]
     first_row = np.linalg.solve(weighted.T @ powers, np.eye(degree + 1)[0])
     weights: NDArray[np.float64] = weighted @ first_row
     return weights

@@ -88,6 +88,6 @@ sample-model: setup
 	.venv/bin/crossface extract build/clips/WolfgangLanger_Pexels.mp4 --range 9.5-18.4 \
 		-o $(SAMPLE)/woman --overwrite
 	.venv/bin/crossface train $(SAMPLE)/man $(SAMPLE)/woman -o $(SAMPLE)/model --preset fast-128 \
-		--steps 6500 --identity-a pyfeat-man --identity-b pexels-woman
+		--steps 4600 --identity-a pyfeat-man --identity-b pexels-woman
 	.venv/bin/crossface export $(SAMPLE)/model --to b --precision fp16-storage \
 		-o samples/demo.onnx --overwrite

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from .face.faces_file import FacesHeader, Selection, write_faces
 from .face.landmarks import LandmarkFinder
 from .face.smooth import SteadySighting, smooth
 from .face.track import Tracker
-from .part_file import PartFile
+from .part_file import PartFile, keep_sources
 from .pipeline import Prefetch
 from .video.reader import Reader
 from .video.source import open_source
@@ -41,7 +42,7 @@ class AnalysisSettings:
     select: Selection = "largest"
 
 
-def watch(reader: Reader, settings: AnalysisSettings) -> Iterator[SteadySighting]:
+def watch(reader: Reader, settings: AnalysisSettings) -> Generator[SteadySighting]:
     """Every frame of a clip with its faces, tracked and steady; streaming.
 
     Raises:
@@ -66,7 +67,7 @@ def analyze(
     settings: AnalysisSettings | None = None,
     tolerate_damage: bool = False,
     overwrite: bool = False,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Finds and follows the faces of a clip: a generator of events that writes a faces file.
 
     Args:
@@ -80,12 +81,16 @@ def analyze(
         InputMissingError, BadInputError: the clip cannot be used.
         ConfigurationError: face models are missing.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
+        UsageError: ``output`` is the clip.
     """
     settings = settings or AnalysisSettings()
     clip, output = Path(clip), Path(output)
+    keep_sources(output, clip)
     with (
         PartFile(output, overwrite=overwrite) as part,
         Reader(clip, tolerate_damage=tolerate_damage) as reader,
+        # Its thread must have ended before the reader closes, whatever is raised here.
+        closing(watch(reader, settings)) as sightings,
     ):
         header = FacesHeader(
             source_hash=packet_hash(clip),
@@ -97,7 +102,7 @@ def analyze(
         )
         frames = faces = 0
         with part.open("w", encoding="utf-8") as file:
-            for found in write_faces(file, header, watch(reader, settings), settings.select):
+            for found in write_faces(file, header, sightings, settings.select):
                 frames, faces = frames + 1, faces + found
                 yield Progress("analyze", frames, reader.info.frame_count_declared)
         for warning in reader.warnings:

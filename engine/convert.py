@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +23,12 @@ from .events import Event, Finished, Progress, Warned
 from .face.align import Affine, apply, crop_to_frame, display_matrix, invert
 from .face.faces_file import Face, FacesFile, FrameFaces
 from .frame import Frame
-from .part_file import PartFile
+from .part_file import PartFile, keep_sources
 from .pipeline import Drain, Prefetch
 from .swap.colour_match import METHODS, Method, Statistics, SteadyMatch
 from .swap.mask import MaskSettings, hull, soften
 from .swap.model import Swapper
-from .video.reader import Reader
+from .video.reader import Reader, VideoInfo
 from .video.writer import Writer
 
 _READ_AHEAD_FRAMES = 8
@@ -72,7 +72,7 @@ def convert(
     analysis: AnalysisSettings | None = None,
     tolerate_damage: bool = False,
     overwrite: bool = False,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Gives the faces of a clip to the person of a model: a generator of events that writes a video.
 
     It can be closed at any point; the output then does not appear. A clip
@@ -89,7 +89,7 @@ def convert(
         overwrite: replace ``output``.
 
     Raises:
-        UsageError: settings that make no sense.
+        UsageError: settings that make no sense, or that the encoder refuses; ``output`` is a source.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
         ConfigurationError: face models are missing.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
@@ -98,9 +98,10 @@ def convert(
     clip, output = Path(clip), Path(output)
     if settings.colour not in METHODS or settings.batch < 1:
         raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
+    keep_sources(output, clip, Path(model), *([] if faces is None else [Path(faces)]))
     swapper = Swapper(Path(model), batch=settings.batch)
-    # Opened before the analysis, so that an output that cannot be written costs nobody an hour.
-    PartFile(output, overwrite=overwrite).discard()
+    losses = _rehearsed(clip, output, settings, tolerate_damage, overwrite)
+    yield from map(Warned, losses)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         if faces is None:
             faces = Path(scratch) / "shot.faces"
@@ -113,19 +114,46 @@ def convert(
                 f"{faces}: was made from another clip than {clip}: run crossface analyze on this one"
             )
         if not faces_file.swaps and clip.suffix.lower() == output.suffix.lower():
-            yield from _copied(clip, output, overwrite)
+            yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
             return
-        yield from _converted(clip, swapper, output, faces_file, settings, tolerate_damage, overwrite)
+        for event in _converted(clip, swapper, output, faces_file, settings, tolerate_damage, overwrite):
+            if not (isinstance(event, Warned) and event.message in losses):
+                yield event
 
 
-def _copied(clip: Path, output: Path, overwrite: bool) -> Iterator[Event]:
+def _rehearsed(
+    clip: Path, output: Path, settings: ConversionSettings, tolerate_damage: bool, overwrite: bool
+) -> list[str]:
+    """What the output will not hold, or an error: found out before the analysis costs somebody an hour."""
+    with Reader(clip, tolerate_damage=tolerate_damage) as reader:
+        writer = _writer(output, reader.info, settings, overwrite)
+        writer.abandon()
+    return writer.losses
+
+
+def _writer(
+    output: Path, info: VideoInfo, settings: ConversionSettings, overwrite: bool, comment: str | None = None
+) -> Writer:
+    options = settings.encoder_options
+    return Writer(
+        output,
+        info,
+        codec=settings.codec,
+        options=None if options is None else dict(options),
+        overwrite=overwrite,
+        comment=comment,
+        threads=settings.encoder_threads,
+    )
+
+
+def _copied(clip: Path, output: Path, frames: int, overwrite: bool) -> Iterator[Event]:
     yield Warned(f"{clip}: no face to swap: {output} is a copy of the clip")
     try:
         with PartFile(output, overwrite=overwrite) as part:
             shutil.copyfile(clip, part)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror}): check the disk") from error
-    yield Finished(output, 0, 0)
+    yield Finished(output, frames, 0)
 
 
 def _converted(
@@ -142,17 +170,9 @@ def _converted(
     with Reader(clip, tolerate_damage=tolerate_damage) as reader:
         info = reader.info
         converter.display = display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
-        options = settings.encoder_options
+        comment = _disclosure(swapper) if faces_file.swaps else None
         with (
-            Writer(
-                output,
-                info,
-                codec=settings.codec,
-                options=None if options is None else dict(options),
-                overwrite=overwrite,
-                comment=_disclosure(swapper) if faces_file.swaps else None,
-                threads=settings.encoder_threads,
-            ) as writer,
+            _writer(output, info, settings, overwrite, comment) as writer,
             Prefetch(reader, depth=_READ_AHEAD_FRAMES) as decoded,
             Drain(writer.write, depth=_WRITE_BEHIND_FRAMES) as encoder,
         ):

@@ -8,7 +8,17 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from .errors import BusyError, OutputError, OutputExistsError
+from .errors import BusyError, OutputError, OutputExistsError, UsageError
+
+
+def keep_sources(output: Path, *sources: Path) -> None:
+    """Refuses an output that would take the place of what it is made from.
+
+    Raises:
+        UsageError: they are the same file.
+    """
+    if any(output.resolve() == source.resolve() for source in sources):
+        raise UsageError(f"{output}: is the source itself: give the output another name")
 
 
 class PartFile:

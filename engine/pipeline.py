@@ -88,10 +88,16 @@ class Drain(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            _drop_all(self._items)
-        self._items.put(_End(None))
-        self._thread.join()
+        try:
+            if error is None:
+                self._items.put(_End(None))
+                self._thread.join()
+        finally:
+            # Also where a signal cut the waiting short: nobody may close what the thread still uses.
+            if self._thread.is_alive():
+                _drop_all(self._items)
+                self._items.put(_End(None))
+                self._thread.join()
         if error is None and self._error is not None:
             raise self._error
 

@@ -6,8 +6,8 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from typing import Literal
 
 import click
@@ -21,7 +21,7 @@ Format = Literal["auto", "bar", "json", "none"]
 FORMATS: tuple[Format, ...] = ("auto", "bar", "json", "none")
 
 
-def show(stream: Iterable[Event], progress: Format) -> None:
+def show(stream: Generator[Event], progress: Format) -> None:
     """Runs a generator of events to its end and shows them.
 
     ``bar`` draws on stderr; ``json`` prints one object a line on stdout; ``auto`` is a bar where stderr
@@ -30,6 +30,8 @@ def show(stream: Iterable[Event], progress: Format) -> None:
     if progress == "auto":
         progress = "bar" if sys.stderr.isatty() else "none"
     with ExitStack() as stack:
+        # An interrupt can fall between two events; the part files must go then too.
+        stack.enter_context(closing(stream))
         advance: Callable[[events.Progress], None] = _ignore
         if progress == "bar":
             advance = stack.enter_context(_Bar()).advance

@@ -1,4 +1,4 @@
-"""The similarity transform against closed-form cases and an independent solution, and the way to the frame."""
+"""The similarity transform against closed-form cases and an independent solution, and on to the frame."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def rotation_matrix(degrees: float) -> NDArray[np.float64]:
 
 def template_places() -> NDArray[np.float64]:
     """The template in a crop's px, from the definition: face heights from the crop's centre."""
-    return np.array([[SIZE_PX * (0.5 + x / COVERAGE), SIZE_PX * (0.5 + y / COVERAGE)] for x, y in TEMPLATE.values()])
+    return np.array(
+        [[SIZE_PX * (0.5 + x / COVERAGE), SIZE_PX * (0.5 + y / COVERAGE)] for x, y in TEMPLATE.values()]
+    )
 
 
 def face_at(places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,6 +152,6 @@ def test_coverage_is_the_crop_over_the_face() -> None:
 
 @given(st.integers(0, 1000))
 def test_invert_undoes(seed: int) -> None:
-    matrix = np.random.default_rng(seed).normal(0, 1, (2, 3)) + [[3, 0, 0], [0, 3, 0]]
+    matrix = np.random.default_rng(seed).normal(0, 1, (2, 3)) + 3 * np.eye(2, 3)
     places = points(seed, 5)
     np.testing.assert_allclose(apply(invert(matrix), apply(matrix, places)), places, atol=1e-6)

@@ -51,7 +51,7 @@ def test_fill_of_a_square_is_exact() -> None:
     expected = np.zeros((32, 32), np.float32)
     expected[8:24, 8:24] = 1
     np.testing.assert_array_equal(fill(square, 32), expected)
-    half = fill(square + [0.5, 0], 32)
+    half = fill(square + np.array([0.5, 0]), 32)
     np.testing.assert_allclose(half[16, [7, 8, 9, 23, 24, 25]], [0, 0.5, 1, 1, 0.5, 0], atol=1e-6)
 
 
@@ -87,7 +87,7 @@ def test_soft_edges_lie_inside(feather: float, border: float, a: float, b: float
     mask = fill(ellipse((32, 32), a, b), size_px)
     weight = soften(mask, MaskSettings(feather, border))
     assert weight.dtype == np.float32 and weight.shape == mask.shape
-    assert 0 <= weight.min() and weight.max() <= 1
+    assert weight.min() >= 0 and weight.max() <= 1
     assert weight[mask == 0].max() == 0, "nothing outside the outline is touched"
     for edge in (weight[0], weight[-1], weight[:, 0], weight[:, -1]):
         assert edge.max() == 0, "the crop's own edge never shows"

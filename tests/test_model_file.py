@@ -193,5 +193,6 @@ def test_the_swapper_draws_what_its_graph_says(tmp_path: Path, enlarge: int) -> 
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_results_do_not_depend_on_the_batch(swapper: Path, batch: int) -> None:
     faces = np.random.default_rng(1).random((7, 3, SIZE_PX, SIZE_PX)).astype(np.float32)
-    for one, other in zip(Swapper(swapper, batch=5).swap(faces), Swapper(swapper, batch=batch).swap(faces), strict=True):
+    whole, parts = (Swapper(swapper, batch=size).swap(faces) for size in (7, batch))
+    for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)

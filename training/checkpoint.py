@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..engine.errors import BadInputError, InputMissingError, UsageError
@@ -131,14 +130,10 @@ class Learner:
 
     def save(self, model: Path) -> Path:
         """Raises: OutputError; the checkpoint before this one is then still whole."""
-        tensors = {name: tensor.detach().contiguous() for name, tensor in self._tensors().items()}
         progress = {"format": FORMAT_VERSION, "step": self.step, "elapsed_s": self.elapsed_s}
         path = model / CHECKPOINT_NAME
         with PartFile(path, overwrite=True) as part:
-            mode = part.stat().st_mode
-            save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(progress)})
-            # safetensors makes files that only their owner can read.
-            part.chmod(mode)
+            _write_safetensors(part, self._tensors(), {_METADATA_KEY: json.dumps(progress)})
         return path
 
     def load(self, model: Path) -> None:
@@ -212,6 +207,28 @@ class Checkpoint:
 def open_checkpoint(model: Path) -> Checkpoint:
     """Raises: InputMissingError, BadInputError."""
     return Checkpoint(model / CHECKPOINT_NAME)
+
+
+def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write float32 tensors in the safetensors format, one at a time.
+
+    The library's own writer goes through a temporary file that a kill leaves
+    behind, and reports a full disk as a format error.
+
+    Raises:
+        OSError: as the system says.
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.numel() * 4
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(tensor.detach().cpu().contiguous().numpy().data)
 
 
 def load_average(model: Path, network: nn.Module) -> int:

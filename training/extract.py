@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from ..engine.analyze import AnalysisSettings, watch
 from ..engine.errors import BadInputError, OutputError, OutputExistsError, UsageError
 from ..engine.face.align import crop_to_frame, display_matrix
 from ..engine.face.landmarks import yaw_deg
-from ..engine.part_file import PartFile
+from ..engine.face.smooth import SteadyFace
+from ..engine.frame import Frame
 from ..engine.review.png import write_png
 from ..engine.video.reader import Reader, VideoInfo
 from . import faceset
@@ -50,10 +53,10 @@ def extract(
     settings: AnalysisSettings | None = None,
     tolerate_damage: bool = False,
     overwrite: bool = False,
-) -> Iterator[ExtractionEvent]:
+) -> Generator[ExtractionEvent]:
     """Writes a faceset from one or more clips.
 
-    The index is written last: a folder without it is no faceset.
+    The faceset appears whole or not at all; until then an older one stays as it is.
 
     Args:
         clips: video files of one person.
@@ -78,51 +81,80 @@ def extract(
     index = output / faceset.INDEX_NAME
     if index.exists() and not overwrite:
         raise OutputExistsError(f"{index}: exists already: give another folder or --overwrite")
+    with _whole_faceset(output) as folder, (folder / faceset.INDEX_NAME).open("w", encoding="utf-8") as lines:
+        lines.write(faceset.header_line() + "\n")
+        faces = 0
+        for clip in clips:
+            with (
+                Reader(clip, tolerate_damage=tolerate_damage) as reader,
+                closing(watch(reader, settings or AnalysisSettings())) as sightings,
+            ):
+                display = _display(reader.info)
+                for steady in sightings:
+                    frame = steady.sighting.frame
+                    wanted = frame.index % every == 0 and _inside(_time_s(frame), ranges_s)
+                    for face in steady.faces[: 1 if largest_only else None] if wanted else ():
+                        record, rgb = _cut(frame, face, display, clip.name, faces)
+                        write_png(folder / record.file, rgb)
+                        lines.write(record.to_json() + "\n")
+                        faces += 1
+                    yield ExtractionEvent(clip, frame.index + 1, reader.info.frame_count_declared, faces)
+        if not faces:
+            names = ", ".join(str(clip) for clip in clips)
+            raise BadInputError(f"{names}: no face found: give a clip that shows the person's face")
+
+
+@contextmanager
+def _whole_faceset(output: Path) -> Iterator[Path]:
+    """A folder to fill beside ``output``; what is in it takes its place there when all is written."""
+    output = output.resolve()
+    part = output.with_name(f".{output.name}.part")
     try:
-        (output / "faces").mkdir(parents=True, exist_ok=True)
-        index.unlink(missing_ok=True)
-        for old in (output / "faces").glob("*.png"):
-            old.unlink()
+        shutil.rmtree(part, ignore_errors=True)
+        (part / "faces").mkdir(parents=True)
+        yield part
+        output.mkdir(exist_ok=True)
+        # Without its index a folder is no faceset, so the old index goes first and the new one comes last.
+        (output / faceset.INDEX_NAME).unlink(missing_ok=True)
+        if (output / "faces").exists():
+            shutil.rmtree(output / "faces")
+        for name in ("faces", faceset.INDEX_NAME):
+            (part / name).rename(output / name)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror}): check the folder") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
-    lines = [faceset.header_line()]
-    for clip in clips:
-        with Reader(clip, tolerate_damage=tolerate_damage) as reader:
-            display = _display(reader.info)
-            for steady in watch(reader, settings or AnalysisSettings()):
-                frame = steady.sighting.frame
-                time_s = float(frame.pts * frame.time_base)
-                wanted = frame.index % every == 0 and _inside(time_s, ranges_s)
-                for face in steady.faces[: 1 if largest_only else None] if wanted else ():
-                    transform = crop_to_frame(
-                        face.landmarks, size_px=faceset.SIZE_PX, coverage=faceset.COVERAGE, display=display
-                    )
-                    crop = kernels.crop(frame, transform[None], faceset.SIZE_PX)[0]
-                    rgb = np.rint(crop.transpose(1, 2, 0) * 255.0).astype(np.uint8)
-                    record = FaceRecord(
-                        file=f"faces/{len(lines) - 1:06d}.png",
-                        source=clip.name,
-                        frame=frame.index,
-                        time_s=time_s,
-                        landmarks=face.landmarks.astype(np.float32),
-                        transform=transform,
-                        presence=face.presence,
-                        blur=_blur(rgb),
-                        yaw_deg=yaw_deg(face.landmarks @ display.T),
-                    )
-                    write_png(output / record.file, rgb)
-                    lines.append(record.to_json())
-                yield ExtractionEvent(clip, frame.index + 1, reader.info.frame_count_declared, len(lines) - 1)
-    if len(lines) == 1:
-        names = ", ".join(str(clip) for clip in clips)
-        raise BadInputError(f"{names}: no face found: give a clip that shows the person's face")
-    with PartFile(index, overwrite=overwrite) as part:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+def _cut(
+    frame: Frame, face: SteadyFace, display: NDArray[np.float64], source: str, number: int
+) -> tuple[FaceRecord, NDArray[np.uint8]]:
+    """A face's record and its crop, RGB ``[SIZE_PX, SIZE_PX, 3]``."""
+    transform = crop_to_frame(
+        face.landmarks, size_px=faceset.SIZE_PX, coverage=faceset.COVERAGE, display=display
+    )
+    crop = kernels.crop(frame, transform[None], faceset.SIZE_PX)[0]
+    rgb = np.rint(crop.transpose(1, 2, 0) * 255.0).astype(np.uint8)
+    record = FaceRecord(
+        file=f"faces/{number:06d}.png",
+        source=source,
+        frame=frame.index,
+        time_s=_time_s(frame),
+        landmarks=face.landmarks.astype(np.float32),
+        transform=transform,
+        presence=face.presence,
+        blur=_blur(rgb),
+        yaw_deg=yaw_deg(face.landmarks @ display.T),
+    )
+    return record, rgb
 
 
 def _display(info: VideoInfo) -> NDArray[np.float64]:
     return display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
+
+
+def _time_s(frame: Frame) -> float:
+    return float(frame.pts * frame.time_base)
 
 
 def _inside(time_s: float, ranges_s: Sequence[TimeRange]) -> bool:

@@ -110,7 +110,8 @@ def priority(landmarks: NDArray[np.float64], side_px: int, margin_px: float) -> 
     around = np.stack((np.cos(angle), np.sin(angle)), axis=1) * margin_px
     regions = [landmarks[list(region)] for region in (LEFT_EYE, RIGHT_EYE, LIPS)]
     filled = [fill((points[:, None] + around).reshape(-1, 2), side_px) for points in regions]
-    return np.maximum.reduce(filled)
+    anywhere: NDArray[np.float32] = np.maximum.reduce(filled)
+    return anywhere
 
 
 def _resized(picture: NDArray[np.uint8], side_px: int) -> Tensor:

@@ -122,7 +122,7 @@ def train(
     faceset_b: Path,
     model: Path,
     *,
-    preset: str = "fast-128",
+    preset: str | Preset = "fast-128",
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -143,7 +143,7 @@ def train(
         faceset_a: folder of person A.
         faceset_b: folder of person B.
         model: folder for the model; goes on where it holds a checkpoint.
-        preset: name of the network.
+        preset: the network, or its name in `PRESETS`.
         steps: stop when the model has so many steps.
         minutes: stop when the model has trained so long, over all runs.
         seed: of everything random.
@@ -168,12 +168,14 @@ def train(
         raise UsageError("training needs an end: give --steps or --minutes")
     if any(value is not None and value <= 0 for value in (steps, minutes, batch, learning_rate, threads)):
         raise UsageError("steps, minutes, batch, learning rate and threads must be above zero")
-    if preset not in PRESETS:
-        raise UsageError(f"{preset}: no such preset: there are {', '.join(PRESETS)}")
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise UsageError(f"{preset}: no such preset: there are {', '.join(PRESETS)}")
+        preset = PRESETS[preset]
     budget = Budget(steps, None if minutes is None else minutes * 60)
     place = _device(device)
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
-    wanted = ModelCard.new(PRESETS[preset], (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash))
+    wanted = ModelCard.new(preset, (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash))
     model = Path(model)
     with _only_run(model), _threads(threads):
         if (model / MODEL_NAME).exists():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError, UsageError
 from ..frame import Frame
+from ..part_file import keep_sources
 from ..video.reader import Reader
 from .png import write_png
 
@@ -56,12 +57,13 @@ def sheet(
             where it is None, the face is where the clips differ.
 
     Raises:
-        UsageError: ``rows`` or ``width_px`` too small.
+        UsageError: ``rows`` or ``width_px`` too small, or ``out`` is one of the clips.
         BadInputError: a clip that cannot be read, or clips that do not belong together.
         OutputError: ``out`` cannot be written.
     """
     if rows < 1 or width_px < 160:
         raise UsageError("a sheet needs at least one row and 160 pixels of width")
+    keep_sources(Path(out), Path(before), Path(after))
     sights = [_sight(old, new, boxes) for old, new in _pairs(before, after)]
     chosen = _choose(sights, rows)
     strips = [

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# From 1.29 on ONNX Runtime reports models and runs to its maker unless this is set before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from ..errors import BadInputError, InputMissingError

@@ -11,12 +11,14 @@ from ..face.align import CHIN, FACE_OVAL, FOREHEAD_TOP, LEFT_EYE_OUTER, RIGHT_EY
 
 # The mesh ends below the hairline; share of the face's height that the outline is raised by.
 FOREHEAD_RAISE = 0.04
+# At the temples it runs over hair; share of the half width there that the outline is drawn in by.
+TEMPLE_INSET = 0.12
 
 
 def hull(
     landmarks: NDArray[np.floating], size_px: int, forehead: float = FOREHEAD_RAISE
 ) -> NDArray[np.float32]:
-    """The outline of a face, filled, with anti-aliased edges.
+    """The outline of a face, filled, with anti-aliased edges; drawn in at the temples.
 
     Args:
         landmarks: ``[468, 2]`` in px of the crop.
@@ -33,8 +35,11 @@ def hull(
     up = axis / height_px
     eyes = (points[RIGHT_EYE_OUTER] + points[LEFT_EYE_OUTER]) / 2
     above_eyes = (outline - eyes) @ up / ((points[FOREHEAD_TOP] - eyes) @ up)
-    raised = outline + np.clip(above_eyes, 0.0, 1.0)[:, None] * up * forehead * height_px
-    return fill(raised, size_px)
+    raised = np.clip(above_eyes, 0.0, 1.0)[:, None] * up * forehead * height_px
+    side = np.array([-up[1], up[0]])
+    aside = ((outline - eyes) @ side)[:, None] * side
+    inset = np.clip(above_eyes + 0.5, 0.0, 1.0)[:, None] * aside * TEMPLE_INSET
+    return fill(outline + raised - inset, size_px)
 
 
 def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:

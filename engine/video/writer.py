@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from ..errors import OutputError, UsageError
 from ..frame import Frame, Siting
-from ..part_file import PartFile
+from ..part_file import PartFile, keep_sources
 from .colour import FULL_RANGE
 from .passthrough import Passthrough, kept_metadata
 from .planes import planes_of
@@ -89,8 +89,7 @@ class Writer:
         container = _CONTAINERS.get(self.path.suffix.lower())
         if container is None:
             raise UsageError(f"{self.path}: give the output the extension .mp4, .mov or .mkv")
-        if self.path.resolve() == source.path.resolve():
-            raise UsageError(f"{self.path}: is the source itself: give the output another name")
+        keep_sources(self.path, source.path)
         self._part = PartFile(self.path, overwrite=overwrite)
         try:
             _, self._source = open_source(source.path)
@@ -106,7 +105,7 @@ class Writer:
             self._copy_metadata(comment)
             self._start(codec)
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
 
     def write(self, frame: Frame) -> None:
@@ -147,13 +146,22 @@ class Writer:
             self._output.close()
             self._source.close()
         except BaseException as error:
-            self._abandon()
+            self.abandon()
             if isinstance(error, av.error.FFmpegError):
                 raise self._part.error(error.strerror) from error
             raise
         self._closed = True
         self.losses += [loss for loss in self._passthrough.losses if loss not in self.losses]
         self._part.commit()
+
+    def abandon(self) -> None:
+        """Give the output up: nothing of it stays."""
+        self._closed = True
+        # Closing writes a trailer, which fails again where the disk is full.
+        for name in ("_output", "_source"):
+            with contextlib.suppress(av.error.FFmpegError, OSError, ValueError, AttributeError):
+                getattr(self, name).close()
+        self._part.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +172,7 @@ class Writer:
         if error is None:
             self.close()
         elif not self._closed:
-            self._abandon()
+            self.abandon()
 
     def _muxer_options(self, container: str) -> dict[str, str]:
         # Without bitexact, Matroska draws random identifiers and no two runs agree.
@@ -272,14 +280,6 @@ class Writer:
             self._output.mux(other)
         self._output.mux(packet)
         self._packets_written += 1
-
-    def _abandon(self) -> None:
-        self._closed = True
-        # Closing writes a trailer, which fails again where the disk is full.
-        for name in ("_output", "_source"):
-            with contextlib.suppress(av.error.FFmpegError, OSError, ValueError, AttributeError):
-                getattr(self, name).close()
-        self._part.discard()
 
 
 class _DecodeTimes:

@@ -1,0 +1,161 @@
+"""A trained model as one ONNX file that says how it must be used."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from ..engine.part_file import PartFile
+from ..engine.swap.model import METADATA_KEY, ModelMetadata
+from .checkpoint import ModelCard, load_average
+from .models import Person, SharedAutoencoder
+
+Precision = Literal["fp32", "fp16", "fp16-storage"]
+
+OPSET = 18
+# Small tensors are shapes and biases: nothing to gain.
+_STORED_AS_HALF_FROM = 1024
+
+
+class _Swapper(nn.Module):
+    """Encoder and one decoder: `face` `[N,3,S,S]` -> `swapped` `[N,3,S,S]`, `mask` `[N,1,S,S]`."""
+
+    def __init__(self, network: SharedAutoencoder, person: Person) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+        self.decoder = network.decoder(person)
+
+    def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
+        drawn = self.decoder(self.encoder(face)).to(face.dtype)
+        return drawn[:, :3], drawn[:, 3:]
+
+
+def export(
+    model: Path,
+    *,
+    to: Person,
+    output: Path,
+    precision: Precision = "fp32",
+    consent: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write encoder and one decoder, with the averaged weights of the last checkpoint.
+
+    The same checkpoint and options give the same bytes.
+
+    Args:
+        model: folder that `train` made.
+        to: whose face is drawn.
+        output: the ONNX file.
+        precision: ``fp16`` computes in half precision, with half-precision input and outputs;
+            ``fp16-storage`` only stores so, which halves the file and computes in float32.
+        consent: reference to the consent of the person drawn.
+        overwrite: replace a file that is there.
+
+    Raises:
+        InputMissingError, BadInputError: no model there, or a damaged one.
+        OutputExistsError, OutputError: the file exists or cannot be written.
+    """
+    card = ModelCard.read(Path(model))
+    with PartFile(Path(output), overwrite=overwrite) as part:
+        network = SharedAutoencoder(card.preset).eval()
+        steps = load_average(Path(model), network)
+        metadata = ModelMetadata(
+            template=card.template,
+            coverage=card.preset.coverage,
+            size_px=card.preset.size_px,
+            output_px=card.preset.size_px,
+            identity=card.identity(to),
+            architecture=card.preset.name,
+            steps=steps,
+            data_hash=card.data_hash,
+            software=card.software,
+            consent=consent,
+        )
+        graph = to_onnx(network, to, precision)
+        helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
+        onnx.checker.check_model(graph, full_check=True)
+        part.write_bytes(graph.SerializeToString(deterministic=True))
+    return Path(output)
+
+
+def to_onnx(network: SharedAutoencoder, person: Person, precision: Precision = "fp32") -> onnx.ModelProto:
+    """The graph without our metadata; input and outputs have a free batch size."""
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    # A copy, for the cast would reach the caller's network.
+    swapper = copy.deepcopy(_Swapper(network, person)).to(dtype).eval()
+    size_px = network.preset.size_px
+    # Two faces: the exporter takes a size of one for a constant.
+    example = torch.zeros(2, 3, size_px, size_px, dtype=dtype)
+    with _quiet():
+        program = torch.onnx.export(
+            swapper,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["face"],
+            output_names=["swapped", "mask"],
+            dynamic_shapes={"face": {0: torch.export.Dim("N", min=1)}},
+            verbose=False,
+        )
+    assert program is not None
+    graph: onnx.ModelProto = program.model_proto
+    _forget_origin(graph)
+    if precision == "fp16-storage":
+        _store_as_half(graph)
+    return graph
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of libraries that we do not use and of its own insides."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes about the code it saw: it holds paths of this machine."""
+    model.producer_name, model.producer_version = "crossface", version("crossface")
+    model.doc_string = model.graph.doc_string = ""
+    model.graph.name = "swapper"
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+
+
+def _store_as_half(model: onnx.ModelProto) -> None:
+    """Weights as float16, each cast to float32 where it is used; the runtime folds the cast when it loads."""
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < _STORED_AS_HALF_FROM:
+            continue
+        full = weight.name
+        half = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{full}.half")
+        weight.CopyFrom(half)
+        casts.append(helper.make_node("Cast", [half.name], [full], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

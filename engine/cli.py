@@ -199,7 +199,7 @@ def crossface() -> None:
     """Train face swaps on your own footage, and convert long videos with them."""
 
 
-class _Stopped(BaseException):
+class Stopped(BaseException):
     """A signal asked us to stop; carries its number."""
 
 
@@ -208,7 +208,7 @@ def _stoppable() -> Iterator[None]:
     """Turns SIGTERM into an exception, so that part files are removed on the way out."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise _Stopped(number)
+        raise Stopped(number)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
@@ -229,10 +229,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("crossface: interrupted; nothing was written", err=True)
+        click.echo("crossface: interrupted; unfinished outputs were removed", err=True)
         code = 128 + signal.SIGINT
-    except _Stopped as stopped:
-        click.echo("crossface: terminated; nothing was written", err=True)
+    except Stopped as stopped:
+        click.echo("crossface: terminated; unfinished outputs were removed", err=True)
         code = 128 + int(stopped.args[0])
     except Exception as error:  # a bug of ours: one line, and how to see more
         click.echo(

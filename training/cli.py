@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..engine.cli import PATH, overwrite_option, tolerate_damage_option
+from ..engine.cli import PATH, Stopped, overwrite_option, tolerate_damage_option
 from ..engine.errors import ConfigurationError, UsageError
 from ..engine.progress import StatusLine
 
@@ -84,9 +88,17 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
     _need("torch", "training")
     from .train import train
 
-    with StatusLine() as say:
-        for event in train(faceset_a, faceset_b, output, **options):
+    with (
+        StatusLine() as say,
+        closing(train(faceset_a, faceset_b, output, **options)) as events,
+        _between_events() as signals,
+    ):
+        for event in events:
             say(_line(event))
+            if signals:
+                # Closing it writes a checkpoint, so that a stop costs nothing.
+                events.close()
+                raise Stopped(signals[0])
     click.echo(output)
 
 
@@ -114,6 +126,24 @@ def export_command(
 
 
 commands: list[click.Command] = [extract_command, train_command, export_command]
+
+
+@contextmanager
+def _between_events() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of breaking off in the middle of a step; a second one does."""
+    received: list[int] = []
+
+    def collect(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise Stopped(number)
+        received.append(number)
+
+    before = {number: signal.signal(number, collect) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -92,6 +92,8 @@ def extract(
                 display = _display(reader.info)
                 for steady in sightings:
                     frame = steady.sighting.frame
+                    if ranges_s and _time_s(frame) >= max(end for _, end in ranges_s):
+                        break
                     wanted = frame.index % every == 0 and _inside(_time_s(frame), ranges_s)
                     for face in steady.faces[: 1 if largest_only else None] if wanted else ():
                         record, rgb = _cut(frame, face, display, clip.name, faces)

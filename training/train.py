@@ -13,7 +13,7 @@ import fcntl
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def train(
     identity_b: str = "b",
     threads: int | None = None,
     device: str = "auto",
-) -> Iterator[TrainingEvent]:
+) -> Generator[TrainingEvent]:
     """Train a model, or go on with one: a generator of events.
 
     Closing the generator between two events writes a checkpoint first.
@@ -269,7 +269,7 @@ class _Run:
 
 def _events(
     run: _Run, model: Path, preview_every_s: float, checkpoint_every_s: float
-) -> Iterator[TrainingEvent]:
+) -> Generator[TrainingEvent]:
     learner, preview = run.learner, model / "preview.png"
     saved_step = learner.step
     previewed_at = saved_at = time.monotonic()

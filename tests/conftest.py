@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from make_model import make_swapper
 
 from crossface.engine.analyze import analyze
@@ -37,6 +38,11 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "gpu": _lacks_gpu,
     "torch": lambda: _lacks_module("torch"),
 }
+
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("crossface", deadline=None)
+settings.load_profile("crossface")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossface.engine.face.align import FACE_OVAL, apply, crop_to_frame, invert
+from crossface.engine.face.align import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE, apply, crop_to_frame, invert
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.swap.mask import MaskSettings, fill, hull, soften
 
@@ -55,13 +55,25 @@ def test_fill_of_a_square_is_exact() -> None:
     np.testing.assert_allclose(half[16, [7, 8, 9, 23, 24, 25]], [0, 0.5, 1, 1, 0.5, 0], atol=1e-6)
 
 
+def values_at(mask: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
+    columns, rows = np.floor(points).astype(int).T
+    found: NDArray[Any] = mask[rows, columns]
+    return found
+
+
 def test_the_hull_contains_the_face(real_face: NDArray[np.float64]) -> None:
+    """Eyes, mouth, cheeks and chin; the temples, where hair lies, are left out on both sides."""
     mask = hull(real_face, 128)
     outline = real_face[list(FACE_OVAL)]
-    inwards = outline + 1.5 * (outline.mean(0) - outline) / np.hypot(*(outline.mean(0) - outline).T)[:, None]
-    columns, rows = np.floor(inwards).astype(int).T
-    assert mask[rows, columns].min() == 1.0
-    assert float(mask.sum()) > polygon_area(outline)
+    middle = outline.mean(0)
+    inwards = outline + 1.5 * (middle - outline) / np.hypot(*(middle - outline).T)[:, None]
+    eyes, top = real_face[[33, 263], 1].mean(), real_face[10, 1]
+    cheeks_and_chin = outline[:, 1] > eyes + 0.6 * (eyes - top)
+    assert cheeks_and_chin.sum() > 10
+    assert values_at(mask, inwards[cheeks_and_chin]).min() == 1
+    assert values_at(mask, real_face[[*RIGHT_EYE, *LEFT_EYE, *LIPS]]).min() == 1
+    assert values_at(mask, real_face[[162, 389]]).max() == 0
+    assert 0.8 < float(mask.sum()) / polygon_area(outline) < 1.1
 
 
 def test_the_forehead_is_raised_and_the_chin_is_not(real_face: NDArray[np.float64]) -> None:

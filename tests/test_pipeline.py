@@ -44,20 +44,22 @@ def test_prefetch_runs_no_further_ahead_than_its_depth() -> None:
     made = 0
     taken = 0
     furthest = 0
-    full = threading.Event()
+    filled, overfull = threading.Event(), threading.Event()
 
     def source() -> Iterator[int]:
         nonlocal made, furthest
         for number in range(50):
             made += 1
             furthest = max(furthest, made - taken)
+            if made == 5:
+                filled.set()
             if made == 6:
-                full.set()
+                overfull.set()
             yield number
 
     with Prefetch(source(), depth=4) as items:
         # Without anyone taking, four items wait and one is in the thread's hand.
-        assert not full.wait(0.2) and made == 5
+        assert filled.wait(PATIENCE_S) and not overfull.wait(0.2)
         for _ in items:
             taken += 1
     # The taker counts an item only after it left the queue, hence one more.
@@ -115,22 +117,24 @@ def test_drain_consumes_everything_in_order_before_it_lets_go() -> None:
 
 
 def test_drain_holds_the_giver_back() -> None:
-    gate, filled = threading.Event(), threading.Event()
+    gate, filled, overfull = (threading.Event() for _ in range(3))
     given = 0
 
     def work() -> None:
         nonlocal given
         with Drain(lambda _: gate.wait(PATIENCE_S), depth=4) as drain:
             for number in range(20):
-                if given == 6:
-                    filled.set()
                 drain.put(number)
                 given += 1
+                if given == 5:
+                    filled.set()
+                if given == 6:
+                    overfull.set()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert not filled.wait(0.2)
-    assert given == 5, "four wait, one is being consumed"
+    assert filled.wait(PATIENCE_S)
+    assert not overfull.wait(0.2), "four wait, one is being consumed"
     gate.set()
     thread.join(PATIENCE_S)
     assert not thread.is_alive() and given == 20

@@ -48,7 +48,7 @@ def _analysis_options(command: Command) -> Command:
             default="largest",
             help="Which faces are swapped: the largest person of each shot, or all.",
         ),
-        click.option("--detect-every", type=click.IntRange(1, 1000), default=5, help="Frames per search."),
+        click.option("--detect-every", type=click.IntRange(1, 60), default=5, help="Frames per search."),
         click.option(
             "--detector-px", type=click.IntRange(64, 4096), default=640, help="Long side the detector sees."
         ),

@@ -113,6 +113,12 @@ def convert(
             raise BadInputError(
                 f"{faces}: was made from another clip than {clip}: run crossface analyze on this one"
             )
+        unknown = set(swapper.metadata.template) - set(faces_file.header.points)
+        if unknown:
+            raise BadInputError(
+                f"{model}: is aligned by landmarks that faces files do not keep ({min(unknown)}): "
+                "update Crossface, or export the model again"
+            )
         if not faces_file.swaps and clip.suffix.lower() == output.suffix.lower():
             yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
             return

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from make_model import SIZE_PX, make_swapper, metadata, oval
 from onnx import TensorProto, helper
@@ -47,7 +47,6 @@ def described(draw: st.DrawFn) -> ModelMetadata:
     )
 
 
-@settings(deadline=None)
 @given(described())
 def test_metadata_round_trip(original: ModelMetadata) -> None:
     assert ModelMetadata.from_json(original.to_json()) == original

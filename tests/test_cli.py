@@ -287,6 +287,8 @@ def test_a_signal_stops_the_work_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(scratch)},
+        # A shell's background jobs, such as these tests may be, are born deaf to SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         first = process.stdout.readline()

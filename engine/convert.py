@@ -119,12 +119,30 @@ def convert(
                 f"{model}: is aligned by landmarks that faces files do not keep ({min(unknown)}): "
                 "update Crossface, or export the model again"
             )
-        if not faces_file.swaps and clip.suffix.lower() == output.suffix.lower():
-            yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
-            return
-        for event in _converted(clip, swapper, output, faces_file, settings, tolerate_damage, overwrite):
-            if not (isinstance(event, Warned) and event.message in losses):
-                yield event
+        told = set(losses)
+        for comment in (_disclosure(swapper), None) if faces_file.swaps else (None,):
+            if comment is None and clip.suffix.lower() == output.suffix.lower():
+                yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
+                return
+            if comment is None:
+                yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
+            work = _converted(
+                clip, swapper, output, faces_file, settings, comment, tolerate_damage, overwrite
+            )
+            try:
+                for event in work:
+                    if not (isinstance(event, Warned) and event.message in told):
+                        yield event
+                return
+            except _NothingSwappedError:
+                yield Warned(
+                    f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
+                    "no face: train longer, or look there"
+                )
+
+
+class _NothingSwappedError(Exception):
+    """The output says that faces were replaced, and none was."""
 
 
 def _rehearsed(
@@ -168,6 +186,7 @@ def _converted(
     output: Path,
     faces_file: FacesFile,
     settings: ConversionSettings,
+    comment: str | None,
     tolerate_damage: bool,
     overwrite: bool,
 ) -> Iterator[Event]:
@@ -176,7 +195,6 @@ def _converted(
     with Reader(clip, tolerate_damage=tolerate_damage) as reader:
         info = reader.info
         converter.display = display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
-        comment = _disclosure(swapper) if faces_file.swaps else None
         with (
             _writer(output, info, settings, overwrite, comment) as writer,
             Prefetch(reader, depth=_READ_AHEAD_FRAMES) as decoded,
@@ -188,10 +206,10 @@ def _converted(
                     encoder.put(frame)
                     frames += 1
                     yield Progress("convert", frames, info.frame_count_declared)
+            if comment is not None and not converter.faces:
+                raise _NothingSwappedError
         for message in [*reader.warnings, *writer.losses]:
             yield Warned(message)
-    if not converter.faces:
-        yield Warned(f"{clip}: no face was swapped")
     yield Finished(output, frames, converter.faces)
 
 

@@ -344,12 +344,16 @@ def test_a_network_that_gives_no_number_changes_nothing(
         np.testing.assert_array_equal(new[0], old[0])
 
 
-def test_an_empty_mask_changes_nothing(clips: Path, analysed: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_an_empty_mask_changes_nothing_and_the_film_says_nothing_else(
+    clips: Path, analysed: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
     model = make_swapper(tmp_path / "empty.onnx", mask=np.zeros((SIZE_PX, SIZE_PX), np.float32))
-    target = tmp_path / "out.mp4"
+    target = tmp_path / name
     faces = analysed("single_face.mp4")
     finished, warnings = run(convert(clips / "single_face.mp4", model, target, faces=faces, settings=X264))
     assert finished.faces == 0 and any("no face was swapped" in warning for warning in warnings)
+    assert "Crossface" not in comment(target)
     for old, new in zip(planes(clips / "single_face.mp4"), planes(target), strict=True):
         np.testing.assert_array_equal(new[0], old[0])
 

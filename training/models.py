@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -163,6 +163,8 @@ class Decoder(nn.Module):
         self.stages = nn.Sequential(*stages)
         kernel = preset.output_kernel
         self.output = nn.Conv2d(widths[-1], 4, kernel, padding=kernel // 2)
+        # The mask begins open, so that the first previews and conversions show a face at all.
+        nn.init.constant_(cast(Tensor, self.output.bias)[3:], 2.0)
 
     def forward(self, x: Tensor) -> Tensor:
         # A picture has more levels than bfloat16: leave autocast before the last function.

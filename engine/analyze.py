@@ -13,7 +13,6 @@ import av.error
 
 from .errors import BadInputError
 from .events import Event, Finished, Progress, Warned
-from .face.align import display_matrix
 from .face.detector import Detector
 from .face.faces_file import FacesHeader, Selection, write_faces
 from .face.landmarks import LandmarkFinder
@@ -49,11 +48,9 @@ def watch(reader: Reader, settings: AnalysisSettings) -> Generator[SteadySightin
         ConfigurationError: face models are missing.
         BadInputError: from the reader, while iterating.
     """
-    info = reader.info
-    display = display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
     tracker = Tracker(
         Detector(long_side_px=settings.detector_px),
-        LandmarkFinder(display=display),
+        LandmarkFinder(display=reader.info.display),
         every=settings.detect_every,
     )
     with Prefetch(reader, depth=_READ_AHEAD_FRAMES) as frames:

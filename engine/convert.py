@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .analyze import AnalysisSettings, analyze, packet_hash
-from .errors import BadInputError, OutputError, UsageError
+from .errors import BadInputError, UsageError
 from .events import Event, Finished, Progress, Warned
-from .face.align import Affine, apply, crop_to_frame, display_matrix, invert
+from .face.align import Affine, apply, crop_to_frame, invert
 from .face.faces_file import Face, FacesFile, FrameFaces
 from .frame import Frame
 from .part_file import PartFile, keep_sources
@@ -103,15 +104,16 @@ def convert(
     losses = _rehearsed(clip, output, settings, tolerate_damage, overwrite)
     yield from map(Warned, losses)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
+        given = faces
         if faces is None:
             faces = Path(scratch) / "shot.faces"
             for event in analyze(clip, faces, settings=analysis, tolerate_damage=tolerate_damage):
                 if not isinstance(event, Finished):
                     yield event
         faces_file = FacesFile(Path(faces))
-        if faces_file.header.source_hash != packet_hash(clip):
+        if given is not None and faces_file.header.source_hash != packet_hash(clip):
             raise BadInputError(
-                f"{faces}: was made from another clip than {clip}: run crossface analyze on this one"
+                f"{given}: was made from another clip than {clip}: run crossface analyze on this one"
             )
         unknown = set(swapper.metadata.template) - set(faces_file.header.points)
         if unknown:
@@ -119,26 +121,26 @@ def convert(
                 f"{model}: is aligned by landmarks that faces files do not keep ({min(unknown)}): "
                 "update Crossface, or export the model again"
             )
-        told = set(losses)
-        for comment in (_disclosure(swapper), None) if faces_file.swaps else (None,):
-            if comment is None and clip.suffix.lower() == output.suffix.lower():
-                yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
-                return
-            if comment is None:
-                yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
-            work = _converted(
-                clip, swapper, output, faces_file, settings, comment, tolerate_damage, overwrite
-            )
+        work = partial(_converted, clip, swapper, output, faces_file, settings, tolerate_damage, overwrite)
+        if faces_file.swaps:
             try:
-                for event in work:
-                    if not (isinstance(event, Warned) and event.message in told):
-                        yield event
+                yield from _untold(work(_disclosure(swapper)), losses)
                 return
             except _NothingSwappedError:
                 yield Warned(
                     f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
                     "no face: train longer, or look there"
                 )
+        if clip.suffix.lower() == output.suffix.lower():
+            yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
+        else:
+            yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
+            yield from _untold(work(None), losses)
+
+
+def _untold(events: Iterator[Event], told: list[str]) -> Iterator[Event]:
+    """Events without the warnings that were given before."""
+    return (event for event in events if not (isinstance(event, Warned) and event.message in told))
 
 
 class _NothingSwappedError(Exception):
@@ -172,11 +174,8 @@ def _writer(
 
 def _copied(clip: Path, output: Path, frames: int, overwrite: bool) -> Iterator[Event]:
     yield Warned(f"{clip}: no face to swap: {output} is a copy of the clip")
-    try:
-        with PartFile(output, overwrite=overwrite) as part:
-            shutil.copyfile(clip, part)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be written ({error.strerror}): check the disk") from error
+    with PartFile(output, overwrite=overwrite) as part:
+        shutil.copyfile(clip, part)
     yield Finished(output, frames, 0)
 
 
@@ -186,15 +185,14 @@ def _converted(
     output: Path,
     faces_file: FacesFile,
     settings: ConversionSettings,
-    comment: str | None,
     tolerate_damage: bool,
     overwrite: bool,
+    comment: str | None,
 ) -> Iterator[Event]:
-    converter = _Converter(swapper, settings)
     frames = 0
     with Reader(clip, tolerate_damage=tolerate_damage) as reader:
         info = reader.info
-        converter.display = display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
+        converter = _Converter(swapper, settings, info.display)
         with (
             _writer(output, info, settings, overwrite, comment) as writer,
             Prefetch(reader, depth=_READ_AHEAD_FRAMES) as decoded,
@@ -260,29 +258,33 @@ def _batches(
 class _Converter:
     """Swaps the faces of batches of frames, in place."""
 
-    def __init__(self, swapper: Swapper, settings: ConversionSettings) -> None:
-        self.display = np.eye(2)
+    def __init__(self, swapper: Swapper, settings: ConversionSettings, display: NDArray[np.float64]) -> None:
         self.faces = 0
+        self._display = display
         self._swapper = swapper
         self._mask = settings.mask
         self._colours = SteadyMatch(settings.colour)
 
     def process(self, batch: list[tuple[Frame, FrameFaces]]) -> list[str]:
         """Changes the frames' planes; gives warnings."""
-        work = [(frame, line.shot, face) for frame, line in batch for face in line.faces]
+        work = [
+            (frame, line.shot, face, self._placed(frame, face))
+            for frame, line in batch
+            for face in line.faces
+        ]
         if not work:
             return []
         size_px, output_px = self._swapper.metadata.size_px, self._swapper.metadata.output_px
         crops = np.empty((len(work), 3, size_px, size_px), np.float32)
-        for crop, (frame, _, face) in zip(crops, work, strict=True):
-            kernels.crop(frame, self._placed(frame, face, size_px)[None], size_px, crop[None])
+        for crop, (frame, _, _, placed) in zip(crops, work, strict=True):
+            kernels.crop(frame, placed[None], size_px, crop[None])
         drawn, masks = self._swapper.swap(crops)
         warnings = []
-        for n, (frame, shot, face) in enumerate(work):
+        for n, (frame, shot, face, placed) in enumerate(work):
             if not (np.isfinite(drawn[n]).all() and np.isfinite(masks[n]).all()):
                 warnings.append(f"frame {frame.index}: the network gave no number; the face stays as it was")
                 continue
-            placed = self._placed(frame, face, output_px)
+            placed = placed * [size_px / output_px, size_px / output_px, 1.0]
             source = crops[n] if size_px == output_px else kernels.crop(frame, placed[None], output_px)[0]
             # Drawn where both people have a face: the new one must not spill over the old one's outline.
             outline = hull(apply(invert(placed), face.landmarks), output_px)
@@ -311,15 +313,16 @@ class _Converter:
         if kernels.blend(frame, placed, drawn, weight * np.float32(fade), colour) is not None:
             self.faces += 1
 
-    def _placed(self, frame: Frame, face: Face, size_px: int) -> Affine:
+    def _placed(self, frame: Frame, face: Face) -> Affine:
+        """The network's input px to luma px."""
         metadata = self._swapper.metadata
         try:
             return crop_to_frame(
                 face.landmarks,
-                size_px=size_px,
+                size_px=metadata.size_px,
                 coverage=metadata.coverage,
                 template=metadata.template,
-                display=self.display,
+                display=self._display,
             )
         except ValueError as error:
             raise BadInputError(

@@ -53,17 +53,18 @@ def extract_command(
     """Cut aligned faces out of CLIPS of one person."""
     from .extract import extract
 
-    with StatusLine() as say:
+    events = extract(
+        clips,
+        output,
+        every=every,
+        ranges_s=[_range(text) for text in ranges],
+        largest_only=not all_faces,
+        tolerate_damage=tolerate_damage,
+        overwrite=overwrite,
+    )
+    with StatusLine() as say, closing(events):
         faces = 0
-        for event in extract(
-            clips,
-            output,
-            every=every,
-            ranges_s=[_range(text) for text in ranges],
-            largest_only=not all_faces,
-            tolerate_damage=tolerate_damage,
-            overwrite=overwrite,
-        ):
+        for event in events:
             faces = event.faces
             say(f"{event.clip.name}: frame {event.frame} of {event.of or '?'}, {faces} faces")
     click.echo(f"{output}: {faces} faces")

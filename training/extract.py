@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ..engine import kernels
 from ..engine.analyze import AnalysisSettings, watch
 from ..engine.errors import BadInputError, OutputError, OutputExistsError, UsageError
-from ..engine.face.align import crop_to_frame, display_matrix
+from ..engine.face.align import crop_to_frame
 from ..engine.face.landmarks import yaw_deg
 from ..engine.face.smooth import SteadyFace
 from ..engine.frame import Frame
 from ..engine.review.png import write_png
-from ..engine.video.reader import Reader, VideoInfo
+from ..engine.video.reader import Reader
 from . import faceset
 from .faceset import FaceRecord
 
@@ -89,14 +89,13 @@ def extract(
                 Reader(clip, tolerate_damage=tolerate_damage) as reader,
                 closing(watch(reader, settings or AnalysisSettings())) as sightings,
             ):
-                display = _display(reader.info)
                 for steady in sightings:
                     frame = steady.sighting.frame
                     if ranges_s and _time_s(frame) >= max(end for _, end in ranges_s):
                         break
                     wanted = frame.index % every == 0 and _inside(_time_s(frame), ranges_s)
                     for face in steady.faces[: 1 if largest_only else None] if wanted else ():
-                        record, rgb = _cut(frame, face, display, clip.name, faces)
+                        record, rgb = _cut(frame, face, reader.info.display, clip.name, faces)
                         write_png(folder / record.file, rgb)
                         lines.write(record.to_json() + "\n")
                         faces += 1
@@ -149,10 +148,6 @@ def _cut(
         yaw_deg=yaw_deg(face.landmarks @ display.T),
     )
     return record, rgb
-
-
-def _display(info: VideoInfo) -> NDArray[np.float64]:
-    return display_matrix(float(info.sample_aspect_ratio or 1), info.rotation)
 
 
 def _time_s(frame: Frame) -> float:

@@ -13,11 +13,14 @@ from typing import Self, cast
 
 import av
 import av.error
+import numpy as np
 from av.buffer import Buffer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from ..errors import BadInputError
+from ..face.align import display_matrix
 from ..frame import ColourDescription, Frame
 from .boxes import Mp4Shape
 from .colour import ColourTags, describe, tags_of
@@ -75,6 +78,11 @@ class VideoInfo:
     tags: ColourTags
     colour: ColourDescription
     hdr_metadata: tuple[str, ...]
+
+    @property
+    def display(self) -> NDArray[np.float64]:
+        """The linear map ``[2, 2]`` from luma px to the picture as a player shows it."""
+        return display_matrix(float(self.sample_aspect_ratio or 1), self.rotation)
 
 
 class Reader:

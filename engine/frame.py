@@ -18,15 +18,27 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Plane = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 
 class Matrix(IntEnum):
-    """Luma coefficients of a YUV stream (ITU-T H.273, MatrixCoefficients)."""
+    """Luma coefficients of a YUV stream (ITU-T H.273, MatrixCoefficients); RGB has none."""
 
+    RGB = 0
     BT709 = 1
     BT601 = 6
     BT2020_NCL = 9
+
+
+class Transfer(IntEnum):
+    """How code values stand for light (ITU-T H.273, TransferCharacteristics), as far as kernels care.
+
+    SDR stands for every transfer that a network can be shown as it is.
+    """
+
+    SDR = 1
+    PQ = 16
+    HLG = 18
 
 
 class Siting(IntEnum):
@@ -45,9 +57,11 @@ class ColourDescription:
         matrix: luma coefficients.
         full_range: True for 0..2^bits-1, False for 16..235 (scaled to the depth).
         siting: chroma sample position; without meaning for 4:4:4.
-        bits: bits a sample, 8 to 16.
+        bits: bits a sample: 8 (uint8), 9 to 16 (uint16), or 32 for float32, where 0..1 is black to white.
         chroma_shift_x: log2 of the horizontal chroma subsampling (1 for 4:2:0 and 4:2:2).
         chroma_shift_y: log2 of the vertical chroma subsampling (1 for 4:2:0).
+        padding_bits: zero bits below a sample in its word (6 for p010).
+        transfer: curve between code values and what a network is shown.
     """
 
     matrix: Matrix
@@ -56,6 +70,8 @@ class ColourDescription:
     bits: int
     chroma_shift_x: int
     chroma_shift_y: int
+    padding_bits: int = 0
+    transfer: Transfer = Transfer.SDR
 
 
 @dataclass
@@ -67,11 +83,11 @@ class Frame:
         pts: presentation time in ``time_base`` units.
         duration: in ``time_base`` units; 0 where the container does not say.
         time_base: seconds a unit.
-        planes: Y, U, V as ``[height, width]`` views of the decoder's buffers
-            (pitch cut off, so rows are not contiguous). nv12 comes as Y, U, V
-            too: U and V are then views with a column stride of two samples.
+        planes: Y, Cb, Cr, or G, B, R where ``colour.matrix`` is RGB, as ``[height, width]`` views of
+            the decoder's buffers (pitch cut off, so rows are not contiguous). Where components share a
+            plane (nv12, rgb24) their views have a column stride of more than one sample.
         colour: how to read the samples.
-        source: the libav frame that owns the planes.
+        source: the libav frame that owns the planes; None for a picture of an image sequence.
     """
 
     index: int
@@ -80,7 +96,7 @@ class Frame:
     time_base: Fraction
     planes: tuple[Plane, Plane, Plane]
     colour: ColourDescription
-    source: av.VideoFrame
+    source: av.VideoFrame | None
 
     @property
     def width(self) -> int:

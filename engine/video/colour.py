@@ -3,7 +3,7 @@
 Streams leave much unsaid. What is unspecified is decided here, in one place:
 
 * matrix: BT.709 from 1280 columns or 720 rows upwards, BT.601 below;
-* range: limited, except for the ``yuvj`` formats;
+* range: limited, except for RGB and the ``yuvj`` formats;
 * chroma siting: the default of the stream's own standard (left for H.264,
   HEVC and MPEG-2, centre for JPEG and MPEG-1), which the decoder fills in.
 
@@ -19,13 +19,14 @@ import av
 import numpy as np
 
 from ..errors import BadInputError
-from ..frame import ColourDescription, Matrix, Siting
-from .planes import PIXEL_LAYOUTS, planes_of
+from ..frame import ColourDescription, Matrix, Siting, Transfer
+from .planes import PIXEL_LAYOUTS, PixelLayout, planes_of
 
-FULL_RANGE = 2
+LIMITED_RANGE, FULL_RANGE = 1, 2
 
 # 5 is BT.470BG and 6 SMPTE 170M: two names for the coefficients of BT.601.
 _MATRICES = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020_NCL}
+_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
 _UNSPECIFIED = 2
 
 
@@ -67,17 +68,25 @@ def describe(frame: av.VideoFrame, path: Path) -> ColourDescription:
     layout = PIXEL_LAYOUTS.get(name)
     if layout is None:
         raise BadInputError(
-            f"{path}: pixel format {name} is not supported yet: convert the clip to planar YUV "
-            "(yuv420p, yuv422p, yuv444p with 8, 10 or 12 bits, or nv12)"
+            f"{path}: pixel format {name} is not supported: convert the clip to YUV or RGB, "
+            "for instance yuv420p, yuv422p10le or gbrp"
         )
     return ColourDescription(
-        matrix=_matrix(frame, path),
-        full_range=name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE,
-        siting=measure_siting(frame, path) if layout.chroma_shift_x else Siting.LEFT,
+        matrix=Matrix.RGB if layout.rgb else _matrix(frame, path),
+        full_range=_full_range(frame, layout),
+        siting=measure_siting(frame, path) if layout.chroma_shift_x or layout.chroma_shift_y else Siting.LEFT,
         bits=layout.bits,
         chroma_shift_x=layout.chroma_shift_x,
         chroma_shift_y=layout.chroma_shift_y,
+        padding_bits=layout.padding_bits,
+        transfer=_TRANSFERS.get(int(frame.color_trc), Transfer.SDR),
     )
+
+
+def _full_range(frame: av.VideoFrame, layout: PixelLayout) -> bool:
+    if layout.rgb and int(frame.color_range) != LIMITED_RANGE:
+        return True
+    return frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
 
 
 def _matrix(frame: av.VideoFrame, path: Path) -> Matrix:

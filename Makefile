@@ -11,12 +11,16 @@ KERNELS := $(wildcard kernels/* kernels/*/*)
 MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
 BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
-.PHONY: setup assets originals demo test lint bench wheel sample-model clean FORCE
+.PHONY: setup assets originals demo test test-long lint bench wheel sample-model clean FORCE
 
 setup: .venv/.full assets originals
 
 test: setup
 	$(PY) -m pytest
+
+# 500 damaged files, seeded; DAMAGE_TABLE=FILE keeps the table of what no decoder noticed.
+test-long: setup
+	$(PY) -m pytest -m long
 
 lint: .venv/.full build/typing
 	.venv/bin/ruff check .
@@ -51,7 +55,7 @@ clean:
 	touch $@
 
 .venv/.full: .venv/.base
-	$(PIP) install --no-build-isolation --editable ".[train,test,lint]"
+	$(PIP) install --no-build-isolation --editable ".[train,test,lint,vfx]"
 	touch $@
 
 # Face models and clips. Checked each time; what is there and whole is not fetched again.

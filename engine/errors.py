@@ -11,6 +11,10 @@ class CrossfaceError(Exception):
 
     exit_code = 70
 
+    def __str__(self) -> str:
+        """The message on one line, whatever characters a file's name holds."""
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+
 
 class UsageError(CrossfaceError):
     """An option or a combination of options makes no sense."""

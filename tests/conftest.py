@@ -1,7 +1,8 @@
 """What all tests share: the real clips, and the one place where a test may be skipped.
 
 A test that needs something special carries a marker; where that is missing it is skipped with the
-reason, or fails if ``REQUIRE_LITERT=1``, ``REQUIRE_GPU=1`` or ``REQUIRE_TORCH=1`` asks for it.
+reason, or fails if ``REQUIRE_LITERT=1``, ``REQUIRE_GPU=1`` and so on ask for it. Tests marked ``long`` run
+only when they are asked for by ``-m long``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,10 +35,19 @@ def _lacks_gpu() -> str | None:
     return None if found else "no CUDA device"
 
 
+def _lacks_nvcc() -> str | None:
+    # Where CMake looks for it.
+    folders = [os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin", "/usr/local/cuda/bin"]
+    path = os.pathsep.join([os.environ.get("PATH", ""), *folders])
+    return None if shutil.which("nvcc", path=path) else "nvcc is not installed"
+
+
 NEEDS: dict[str, Callable[[], str | None]] = {
     "litert": lambda: _lacks_module("ai_edge_litert"),
     "gpu": _lacks_gpu,
+    "nvcc": _lacks_nvcc,
     "torch": lambda: _lacks_module("torch"),
+    "vfx": lambda: _lacks_module("OpenImageIO") or _lacks_module("PyOpenColorIO"),
 }
 
 
@@ -46,6 +57,7 @@ settings.load_profile("crossface")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes minutes; deselected unless asked for")
     for need in NEEDS:
         config.addinivalue_line(
             "markers", f"needs_{need}: skipped without it, fails if REQUIRE_{need.upper()}=1"

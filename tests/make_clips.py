@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
 
 # Varying on purpose: no two neighbours alike, one long hold, a short last frame.
 VFR_DURATIONS = [512, 700, 512, 90, 2048, 333, 512, 512, 1000, 256, 512, 801, 512, 512, 77]
@@ -36,6 +36,7 @@ def make_clip(
     durations: Sequence[int] = (512,) * 25,
     start_pts: int = 0,
     time_base: Fraction = Fraction(1, 12800),
+    rate: Fraction | int = 25,
     rotation: int = 0,
     audio_s: Sequence[float] = (),
     audio_start_s: float = 0,
@@ -58,7 +59,7 @@ def make_clip(
     container_options = muxer or (defaults if path.suffix in {".mp4", ".mov"} else {})
     with av.open(str(path), "w", container_options=container_options) as output:
         output.metadata.update(metadata or {})
-        video = output.add_stream(codec, rate=25, options=dict(options))
+        video = output.add_stream(codec, rate=rate, options=dict(options))
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
         video.metadata.update(video_metadata or {})
         video.time_base = video.codec_context.time_base = time_base
@@ -95,6 +96,51 @@ def make_clip(
     return path
 
 
+def make_interlaced(
+    path: Path,
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    bottom_first: bool = False,
+    frames: int = 10,
+    width: int = 96,
+    height: int = 64,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """25 frames a second whose fields show the pictures 2n and 2n + 1 of `sliding_bar`."""
+    time_base = Fraction(1, 25)
+    flags = {"flags": "+ildct+ilme", **(options or {})}
+    with av.open(str(path), "w") as output:
+        video = output.add_stream(codec, rate=25, options=flags)
+        video.width, video.height, video.pix_fmt = width, height, pix_fmt
+        marked: av.filter.Graph | None = None
+        for number in range(frames):
+            early, late = (sliding_bar(2 * number + n, width, height) for n in (0, 1))
+            woven = early.copy()
+            woven[int(not bottom_first) :: 2] = late[int(not bottom_first) :: 2]
+            picture = av.VideoFrame.from_ndarray(woven, format="gray").reformat(format=pix_fmt)
+            picture.pts, picture.time_base = number, time_base
+            if marked is None:
+                marked = av.filter.Graph()
+                source = marked.add_buffer(
+                    width=width, height=height, format=picture.format, time_base=time_base
+                )
+                order = marked.add("setfield", "bff" if bottom_first else "tff")
+                marked.link_nodes(source, order, marked.add("buffersink")).configure()
+            marked.push(picture)
+            picture = marked.pull()
+            picture.pict_type = PictureType.NONE
+            output.mux(video.encode(picture))
+        output.mux(video.encode(None))
+    return path
+
+
+def sliding_bar(moment: int, width: int, height: int) -> np.ndarray:
+    """A soft vertical bar that moves by 2 px a moment: uint8 ``[height, width]``."""
+    columns = np.arange(width) - (10 + 2 * moment)
+    return np.repeat((60 + 150 * np.exp(-((columns / 5) ** 2)))[None], height, 0).astype(np.uint8)
+
+
 def remux_with_metadata(source: Path, target: Path) -> Path:
     """Copy a clip, adding chapters, a title and a cover picture as a second video stream."""
     with av.open(str(source)) as old, av.open(str(target), "w") as new:
@@ -118,27 +164,6 @@ def remux_with_metadata(source: Path, target: Path) -> Path:
                 packet.stream = copies[packet.stream.index]
                 new.mux(packet)
     return target
-
-
-def make_size_change(path: Path) -> Path:
-    """An MPEG-TS clip of five frames of 96x64 and then five of 128x64."""
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"tune": "zerolatency"})
-        stream.width, stream.height = 96, 64
-        wider = VideoCodecContext.create("libx264", "w")
-        wider.width, wider.height, wider.pix_fmt = 128, 64, "yuv420p"
-        wider.framerate, wider.options = Fraction(25), {"tune": "zerolatency"}
-        for encoder, start in ((stream.codec_context, 0), (wider, 5)):
-            encoder.time_base = Fraction(1, 25)
-            pictures: list[av.VideoFrame | None] = []
-            for number in range(start, start + 5):
-                picture = moving_picture(number, encoder.width, encoder.height)
-                picture.pts, picture.time_base = number, Fraction(1, 25)
-                pictures.append(picture)
-            for packet in [packet for picture in [*pictures, None] for packet in encoder.encode(picture)]:
-                packet.stream = stream
-                output.mux(packet)
-    return path
 
 
 def top_level_box(data: bytes, kind: bytes) -> tuple[int, int]:

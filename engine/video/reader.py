@@ -2,139 +2,129 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import av
 import av.error
-import numpy as np
-from av.buffer import Buffer
-from av.sidedata.sidedata import Type as SideDataType
+from av.container import InputContainer
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
-from ..errors import BadInputError
-from ..face.align import display_matrix
-from ..frame import ColourDescription, Frame
-from .boxes import Mp4Shape
-from .colour import ColourTags, describe, tags_of
+from ..errors import BadInputError, UsageError
+from ..frame import Frame
+from .info import FieldOrder, VideoInfo, info_of
 from .planes import planes_of
-from .source import open_source
+from .reading.boxes import Mp4Shape
+from .reading.byte_order import little_endian
+from .reading.damage import Damage
+from .reading.decode import Decoding, is_ranked, starts_whole
+from .reading.ebml import MatroskaShape, matroska_shape
+from .reading.ending import is_whole
+from .reading.graph import aligned, copied
+from .reading.interlace import Interlaced, deinterlaced, field_order
+from .reading.limits import MAX_PIXELS, PATIENCE_S, Impatient
+from .reading.picture_header import picture_header
+from .reading.times import Placed, Timeline, declared_end
+from .source import TIMELESS, choose_film, films, open_source, try_source
 
-# These store pictures that are never shown as packets of their own: fewer frames than packets is normal.
-_CODECS_WITH_HIDDEN_PACKETS = {"vp8", "mpeg4", "msmpeg4v3"}
+__all__ = ["Interlaced", "Reader", "VideoInfo"]
 
-_HDR_METADATA = {
-    SideDataType.MASTERING_DISPLAY_METADATA: "mastering display",
-    SideDataType.CONTENT_LIGHT_LEVEL: "content light level",
-    SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
-    SideDataType.DOVI_METADATA: "Dolby Vision",
-    SideDataType.DOVI_RPU_BUFFER: "Dolby Vision",
-}
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a file says about its video, and what its first frame shows.
-
-    Attributes:
-        path: the file.
-        stream_index: the video's place among the file's streams.
-        codec: libav's name of the decoder.
-        width: of the coded picture, before rotation, in pixels.
-        height: as ``width``.
-        pix_fmt: libav's name of the pixel format.
-        time_base: seconds a unit of every time below.
-        start_pts: of the first frame.
-        frame_count_declared: what the container says, edited-out frames included; 0 where it does not.
-        average_rate: frames a second, or None.
-        sample_aspect_ratio: width of a pixel over its height, or None where unspecified.
-        rotation: degrees counter-clockwise that a player turns the picture by.
-        display_matrix: nine fixed-point numbers in libav's layout, or None.
-        tags: colour tags as found.
-        colour: colour as decided.
-        hdr_metadata: names of the HDR metadata that frames carry.
-    """
-
-    path: Path
-    stream_index: int
-    codec: str
-    width: int
-    height: int
-    pix_fmt: str
-    time_base: Fraction
-    start_pts: int
-    frame_count_declared: int
-    average_rate: Fraction | None
-    sample_aspect_ratio: Fraction | None
-    rotation: int
-    display_matrix: tuple[int, ...] | None
-    tags: ColourTags
-    colour: ColourDescription
-    hdr_metadata: tuple[str, ...]
-
-    @property
-    def display(self) -> NDArray[np.float64]:
-        """The linear map ``[2, 2]`` from luma px to the picture as a player shows it."""
-        return display_matrix(float(self.sample_aspect_ratio or 1), self.rotation)
+_INTERLACED_ADVICE = (
+    "give --deinterlace to make whole frames of its fields, or --as-progressive where both fields "
+    "show one moment"
+)
+# How far a seek steps back when it landed too late, in seconds; then it starts at the beginning.
+_STEPS_BACK_S = (0, 1, 3, 10, 30)
 
 
 class Reader:
-    """Decodes the first real video stream of a file; iterate over it once.
+    """Decodes one video stream of a file; iterate over it once.
 
     A frame's duration is the time to the next frame's pts; the last frame's is
     what the container says. Writing into a frame's planes changes that frame only.
 
+    A picture that cannot be decoded is an error; where damage is tolerated, its
+    predecessor is shown again in its place, so that no time shifts.
+
     Args:
         path: a regular file.
         threads: of the decoder; 0 for one a core.
-        tolerate_damage: put damage into ``warnings`` instead of raising. A frame
-            whose time does not lie after its predecessor's is then left out.
+        tolerate_damage: put damage into ``warnings`` instead of raising.
+        fps: frames a second for a file whose frames have no times.
+        video_stream: which of the video streams that are no cover art; the default one if None.
+        interlaced: "refuse", or "deinterlace" every interlaced picture, or give it "as_progressive",
+            or as two "fields" in one; the last two differ only in what they mean to others.
+        max_pixels: of the largest picture that may be decoded.
+        trusted: do without the trial of the file in a process of its own, which costs about 0.2 s.
+        patience_s: how long to wait for a picture.
 
     Attributes:
         info: the stream and its first frame.
         warnings: one line a kind of damage; complete when the iteration has ended.
 
     Raises:
+        UsageError: no video stream of that number, or a frame rate that is none.
         InputMissingError: no such file, not a regular file, or not readable.
-        BadInputError: empty, not a media file, no video, no decodable frame, a format
-            that is not supported; while iterating: damaged, truncated, interlaced,
+        BadInputError: empty, not a media file, no video, no decodable frame, encrypted, too large, a
+            format that is not supported; while iterating: damaged, truncated, interlaced,
             frames without a time, a picture size that changes.
+        BusyError: no picture came for too long.
     """
 
-    def __init__(self, path: Path | str, *, threads: int = 0, tolerate_damage: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        threads: int = 0,
+        tolerate_damage: bool = False,
+        fps: Fraction | None = None,
+        video_stream: int | None = None,
+        interlaced: Interlaced = "refuse",
+        max_pixels: int = MAX_PIXELS,
+        trusted: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        if fps is not None and fps <= 0:
+            raise UsageError(f"{fps} frames a second are no frame rate: give one above 0")
         self.path = Path(path)
-        self.warnings: list[str] = []
-        self._tolerate_damage = tolerate_damage
-        self._packets = 0
-        self._decoder_errors = 0
-        self._end_s = Fraction(0)
-        self._mp4, self._container = open_source(self.path)
+        self._damage = Damage(self.path, tolerate=tolerate_damage)
+        self._threads = threads
+        self._fps = fps
+        self._video_stream = video_stream
+        self._interlaced = interlaced
+        self._max_pixels = max_pixels
+        self._patience_s = patience_s
+        self._mp4: Mp4Shape | None = None
+        self._matroska = MatroskaShape()
+        self._shape: tuple[int, int, str] | None = None
+        self._decoding: Decoding | None = None
+        self._pictures: Impatient[Placed] | None = None
+        self._iterated = False
+        self._interlaced_frames = self._checked_frames = 0
+        if not trusted and (untried := try_source(self.path, max_pixels=max_pixels, patience_s=patience_s)):
+            self._damage.warn("untried", untried)
         try:
-            self._stream = self._video_stream()
-            self._configure_decoder(threads)
-            self._pictures = self._decode()
-            first = next(self._pictures, None)
-            if first is None:
-                raise BadInputError(
-                    f"{self.path}: no frame could be decoded from {self._packets} video packets: "
-                    "the file is damaged or encrypted; export it again"
-                )
-            self._first = first
-            self.info = self._describe(first)
+            self._first = self._open()
+            self.info = self._describe()
         except BaseException:
             self.close()
             raise
 
+    @property
+    def warnings(self) -> list[str]:
+        return self._damage.warnings
+
     def close(self) -> None:
         """Free the decoder and the file; safe to call twice."""
-        self._container.close()
+        # A decoder that hangs keeps what it uses: freeing that would crash.
+        stopped = self._pictures is None or self._pictures.close()
+        if stopped and self._decoding is not None:
+            self._decoding.close()
+        self._pictures = self._decoding = None
 
     def __enter__(self) -> Self:
         return self
@@ -145,168 +135,223 @@ class Reader:
         self.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        previous: av.VideoFrame | None = None
-        previous_pts = index = shown = corrupt = 0
-        for shown, picture in enumerate(chain([self._first], self._pictures)):
-            pts = self._checked_pts(picture, shown)
-            if picture.is_corrupt:
-                corrupt += 1
-                self._damage(f"frame {shown} is damaged", once=corrupt == 1)
-            if previous is not None:
-                if pts <= previous_pts:
-                    self._damage(f"frame {shown} has time {pts}, not after its predecessor's {previous_pts}")
-                    continue
-                yield self._frame(previous, index, previous_pts, pts - previous_pts)
-                index += 1
-            previous, previous_pts = picture, pts
-        if previous is not None:
-            yield self._frame(previous, index, previous_pts, self._last_duration(previous, previous_pts))
-        self._check_counts(shown + 1, corrupt)
+        return self.frames()
 
-    def _video_stream(self) -> VideoStream:
-        for stream in self._container.streams.video:
-            if not stream.disposition & av.stream.Disposition.attached_pic:
-                if stream.codec_context is None:
-                    raise BadInputError(f"{self.path}: has no known video codec: convert it to H.264 first")
-                return stream
-        raise BadInputError(f"{self.path}: has no video stream: give a clip that has a picture")
+    def frames(self, start_pts: int | None = None, end_pts: int | None = None) -> Iterator[Frame]:
+        """Frames whose pts lies in ``[start_pts, end_pts)``; their samples are those of a full decode.
 
-    def _configure_decoder(self, threads: int) -> None:
-        decoder = self._stream.codec_context
-        decoder.thread_count = threads
-        decoder.thread_type = "AUTO"
-        # HEVC marks no frame as damaged: it tells only under "explode", and still gives the frame.
-        # Other decoders drop the frame then, which only suits those who stop at the first damage.
-        if not self._tolerate_damage or decoder.name == "hevc":
-            decoder.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        Args:
+            start_pts: in ``info.time_base``; None for the first frame.
+            end_pts: as ``start_pts``; None for the end.
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Decoded pictures in presentation order; counts packets and decoder errors on the way."""
-        packets = self._container.demux()
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError as error:
-                self._damage(f"cannot be read to its end ({error.strerror})")
-                return
-            if packet is None:
-                return
-            if packet.pts is not None:
-                self._end_s = max(self._end_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            if packet.stream.index != self._stream.index:
+        Returns:
+            Frames whose ``index`` counts from 0 at the first of them.
+
+        Raises:
+            UsageError: the reader was iterated over before.
+        """
+        if self._iterated:
+            raise UsageError(f"{self.path}: was read already: open a Reader of its own for each pass")
+        self._iterated = True
+        return self._frames(start_pts, end_pts)
+
+    def _frames(self, start_pts: int | None, end_pts: int | None) -> Iterator[Frame]:
+        first = self._first
+        if start_pts is not None and start_pts > self.info.start_pts:
+            first = self._seek(start_pts)
+        assert self._pictures is not None
+        index, previous = 0, None
+        for placed in chain([first], self._pictures):
+            if start_pts is not None and placed.pts < start_pts:
                 continue
-            if packet.is_corrupt:
-                self._damage(f"video packet {self._packets} is cut short or damaged")
-            self._packets += packet.size > 0 and not packet.is_discard
-            try:
-                yield from self._stream.decode(packet)
-            except av.error.FFmpegError as error:
-                self._decoder_errors += 1
-                self._damage(
-                    f"the decoder met damage near frame {max(0, self._packets - 1)} ({error.strerror})",
-                    once=self._decoder_errors == 1,
-                )
+            if placed.repeated:
+                # Its predecessor is about to be given away and written to.
+                placed = Placed(copied((previous or placed).picture), placed.pts)
+            if previous is not None:
+                yield self._frame(previous, index, placed.pts - previous.pts)
+                index += 1
+            previous = placed
+            if end_pts is not None and placed.pts >= end_pts:
+                break
+        else:
+            assert self._decoding is not None
+            whole = is_whole(self.path, self._decoding, self._mp4, self._matroska, self._damage)
+            if previous is not None:
+                yield self._frame(previous, index, self._last_duration(previous, whole=whole))
+        if 0 < self._interlaced_frames < self._checked_frames:
+            counts = f"{self._interlaced_frames} of {self._checked_frames}"
+            self._damage.warn("mixtures", f"{counts} frames are interlaced, the others are not")
+        self._damage.summarise()
 
-    def _damage(self, what: str, *, once: bool = True) -> None:
-        if not self._tolerate_damage:
-            raise BadInputError(
-                f"{self.path}: {what}: export the clip again, or accept damage with --tolerate-damage"
-            )
-        if once:
-            self.warnings.append(f"{self.path}: {what}")
-
-    def _checked_pts(self, picture: av.VideoFrame, number: int) -> int:
-        if picture.pts is None:
-            raise BadInputError(
-                f"{self.path}: frame {number} has no time: wrap the video into mp4, mov or mkv first"
-            )
-        if picture.interlaced_frame:
-            raise BadInputError(
-                f"{self.path}: frame {number} is interlaced, which is not supported yet: "
-                "deinterlace the clip first"
-            )
-        before = f"{self.info.width}x{self.info.height} {self.info.pix_fmt}"
-        now = f"{picture.width}x{picture.height} {picture.format.name}"
-        if now != before:
-            raise BadInputError(
-                f"{self.path}: the picture changes from {before} to {now} at frame {number}: "
-                "split the clip there"
-            )
-        return picture.pts
-
-    def _describe(self, first: av.VideoFrame) -> VideoInfo:
-        stream = self._stream
-        assert stream.time_base is not None
-        # The stubs call it a single SideData; it maps types to them.
-        side_data = cast(Mapping[SideDataType, Buffer], first.side_data)
-        matrix = side_data.get(SideDataType.DISPLAYMATRIX)
-        hdr = dict.fromkeys(name for kind, name in _HDR_METADATA.items() if kind in side_data)
-        return VideoInfo(
-            path=self.path,
-            stream_index=stream.index,
-            codec=stream.codec_context.name,
-            width=first.width,
-            height=first.height,
-            pix_fmt=first.format.name,
-            time_base=stream.time_base,
-            start_pts=first.pts or 0,
-            frame_count_declared=stream.frames,
-            average_rate=stream.average_rate or None,
-            sample_aspect_ratio=stream.sample_aspect_ratio or None,
-            rotation=first.rotation,
-            display_matrix=None if matrix is None else struct.unpack("=9i", bytes(matrix)),
-            tags=tags_of(first),
-            colour=describe(first, self.path),
-            hdr_metadata=tuple(hdr),
+    def _frame(self, placed: Placed, index: int, duration: int) -> Frame:
+        # The decoder may still predict later frames from this buffer; this copies it where it does.
+        placed.picture.make_writable()
+        planes = planes_of(placed.picture)
+        return Frame(
+            index, placed.pts, duration, self.info.time_base, planes, self.info.colour, placed.picture
         )
 
-    def _frame(self, picture: av.VideoFrame, index: int, pts: int, duration: int) -> Frame:
-        # The decoder may still predict later frames from this buffer; this copies it where it does.
-        picture.make_writable()
-        return Frame(index, pts, duration, self.info.time_base, planes_of(picture), self.info.colour, picture)
+    def _open(self) -> Placed:
+        """Start at the beginning; gives the first picture."""
+        for from_keyframe in (True, False):
+            decoding = self._decode(from_keyframe=from_keyframe)
+            first = next(self._pictures, None) if self._pictures is not None else None
+            if first is not None:
+                return first
+            if not decoding.skipped:
+                break
+        expected = max(len(decoding.stream.index_entries), decoding.stream.frames, decoding.packets)
+        raise BadInputError(
+            f"{self.path}: 0 of {expected} frames could be decoded: "
+            "the file is damaged or encrypted; export it again"
+        )
 
-    def _last_duration(self, picture: av.VideoFrame, pts: int) -> int:
+    def _seek(self, start_pts: int) -> Placed:
+        """Start where everything from ``start_pts`` on comes as it would from the beginning."""
+        assert self._decoding is not None
+        if not self.info.times_are_exact or self._decoding.timeline.ranked:
+            return self._restart()
+        for step_s in _STEPS_BACK_S:
+            target = start_pts - round(step_s / self.info.time_base)
+            if target <= self.info.start_pts:
+                break
+            decoding = self._decode(seek_pts=target)
+            assert self._pictures is not None
+            first = next(self._pictures, None)
+            # The deinterlacer looks at the picture before.
+            before = self._interlaced == "deinterlace"
+            if first is not None and starts_whole(first, decoding, start_pts, before=before):
+                return first
+        return self._restart()
+
+    def _restart(self) -> Placed:
+        self._decode()
+        assert self._pictures is not None
+        return next(self._pictures)
+
+    def _decode(self, *, seek_pts: int | None = None, from_keyframe: bool = True) -> Decoding:
+        """Open the file anew and start a pass over it."""
+        self.close()
+        self._mp4, container = open_source(
+            self.path, max_pixels=self._max_pixels, patience_s=self._patience_s
+        )
+        try:
+            if self._mp4 and not self._mp4.has_index and not self._damage.count("indexes"):
+                missing_bytes = self._mp4.missing_bytes
+                self._damage.meet("indexes", f"its index (moov) is cut short by {missing_bytes} bytes")
+            stream = choose_film(self.path, container, self._video_stream)
+            self._tell_streams(len(films(container)))
+            sought = False
+            if seek_pts is not None:
+                try:
+                    container.seek(seek_pts, stream=stream, backward=True)
+                    sought = True
+                except (av.error.FFmpegError, OSError):
+                    pass  # it starts at its beginning then, and `starts_whole` looks
+            if "matroska" in container.format.name:
+                self._matroska = matroska_shape(self.path)
+            self._decoding = Decoding(
+                container,
+                stream,
+                self._damage,
+                threads=self._threads,
+                max_pixels=self._max_pixels,
+                timeline=self._timeline(container, stream),
+                sought=sought,
+                from_keyframe=from_keyframe,
+                clusters=self._matroska.clusters,
+            )
+        except BaseException:
+            container.close()
+            raise
+        self._pictures = Impatient(self._filtered(self._decoding), self._patience_s, self.path)
+        return self._decoding
+
+    def _tell_streams(self, count: int) -> None:
+        if count > 1 and self._video_stream is None and not self._damage.count("video streams"):
+            self._damage.warn(
+                "video streams", f"has {count} video streams, of which one is read: choose by --video-stream"
+            )
+
+    def _timeline(self, container: InputContainer, stream: VideoStream) -> Timeline:
+        assert stream.time_base is not None
+        timeless = container.format.name in TIMELESS
+        rate = self._fps or (None if timeless else stream.average_rate or None)
+        ranked = is_ranked(stream, container)
+        return Timeline(self._damage, stream.time_base, rate, timeless=timeless, ranked=ranked)
+
+    def _filtered(self, decoding: Decoding) -> Iterator[Placed]:
+        timeline = decoding.timeline
+        pictures: Iterable[Placed] = (self._checked(placed, timeline) for placed in decoding.pictures())
+        if self._interlaced == "deinterlace":
+            pictures = deinterlaced(pictures, timeline.time_base)
+        yield from pictures
+
+    def _checked(self, placed: Placed, timeline: Timeline) -> Placed:
+        """The picture, in an order of bytes that we read, if it is of the size and kind of the first."""
+        picture = placed.picture
+        number = timeline.shown - 1
+        shape = picture.width, picture.height, picture.format.name
+        self._shape = self._shape or shape
+        if shape != self._shape:
+            before, now = ("{}x{} {}".format(*each) for each in (self._shape, shape))
+            time_s = float(placed.pts * timeline.time_base)
+            raise BadInputError(
+                f"{self.path}: the picture changes from {before} to {now} at frame {number} "
+                f"({time_s:.3f} s): split the clip there"
+            )
+        if picture.interlaced_frame and self._interlaced == "refuse":
+            raise BadInputError(f"{self.path}: frame {number} is interlaced: {_INTERLACED_ADVICE}")
+        self._checked_frames += 1
+        self._interlaced_frames += picture.interlaced_frame
+        return Placed(little_endian(aligned(picture)), placed.pts, placed.repeated)
+
+    def _describe(self) -> VideoInfo:
+        decoding, first = self._decoding, self._first
+        assert decoding is not None and self._shape is not None
+        timeline = decoding.timeline
+        if self._fps is not None and not timeline.made_times:
+            self._damage.warn(
+                "unused rate", "has times of its own: the frame rate that was given is not used"
+            )
+        header = picture_header(self.path, decoding.container, decoding.stream)
+        size = first.picture.width, first.picture.height
+        # Padding to whole macroblocks is no contradiction.
+        if header.size and max(abs(said - is_) for said, is_ in zip(header.size, size, strict=True)) >= 16:
+            self._damage.warn(
+                "sizes",
+                f"its header says {header.size[0]}x{header.size[1]}, its pictures are {size[0]}x{size[1]}",
+            )
+        if any(header.cropping):
+            self._damage.warn(
+                "crops",
+                f"hides {header.cropping} px at the top, bottom, left and right from players: they are kept",
+            )
+        order: FieldOrder = "progressive"
+        if self._interlaced in ("as_progressive", "fields"):
+            order = field_order(first.picture)
+        return info_of(
+            self.path,
+            decoding.container,
+            decoding.stream,
+            first.picture,
+            decoded_pix_fmt=self._shape[2],
+            start_pts=first.pts,
+            time_base=timeline.time_base,
+            rate=timeline.rate if timeline.made_times else decoding.stream.average_rate or None,
+            field_order=order,
+            cropping=header.cropping,
+            times_are_exact=not timeline.made_times,
+        )
+
+    def _last_duration(self, last: Placed, *, whole: bool) -> int:
         """Time from the last frame's pts to the end that the container declares, if it does.
 
         The duration libav gives with the last frame shown is that of its packet, which
         MP4 derives from decode times: with B-frames it belongs to another frame.
         """
-        stream, declared = self._stream, 0
-        if self._mp4 is not None and stream.duration and stream.start_time is not None:
-            declared = stream.start_time + stream.duration - pts
-        elif "DURATION" in stream.metadata:
-            hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-            end_s = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-            declared = round(end_s / self.info.time_base) - pts
-        return declared if declared > 0 else int(picture.duration)
-
-    def _check_counts(self, frames: int, corrupt: int) -> None:
-        """Compare what was decoded with what the container promised."""
-        if corrupt > 1:
-            self.warnings.append(f"{self.path}: {corrupt} frames are damaged")
-        if self._decoder_errors > 1:
-            self.warnings.append(f"{self.path}: the decoder met {self._decoder_errors} errors")
-        hidden = self._stream.codec_context.name in _CODECS_WITH_HIDDEN_PACKETS
-        if frames < self._packets and not hidden:
-            self._damage(f"only {frames} of {self._packets} video packets gave a frame")
-        if self._mp4 is not None:
-            self._check_mp4(self._mp4)
-        elif "matroska" in self._container.format.name and self._container.duration:
-            declared_s = Fraction(self._container.duration, av.time_base)
-            slack_s = Fraction(1, 2)
-            if self._end_s + slack_s < declared_s:
-                self._damage(f"is truncated at {float(self._end_s):.2f} s of {float(declared_s):.2f} s")
-
-    def _check_mp4(self, shape: Mp4Shape) -> None:
-        # The index is adjusted to the edit list, so it counts what should have been read.
-        discarded = sum(entry.is_discard for entry in self._stream.index_entries)
-        expected = len(self._stream.index_entries) - discarded
-        if self._packets < expected:
-            self._damage(f"holds only {self._packets} of {expected} video packets: it is truncated")
-        elif shape.missing_bytes and shape.fragmented:
-            self._damage(f"is cut short by {shape.missing_bytes} bytes")
-        elif shape.missing_bytes:
-            self.warnings.append(
-                f"{self.path}: is cut short by {shape.missing_bytes} bytes; "
-                "the video is whole, other streams are not"
-            )
+        assert self._decoding is not None
+        if self._decoding.timeline.made_times:
+            return self._decoding.timeline.step
+        end_pts = declared_end(self._decoding.stream, self._decoding.container) if whole else None
+        return end_pts - last.pts if end_pts and end_pts > last.pts else int(last.picture.duration)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,14 +26,14 @@ LOSSLESS = {"preset": "ultrafast", "qp": "0"}
 def copy(source: Path, target: Path, **options: object) -> tuple[VideoInfo, list[str]]:
     """Every frame through Reader and Writer, unchanged."""
     options.setdefault("options", dict(QUICK))
-    with Reader(source) as reader, Writer(target, reader.info, **options) as writer:
+    with Reader(source, trusted=True) as reader, Writer(target, reader.info, **options) as writer:
         for frame in reader:
             writer.write(frame)
     return reader.info, writer.losses
 
 
 def times_s(path: Path) -> list[tuple[Fraction, Fraction]]:
-    with Reader(path) as reader:
+    with Reader(path, trusted=True) as reader:
         times = [(frame.pts * frame.time_base, frame.duration * frame.time_base) for frame in reader]
     assert reader.warnings == []
     return times
@@ -51,14 +52,14 @@ def audio_packets(path: Path) -> list[list[tuple[Fraction, Fraction, bytes]]]:
 
 
 def samples(path: Path) -> list[bytes]:
-    with Reader(path) as reader:
+    with Reader(path, trusted=True) as reader:
         return [b"".join(plane.tobytes() for plane in frame.planes) for frame in reader]
 
 
 def assert_same_film(source: Path, target: Path, info: VideoInfo) -> None:
     assert times_s(target) == times_s(source)
     assert audio_packets(target) == audio_packets(source)
-    with Reader(target) as reader:
+    with Reader(target, trusted=True) as reader:
         copied = reader.info
     assert copied.colour == info.colour
     # x264 leaves out a limited range that nothing else comes with; it means the same.
@@ -81,7 +82,7 @@ def test_real_clips_keep_times_audio_and_tags(clips: Path, tmp_path: Path, name:
     info, losses = copy(clips / name, target, options=dict(REORDERED))
     assert_same_film(clips / name, target, info)
     # Its audio starts late and trimmed at once, which libav cannot write.
-    hidden = ["packet 0, which an edit list hid" in loss for loss in losses]
+    hidden = ["packet 0 was hidden by an edit list" in loss for loss in losses]
     assert hidden == ([True] if name == "face_noface.mov" else [])
 
 
@@ -160,8 +161,7 @@ def test_two_video_streams_chapters_and_metadata(tmp_path: Path) -> None:
     source = remux_with_metadata(plain, tmp_path / "in.mp4")
     for suffix in (".mp4", ".mov", ".mkv"):
         target = tmp_path / f"out{suffix}"
-        _, losses = copy(source, target, comment="face replaced")
-        assert any("cover art" in loss for loss in losses)
+        copy(source, target, comment="face replaced")
         with av.open(str(target)) as container:
             metadata = {key.lower(): value for key, value in container.metadata.items()}
             assert (metadata["title"], metadata["artist"]) == ("A film", "Nobody")
@@ -244,6 +244,17 @@ def test_full_range_jpeg_formats_stay_full_range(tmp_path: Path, codec: str, opt
     with Reader(tmp_path / "out.mkv") as reader:
         assert reader.info.colour.full_range
         assert reader.info.tags.range == 2
+
+
+def test_times_that_do_not_rise_never_make_the_muxer_fail(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", durations=(512,) * 6)
+    with Reader(source) as reader, Writer(tmp_path / "out.mp4", reader.info, options=dict(QUICK)) as writer:
+        for frame, pts in zip(reader, (0, 512, 512, 500, 1024, 1536), strict=True):
+            writer.write(replace(frame, pts=pts))
+    assert [loss.partition(": ")[2] for loss in writer.losses] == [
+        f"frame {number} does not follow in time: it is shown just after" for number in (2, 3)
+    ]
+    assert [time * 12800 for time, _ in times_s(tmp_path / "out.mp4")] == [0, 512, 513, 514, 1024, 1536]
 
 
 def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:

@@ -4,56 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
-from bisect import bisect_right
-from collections import deque
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import av
 import av.error
-import numpy as np
-from av.codec.context import Flags
 from av.packet import Packet
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from ..errors import OutputError, UsageError
-from ..frame import Frame, Siting
+from ..frame import Frame
 from ..part_file import PartFile, keep_sources
-from .colour import FULL_RANGE
-from .passthrough import Passthrough, kept_metadata
-from .planes import planes_of
-from .reader import VideoInfo
+from .info import VideoInfo
 from .source import open_source
+from .timecode import advanced
+from .writing.codecs import choose_encoding
+from .writing.conversion import converted
+from .writing.decode_times import DecodeTimes
+from .writing.encoder import INTERLACED_ENCODERS, add_video, complete_file, complete_track
+from .writing.muxer import container_of, kept_metadata, muxer_options, stream_metadata, timecode_of
+from .writing.passthrough import Passthrough, Span
+from .writing.rehearsal import rehearse
+from .writing.repack import repacked
 
-_CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # declared by the stubs alone
+
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT}
-_DEFAULT_OPTIONS = {"libx264": {"crf": "16", "preset": "medium"}}
-_SITING_NAMES = {Siting.LEFT: "left", Siting.CENTRE: "center", Siting.TOP_LEFT: "topleft"}
-
-# What MP4 and MOV have fields of their own for; other keys need the key-value form of metadata.
-_MP4_METADATA = {
-    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright",
-    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords",
-    "creation_time", "timecode", "track", "disc", "performer", "author", "make", "model", "location",
-}  # fmt: skip
+# These write the captions that frames carry (CTA-708) into the pictures again.
+_CAPTION_ENCODERS = {"libx264", "libx265", "mpeg2video"}
 
 
 class Writer:
     """Writes the frames of one source, with everything else that the source holds.
 
-    Frames keep pts and duration; audio and subtitles are copied packet for packet and
+    Frames keep pts and duration; other streams are copied packet for packet and
     interleaved as the picture advances; colour tags, siting, sample aspect, display
-    matrix, metadata and chapters are kept. The file appears when ``close`` succeeds.
+    matrix, metadata, timecode and chapters are kept. The file appears when ``close``
+    succeeds.
 
     Args:
-        path: the output; ``.mp4``, ``.mov`` or ``.mkv``.
-        source: ``Reader.info`` of the file that the frames come from.
-        codec: libav's name of a video encoder.
-        options: of the encoder; by default libx264 at CRF 16, preset medium.
+        path: the output; ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``.
+        source: ``Reader.info`` of the file that the frames come from. Where its ``stream_index``
+            is negative they come from no file, and nothing is copied.
+        codec: ``libx264``, ``libx265``, ``libsvtav1``, ``prores``, ``dnxhr``, ``ffv1``, ``libvpx-vp9``,
+            ``source`` for the source's own codec and profile, or libav's name of another encoder.
+        options: of the encoder, in place of defaults that are visually lossless.
+        pix_fmt: convert to this pixel format; None keeps every sample, or refuses.
+        span: write only this part, from time 0 of the output on. Frames outside are left out,
+            the first and last one cut to it.
         overwrite: replace an output that is there.
         comment: added to the container's ``comment`` metadata.
         threads: of the encoder; 0 lets it choose.
@@ -63,7 +66,7 @@ class Writer:
             first frame but for what shows only while packets are copied.
 
     Raises:
-        UsageError: an extension, codec, option or audio codec that cannot be used here.
+        UsageError: an extension, codec, option, pixel format or audio codec that cannot be used here.
         OutputExistsError: the output exists and ``overwrite`` is False.
         OutputError: the folder is missing, not writable, or the disk is full.
     """
@@ -75,6 +78,8 @@ class Writer:
         *,
         codec: str = "libx264",
         options: dict[str, str] | None = None,
+        pix_fmt: str | None = None,
+        span: Span | None = None,
         overwrite: bool = False,
         comment: str | None = None,
         threads: int = 0,
@@ -82,28 +87,47 @@ class Writer:
         self.path = Path(path)
         self.losses: list[str] = []
         self._info = source
-        self._times = _DecodeTimes()
+        self._span = span
+        self._start = 0 if span is None else round(span.start_s / source.time_base)
+        self._end = None if span is None or span.end_s is None else round(span.end_s / source.time_base)
+        rate = source.average_rate or Fraction(25)
+        self._usual_duration = max(1, round(1 / (rate * source.time_base)))
         self._held: Packet[VideoStream] | None = None
+        self._last_pts: int | None = None
         self._frames_written = self._packets_written = 0
         self._closed = False
-        container = _CONTAINERS.get(self.path.suffix.lower())
-        if container is None:
-            raise UsageError(f"{self.path}: give the output the extension .mp4, .mov or .mkv")
+        container = container_of(self.path)
         keep_sources(self.path, source.path)
+        self._encoding = choose_encoding(codec, source, self.path, options=options, pix_fmt=pix_fmt)
+        self._times = DecodeTimes(numbered=self._encoding.rate is not None)
         self._part = PartFile(self.path, overwrite=overwrite)
         try:
-            _, self._source = open_source(source.path)
+            self._source = None if source.stream_index < 0 else open_source(source.path)[1]
+            muxing, losses = muxer_options(container, self.path, source.time_base, self._source)
+            timecode = self._timecode()
+            rehearsed = rehearse(
+                self._encoding,
+                source,
+                self.path,
+                container=container,
+                muxer_options=muxing,
+                timecode=timecode,
+            )
+            for loss in [*self._encoding.losses, *losses, *rehearsed, *self._spoken_losses()]:
+                self._lose(loss)
             self._output = av.open(
                 f"file:{self._part.path}",
                 "w",
                 format=container,
-                container_options=self._muxer_options(container),
+                container_options=muxing,
                 metadata_errors="surrogateescape",
             )
-            self._passthrough = Passthrough(self._source, self._output, source.path)
-            self._add_streams(codec, _DEFAULT_OPTIONS.get(codec, {}) if options is None else options, threads)
-            self._copy_metadata(comment)
-            self._start(codec)
+            self._passthrough = None
+            if self._source is not None:
+                self._passthrough = Passthrough(self._source, self._output, source.path, span)
+            self._add_streams(container, timecode, threads)
+            self._copy_metadata(comment, timecode)
+            self._begin()
         except BaseException:
             self.abandon()
             raise
@@ -114,11 +138,27 @@ class Writer:
         Raises:
             OutputError: the disk is full, or another I/O error.
         """
+        begin = frame.pts - self._start
+        end = begin + frame.duration
+        if self._end is not None:
+            end = min(end, self._end - self._start)
+        if self._span is not None:
+            outside = self._end is not None and frame.pts >= self._end
+            if outside or (begin < 0 and end <= 0):
+                return
+            begin = max(begin, 0)
+        if self._last_pts is not None and begin <= self._last_pts:
+            self._lose(f"{self.path}: frame {frame.index} does not follow in time: it is shown just after")
+            begin = self._last_pts + 1
+        self._last_pts = begin
+        # A last frame without a duration, as in MPEG-TS, lasts as long as others.
+        duration = end - begin if end > begin else self._usual_duration
         picture = self._picture(frame)
-        picture.pts, picture.duration, picture.time_base = frame.pts, frame.duration, frame.time_base
+        picture.pts = self._times.submit(begin, duration)
+        picture.time_base = frame.time_base if self._encoding.rate is None else 1 / self._encoding.rate
+        picture.duration = duration if self._encoding.rate is None else 1
         # The source's I, P and B types would otherwise be taken as orders by x264.
         picture.pict_type = PictureType.NONE
-        self._times.submit(frame.pts, frame.duration)
         self._frames_written += 1
         try:
             self._mux(self._stream.encode(picture))
@@ -134,24 +174,32 @@ class Writer:
         if self._closed:
             return
         try:
+            if not self._frames_written:
+                raise UsageError(
+                    f"{self.path}: no frame lies in the part that was asked for: widen the range"
+                )
             self._mux(self._stream.encode(None))
             if self._held is not None:
                 self._times.stamp_last(self._held)
                 self._mux_video(self._held)
-            for packet in self._passthrough.until(None):
-                self._output.mux(packet)
+            self._mux_companions(None)
             if self._packets_written != self._frames_written:
                 counts = f"{self._packets_written} pictures for {self._frames_written} frames"
                 raise OutputError(f"{self.path}: the encoder gave {counts}: try another --codec")
             self._output.close()
-            self._source.close()
+            if self._source is not None:
+                self._source.close()
+            with self._part.path.open("r+b") as file:
+                complete_file(file, container_of(self.path), self._info)
         except BaseException as error:
             self.abandon()
-            if isinstance(error, av.error.FFmpegError):
+            if isinstance(error, (av.error.FFmpegError, OSError)):
                 raise self._part.error(error.strerror) from error
             raise
         self._closed = True
-        self.losses += [loss for loss in self._passthrough.losses if loss not in self.losses]
+        if self._passthrough is not None:
+            for loss in self._passthrough.losses:
+                self._lose(loss)
         self._part.commit()
 
     def abandon(self) -> None:
@@ -174,71 +222,74 @@ class Writer:
         elif not self._closed:
             self.abandon()
 
-    def _muxer_options(self, container: str) -> dict[str, str]:
-        # Without bitexact, Matroska draws random identifiers and no two runs agree.
-        options = {"fflags": "+bitexact"}
-        if container == "matroska":
-            if (1000 * self._info.time_base).denominator != 1:
-                self.losses.append(
-                    f"{self.path}: Matroska rounds times to milliseconds: use .mp4 or .mov to keep them"
-                )
-            return options
-        options["video_track_timescale"] = str(self._info.time_base.denominator)
-        bases = [stream.time_base for stream in self._source.streams if stream.time_base]
-        # Edit lists hold start offsets in the movie's own unit, which must divide every stream's.
-        movie_timescale = math.lcm(*(base.denominator for base in bases))
-        if movie_timescale < 1 << 31:
-            options["movie_timescale"] = str(movie_timescale)
-        else:
-            self.losses.append(f"{self.path}: start offsets are rounded: no unit divides all time bases")
-        if kept_metadata(self._source.metadata).keys() - _MP4_METADATA:
-            options["movflags"] = "+use_metadata_tags"
-        return options
+    def _timecode(self) -> str | None:
+        """Of the output's first frame."""
+        info, timecode = self._info, self._info.timecode
+        if self._source is not None:
+            timecode = timecode_of(self._source, self._source.streams[info.stream_index])
+        if timecode is None or self._span is None:
+            return timecode
+        rate = info.average_rate or Fraction(25)
+        frames = round((self._start - info.start_pts) * info.time_base * rate)
+        try:
+            return advanced(timecode, frames, rate)
+        except UsageError:
+            self._lose(f"{info.path}: the timecode {timecode} is lost: it does not count frames at this rate")
+            return None
 
-    def _add_streams(self, codec: str, options: dict[str, str], threads: int) -> None:
-        """Add the streams in the source's order, the video with everything known about it."""
+    def _spoken_losses(self) -> list[str]:
+        """What is known to be lost without asking libav."""
+        info, losses = self._info, []
+        if info.field_order != "progressive" and self._encoding.encoder not in INTERLACED_ENCODERS:
+            order = info.field_order.replace("_", " ")
+            encoder = self._encoding.encoder
+            losses.append(f"{self.path}: the field order ({order}) is lost: {encoder} writes whole frames")
+        if any(info.cropping):
+            losses.append(
+                f"{info.path}: the cropping that players apply is lost: the output shows whole frames"
+            )
+        if self._span is not None and self._span.start_s:
+            losses.append(
+                f"{info.path}: the part from {float(self._span.start_s):.3f} s on is written: there time is 0"
+            )
+        return losses
+
+    def _add_streams(self, container: str, timecode: str | None, threads: int) -> None:
+        """Add the streams in the source's order."""
         info = self._info
+        if self._source is None or self._passthrough is None:
+            self._stream = add_video(self._output, self._encoding, info, self.path, threads=threads)
+            complete_track(self._stream, container, info, timecode)
+            return
         for stream in self._source.streams:
             if stream.index != info.stream_index:
                 self._passthrough.add(stream)
                 continue
-            pix_fmt = _encoder_format(codec, info.pix_fmt, self.path)
-            try:
-                target = self._output.add_stream(codec, rate=info.average_rate or 25)
-            except (av.error.FFmpegError, ValueError) as error:
-                raise UsageError(f"{self.path}: {codec} cannot be written there: {error}") from error
-            assert isinstance(target, VideoStream)
-            target.width, target.height, target.pix_fmt = info.width, info.height, pix_fmt
-            target.time_base = info.time_base
-            encoder = target.codec_context
-            encoder.time_base = info.time_base
-            encoder.sample_aspect_ratio = info.sample_aspect_ratio or Fraction(0, 1)
-            encoder.color_primaries, encoder.color_trc = info.tags.primaries, info.tags.transfer
-            encoder.colorspace = info.tags.matrix
-            encoder.color_range = FULL_RANGE if info.colour.full_range else info.tags.range
-            encoder.options = dict(options)
-            if info.colour.chroma_shift_x:
-                encoder.options["chroma_sample_location"] = _SITING_NAMES[info.colour.siting]
-            encoder.thread_count = threads
-            # PyAV's default is slices, for which x264 cuts every picture into pieces.
-            encoder.thread_type = "AUTO"
-            encoder.flags |= Flags.frame_duration
-            target.set_display_matrix(info.display_matrix)
-            target.metadata.update(kept_metadata(stream.metadata))
+            target = add_video(self._output, self._encoding, info, self.path, threads=threads)
+            metadata, lost = stream_metadata(stream, container)
+            target.metadata.update(metadata)
             target.disposition = stream.disposition
+            complete_track(target, container, info, timecode)
+            for what in lost:
+                self._lose(f"{info.path}: video stream {stream.index}: {container} does not hold its {what}")
             self._stream = target
-        self.losses += [f"{info.path}: HDR metadata is not kept yet: {name}" for name in info.hdr_metadata]
-        self.losses += self._passthrough.losses
+        for loss in self._passthrough.losses:
+            self._lose(loss)
 
-    def _copy_metadata(self, comment: str | None) -> None:
-        metadata = kept_metadata(self._source.metadata)
+    def _copy_metadata(self, comment: str | None, timecode: str | None) -> None:
+        metadata = {} if self._source is None else kept_metadata(self._source.metadata)
         if comment is not None:
             key = next((key for key in metadata if key.lower() == "comment"), "comment")
             metadata[key] = f"{metadata[key]}\n{comment}" if key in metadata else comment
+        for key in [key for key in metadata if key.lower() == "timecode"]:
+            del metadata[key]
+            if timecode is not None:
+                metadata["timecode"] = timecode
         self._output.metadata.update(metadata)
-        self._output.set_chapters(self._source.chapters())
+        if self._source is not None:
+            self._output.set_chapters(self._chapters())
 
-    def _start(self, codec: str) -> None:
+    def _begin(self) -> None:
         asked = set(self._stream.codec_context.options)
         try:
             self._output.start_encoding()
@@ -247,28 +298,67 @@ class Writer:
                 raise self._part.error(error.strerror) from error
             info = self._info
             raise UsageError(
-                f"{self.path}: {codec} refuses {info.width}x{info.height} {info.pix_fmt} or an option: "
-                "check the options, or use another codec such as ffv1 in .mkv"
+                f"{self.path}: {self._encoding.encoder} refuses {info.width}x{info.height} {info.pix_fmt} "
+                "or an option: check the options, or use another codec such as ffv1 in .mkv"
             ) from error
         unknown = asked & set(self._stream.codec_context.options)
         if unknown:
-            raise UsageError(f"{self.path}: {codec} has no option {', '.join(sorted(unknown))}")
+            raise UsageError(
+                f"{self.path}: {self._encoding.encoder} has no option {', '.join(sorted(unknown))}"
+            )
+        if self._passthrough is not None:
+            self._passthrough.begin()
+            for loss in self._passthrough.losses:
+                self._lose(loss)
+
+    def _chapters(self) -> list[Chapter]:
+        """The source's chapters, cut to the span."""
+        assert self._source is not None
+        chapters = self._source.chapters()
+        if self._span is None:
+            return chapters
+        kept = []
+        for chapter in chapters:
+            unit = chapter["time_base"] or Fraction(1, av.time_base)
+            offset = round(self._span.start_s / unit)
+            begin, end = max(chapter["start"] - offset, 0), chapter["end"] - offset
+            if self._span.end_s is not None:
+                end = min(end, round((self._span.end_s - self._span.start_s) / unit))
+            if begin < end:
+                chapter["start"], chapter["end"] = begin, end
+                kept.append(chapter)
+        return kept
 
     def _picture(self, frame: Frame) -> av.VideoFrame:
-        """The decoder's own frame, or a copy where the encoder knows its format by another name."""
-        pix_fmt = self._stream.codec_context.pix_fmt
-        if frame.source.format.name == pix_fmt:
-            return frame.source
-        assert pix_fmt is not None
-        renamed = av.VideoFrame(frame.width, frame.height, pix_fmt)
-        for target, plane in zip(planes_of(renamed), frame.planes, strict=True):
-            np.copyto(target, plane)
-        renamed.color_range = FULL_RANGE
-        return renamed
+        """The decoder's own frame, or its samples as the encoder wants them."""
+        info, encoding = self._info, self._encoding
+        source = frame.source
+        size = frame.width, frame.height
+        if size != (info.width, info.height) or (source is not None and source.format.name != info.pix_fmt):
+            # PyAV would scale the picture without a word.
+            raise UsageError(
+                f"{self.path}: frame {frame.index} is not {info.width}x{info.height} {info.pix_fmt}"
+            )
+        # A frame and its side data refer to each other: asked of every frame, memory would grow.
+        first = source if not self._frames_written else None
+        captioned = first is not None and SideDataType.A53_CC in first.side_data
+        if captioned and encoding.encoder not in _CAPTION_ENCODERS:
+            self._lose(f"{info.path}: captions inside the pictures are lost: use libx264 or libx265")
+        if source is not None and info.pix_fmt == encoding.pix_fmt:
+            return source
+        if not encoding.converts:
+            picture = repacked(frame, info.pix_fmt, encoding.pix_fmt)
+        else:
+            picture = converted(frame, info, encoding.pix_fmt)
+        tags = encoding.tags
+        picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
+        picture.colorspace, picture.color_range = tags.matrix, tags.range
+        return picture
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         for packet in packets:
             self._times.stamp(packet)
+            packet.time_base = self._info.time_base
             # One packet is held back: the last one is stamped otherwise.
             if self._held is not None:
                 self._mux_video(self._held)
@@ -276,65 +366,15 @@ class Writer:
 
     def _mux_video(self, packet: Packet[VideoStream]) -> None:
         assert packet.dts is not None
-        for other in self._passthrough.until(packet.dts * packet.time_base):
-            self._output.mux(other)
+        self._mux_companions(packet.dts * packet.time_base)
         self._output.mux(packet)
         self._packets_written += 1
 
+    def _mux_companions(self, time_s: Fraction | None) -> None:
+        if self._passthrough is not None:
+            for packet in self._passthrough.until(time_s):
+                self._output.mux(packet)
 
-class _DecodeTimes:
-    """Decode times that keep the track's length true.
-
-    An encoder that reorders frames gives the n-th packet about the n-th pts less a delay
-    that varies where the frame rate does. MP4 stores only differences of decode times, so
-    the track would end at another time than its last frame. Here the delay is constant;
-    the encoder's own dts wins where a later gap is wider, but for the last packet.
-    """
-
-    def __init__(self) -> None:
-        self._pending: deque[int] = deque()
-        self._delay = 0
-        self._started = False
-        self._last_pts = self._end = 0
-
-    def submit(self, pts: int, duration: int) -> None:
-        """Note a frame that goes to the encoder, in presentation order."""
-        self._pending.append(pts)
-        self._last_pts, self._end = pts, pts + duration
-
-    def stamp(self, packet: Packet[VideoStream]) -> None:
-        """Set the dts of the next packet in decode order."""
-        if not self._started and packet.dts is not None:
-            self._delay = self._constant_delay(packet.dts)
-        self._started = True
-        dts = self._pending.popleft() - self._delay
-        packet.dts = dts if packet.dts is None else min(dts, packet.dts)
-
-    def stamp_last(self, packet: Packet[VideoStream]) -> None:
-        """Make the last packet in decode order end the track when the last frame ends."""
-        assert packet.pts is not None
-        packet.dts = min(self._last_pts - self._delay, packet.pts)
-        packet.duration = self._end - self._delay - packet.dts
-
-    def _constant_delay(self, first_dts: int) -> int:
-        """The widest span, among the frames seen, of as many frames as the encoder looks back."""
-        pts = list(self._pending)
-        depth = bisect_right(pts, pts[0] + max(0, pts[0] - first_dts)) - 1
-        return max(late - early for early, late in zip(pts, pts[depth:], strict=False))
-
-
-def _encoder_format(codec: str, pix_fmt: str, path: Path) -> str:
-    """The source's format as the encoder knows it; the samples stay what they are."""
-    try:
-        encoder = av.Codec(codec, "w")
-    except ValueError as error:
-        raise UsageError(f"{path}: there is no encoder named {codec}: libx264 and ffv1 always are") from error
-    if encoder.type != "video":
-        raise UsageError(f"{path}: {codec} encodes {encoder.type}: name a video encoder")
-    names = [known.name for known in encoder.video_formats or ()]
-    for name in (pix_fmt, pix_fmt.replace("yuvj", "yuv")):
-        if name in names or not names:
-            return name
-    raise UsageError(
-        f"{path}: {codec} cannot encode {pix_fmt} without changing it: use another codec such as ffv1"
-    )
+    def _lose(self, loss: str) -> None:
+        if loss not in self.losses:
+            self.losses.append(loss)

@@ -73,6 +73,11 @@ class ColourDescription:
     padding_bits: int = 0
     transfer: Transfer = Transfer.SDR
 
+    @property
+    def white(self) -> float:
+        """The greatest sample as it lies in memory; 1 for floats, which may go beyond it."""
+        return 1.0 if self.bits == 32 else float(((1 << self.bits) - 1) << self.padding_bits)
+
 
 @dataclass
 class Frame:
@@ -88,6 +93,10 @@ class Frame:
             plane (nv12, rgb24) their views have a column stride of more than one sample.
         colour: how to read the samples.
         source: the libav frame that owns the planes; None for a picture of an image sequence.
+        row_offset: added to a row coordinate, gives its place in a picture of this height; a quarter up or
+            down for the fields of an interlaced frame, so that faces in both share one set of coordinates.
+        whole: the frame that this is a field of.
+        picture: what an image sequence keeps of its file; None for a film.
     """
 
     index: int
@@ -97,6 +106,9 @@ class Frame:
     planes: tuple[Plane, Plane, Plane]
     colour: ColourDescription
     source: av.VideoFrame | None
+    row_offset: float = 0.0
+    whole: Frame | None = None
+    picture: object | None = None
 
     @property
     def width(self) -> int:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import struct
 import zlib
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_clips import make_clip
+from make_pictures import write_picture
 
 from crossface.engine.errors import BadInputError, InputMissingError, OutputError, UsageError
+from crossface.engine.frame import Matrix
 from crossface.engine.review.png import read_png, write_png
 from crossface.engine.review.sheet import sheet
 from crossface.engine.video.reader import Reader
@@ -121,6 +125,58 @@ def test_sheet_of_an_unchanged_clip_has_no_faces(tmp_path: Path, pair: tuple[Pat
     image = read_png(sheet(same, before, tmp_path / "s.png", rows=2, width_px=400))
     face_px = (image.shape[0] - 4) // 2
     assert not image[:, -face_px:].any()
+
+
+def row_of_faces(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The two faces of a sheet of one row, without their seams."""
+    image = read_png(path)
+    face_px = image.shape[0]
+    before, after = image[:, -2 * face_px - 4 : -face_px - 4], image[:, -face_px:]
+    return before[8:-8, 8:-8], after[8:-8, 8:-8]
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv420p10le", "yuv422p12le", "yuv444p16le", "gbrp10le", "gbrp16le", "bgr0", "nv12"]
+)
+def test_sheet_of_every_pixel_format(tmp_path: Path, pix_fmt: str) -> None:
+    codec = "rawvideo" if pix_fmt == "nv12" else "ffv1"
+    before = make_clip(
+        tmp_path / "before.nut", codec=codec, options={}, pix_fmt=pix_fmt, width=320, height=180,
+        durations=(40,) * 4, time_base=Fraction(1, 1000),
+    )  # fmt: skip
+    with Reader(before) as reader, Writer(tmp_path / "after.mkv", reader.info, codec="ffv1") as writer:
+        for frame in reader:
+            if frame.index == 2:
+                black = 0 if frame.colour.full_range else 16 << frame.colour.bits - 8
+                frame.planes[0][80:144, 200:264] = black
+                if frame.colour.matrix is Matrix.RGB:
+                    frame.planes[1][80:144, 200:264] = frame.planes[2][80:144, 200:264] = black
+            writer.write(frame)
+    _, face = row_of_faces(sheet(tmp_path / "after.mkv", before, tmp_path / "s.png", rows=1, width_px=800))
+    centre = face[
+        len(face) // 2 - 20 : len(face) // 2 + 20, face.shape[1] // 2 - 20 : face.shape[1] // 2 + 20
+    ]
+    if frame.colour.matrix is Matrix.RGB:
+        assert centre.max() < 12
+    else:
+        # Its colours stay: luma of nothing leaves at most one of the three above a half.
+        assert centre.mean() < 100
+
+
+@pytest.mark.needs_vfx
+@pytest.mark.parametrize(("extension", "dtype"), [(".exr", "float16"), (".png", "uint8"), (".tif", "uint16")])
+def test_sheet_of_sequences(tmp_path: Path, extension: str, dtype: str) -> None:
+    white = 1.0 if dtype == "float16" else np.iinfo(dtype).max
+    for number in range(4):
+        picture = np.full((180, 320, 3), white / 2).astype(dtype)
+        write_picture(tmp_path / f"a.{number}{extension}", picture)
+        if number == 2:
+            picture[80:144, 200:264] = 0
+        write_picture(tmp_path / f"b.{number}{extension}", picture)
+    before, after = (tmp_path / f"{name}.#{extension}" for name in "ab")
+    old, new = row_of_faces(sheet(after, before, tmp_path / "s.png", rows=1, width_px=800))
+    assert new[len(new) // 4 : -len(new) // 4, len(new) // 4 : -len(new) // 4].max() == 0
+    assert old.min() == old.max() and old.max() in (127, 128, 187, 188)
 
 
 def test_sheet_refuses_clips_that_do_not_belong_together(tmp_path: Path, pair: tuple[Path, Path]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frame import Frame, Plane
+from ..frame import Frame
 from .detector import Detector, intersection_over_union
 from .landmarks import LandmarkFinder, Mesh
 
@@ -77,7 +77,7 @@ class Tracker:
         before: NDArray[np.float32] | None = None
         opening = True
         for frame in frames:
-            thumbnail = _thumbnail(frame.planes[0], frame.colour.bits)
+            thumbnail = _thumbnail(frame)
             if before is not None and _is_cut(before, thumbnail):
                 if window:
                     yield from self._sightings(window, live, shot)
@@ -138,15 +138,16 @@ def _area(face: TrackedFace) -> float:
     return (x1 - x0) * (y1 - y0)
 
 
-def _thumbnail(luma: Plane, bits: int) -> NDArray[np.float32]:
-    """A luma plane in small, 0..1, from a few samples a block: enough to tell one shot from another."""
+def _thumbnail(frame: Frame) -> NDArray[np.float32]:
+    """The luma plane in small, 0..1, from a few samples a block: enough to tell one shot from another."""
+    luma, colour = frame.planes[0], frame.colour
     rows, columns = (
         ((np.arange(blocks * _SAMPLES) + 0.5) * (length / (blocks * _SAMPLES))).astype(int)
         for blocks, length in zip(_THUMBNAIL, luma.shape, strict=True)
     )
     samples = luma[np.ix_(rows, columns)].astype(np.float32)
     blocks = samples.reshape(_THUMBNAIL[0], _SAMPLES, _THUMBNAIL[1], _SAMPLES).mean(axis=(1, 3))
-    thumbnail: NDArray[np.float32] = blocks / np.float32((1 << bits) - 1)
+    thumbnail: NDArray[np.float32] = np.clip(blocks / np.float32(colour.white), 0.0, 1.0)
     return thumbnail
 
 

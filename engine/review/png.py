@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import av
@@ -14,8 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError, InputMissingError
 from ..part_file import PartFile
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from ..sequence.png_patch import png_chunks
 
 
 def write_png(path: Path | str, rgb: NDArray[np.uint8]) -> Path:
@@ -51,7 +49,8 @@ def read_png(path: Path | str) -> NDArray[np.uint8]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    _check_chunks(data, Path(path))
+    # libav shows what it can of a damaged image; the checksums tell that it is one.
+    png_chunks(Path(path))
     decoder = VideoCodecContext.create("png", "r")
     decoder.options = {"err_detect": "crccheck+explode", "max_pixels": str(1 << 27)}
     try:
@@ -61,21 +60,6 @@ def read_png(path: Path | str) -> NDArray[np.uint8]:
     if len(pictures) != 1 or pictures[0].is_corrupt:
         raise _damaged(path)
     return pictures[0].to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-
-
-def _check_chunks(data: bytes, path: Path) -> None:
-    """libav shows what it can of a damaged image; the checksums tell that it is one."""
-    if not data.startswith(_SIGNATURE):
-        raise BadInputError(f"{path}: not a PNG file: give one, or export it again")
-    position, kind = len(_SIGNATURE), b""
-    while kind != b"IEND":
-        length = int.from_bytes(data[position : position + 4], "big")
-        content = data[position + 4 : position + 8 + length]
-        checksum = data[position + 8 + length : position + 12 + length]
-        if len(checksum) < 4 or zlib.crc32(content) != int.from_bytes(checksum, "big"):
-            raise _damaged(path)
-        kind = content[:4]
-        position += 12 + length
 
 
 def _damaged(path: Path | str) -> BadInputError:

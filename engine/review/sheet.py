@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
+from ..clip import Clip, ReadingSettings
 from ..errors import BadInputError, UsageError
-from ..frame import Frame
+from ..frame import Frame, Matrix
 from ..part_file import keep_sources
-from ..video.reader import Reader
 from .png import write_png
 
 Box = tuple[float, float, float, float]
@@ -41,6 +42,7 @@ def sheet(
     rows: int = 6,
     width_px: int = 1200,
     boxes: Mapping[int, Box] | None = None,
+    reading: ReadingSettings | None = None,
 ) -> Path:
     """Write a PNG with one row a frame: before, after, face before, face after.
 
@@ -48,13 +50,14 @@ def sheet(
     changed most, one with a face before any other.
 
     Args:
-        after: the converted clip.
+        after: the converted clip, a film or a sequence.
         before: its source, with as many frames.
         out: the PNG; replaced where it exists.
         rows: at most so many frames are shown.
         width_px: of the sheet.
         boxes: pts in ``before`` to the face's luma box ``(x0, y0, x1, y1)`` in pixels;
             where it is None, the face is where the clips differ.
+        reading: how ``before`` was read when it was converted.
 
     Raises:
         UsageError: ``rows`` or ``width_px`` too small, or ``out`` is one of the clips.
@@ -64,34 +67,51 @@ def sheet(
     if rows < 1 or width_px < 160:
         raise UsageError("a sheet needs at least one row and 160 pixels of width")
     keep_sources(Path(out), Path(before), Path(after))
-    sights = [_sight(old, new, boxes) for old, new in _pairs(before, after)]
+    reading = reading or ReadingSettings()
+    sights = [_sight(old, new, boxes) for old, new, _ in _pairs(before, after, reading)]
     chosen = _choose(sights, rows)
     strips = [
-        _strip(old, new, sights[old.index].box, width_px)
-        for old, new in _pairs(before, after)
+        _strip(old, new, sights[old.index].box, rotation, width_px)
+        for old, new, rotation in _pairs(before, after, reading)
         if old.index in chosen
     ]
     gap = np.zeros((_GAP_PX, width_px, 3), np.uint8)
     return write_png(out, np.concatenate([part for strip in strips for part in (strip, gap)][:-1]))
 
 
-def _pairs(before: Path | str, after: Path | str) -> Iterator[tuple[Frame, Frame]]:
-    with Reader(before) as old, Reader(after) as new:
+def _pairs(
+    before: Path | str, after: Path | str, reading: ReadingSettings
+) -> Iterator[tuple[Frame, Frame, int]]:
+    """Frames before and after, and by how many degrees a player turns them."""
+    # Fields go back into the frames that they came from: these are what was written.
+    whole = "as_progressive" if reading.interlaced == "fields" else reading.interlaced
+    old_reading = replace(reading, interlaced=whole)
+    with Clip(before, old_reading) as old, Clip(after, ReadingSettings(interlaced="as_progressive")) as new:
         if (old.info.width, old.info.height) != (new.info.width, new.info.height):
             raise BadInputError(
                 f"{after}: has another picture size than {before}: give a clip and its source"
             )
         try:
-            yield from zip(old, new, strict=True)
+            for one, other in zip(old, new, strict=True):
+                yield one, other, old.info.rotation
         except ValueError as error:
             raise BadInputError(
                 f"{after}: has another number of frames than {before}: give a clip and its source"
             ) from error
 
 
+def _luma(frame: Frame) -> NDArray[np.float32]:
+    """Brightness as 8-bit codes of full range."""
+    colour = frame.colour
+    luma, blue, red = (plane.astype(np.float32) for plane in frame.planes)
+    if colour.matrix is Matrix.RGB:
+        luma = np.float32(0.2126) * red + np.float32(0.7152) * luma + np.float32(0.0722) * blue
+    luma *= np.float32(255 / colour.white)
+    return luma if colour.full_range else (luma - 16) * np.float32(255 / 219)
+
+
 def _sight(old: Frame, new: Frame, boxes: Mapping[int, Box] | None) -> _Sight:
-    codes = [frame.planes[0].astype(np.float32) / (1 << frame.colour.bits - 8) for frame in (old, new)]
-    difference = np.abs(codes[1] - codes[0])
+    difference = np.abs(_luma(new) - _luma(old))
     rows, columns = (length // _BLOCK_PX for length in difference.shape)
     blocks = difference[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
     changed = blocks.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX).mean(axis=(1, 3)) > _CHANGED_CODES
@@ -112,12 +132,12 @@ def _choose(sights: list[_Sight], rows: int) -> set[int]:
     }
 
 
-def _strip(old: Frame, new: Frame, box: Box | None, width_px: int) -> Image:
+def _strip(old: Frame, new: Frame, box: Box | None, rotation: int, width_px: int) -> Image:
     """One row of the sheet: two pictures, two square faces as high as the pictures."""
-    images = [frame.source.to_ndarray(format="rgb24").astype(np.uint8, copy=False) for frame in (old, new)]
+    images = [_shown(frame) for frame in (old, new)]
     faces = [_face(image, box) for image in images]
     # np.rot90 turns counter-clockwise, as the display matrix does.
-    images, faces = ([np.rot90(i, old.source.rotation // 90) for i in group] for group in (images, faces))
+    images, faces = ([np.rot90(i, rotation // 90) for i in group] for group in (images, faces))
     height, width, _ = images[0].shape
     picture_width_px = round((width_px - 3 * _GAP_PX) / (2 + 2 * height / width))
     face_px = (width_px - 3 * _GAP_PX - 2 * picture_width_px) // 2
@@ -129,6 +149,13 @@ def _strip(old: Frame, new: Frame, box: Box | None, width_px: int) -> Image:
         strip[:, left : left + cell.shape[1]] = cell
         left += cell.shape[1] + _GAP_PX
     return strip
+
+
+def _shown(frame: Frame) -> Image:
+    """A frame as the networks see it, in 8 bits."""
+    rgb, _ = kernels.resize(frame, frame.width, frame.height)
+    codes: Image = np.rint(np.clip(rgb, 0.0, 1.0) * 255).astype(np.uint8)
+    return codes.transpose(1, 2, 0)
 
 
 def _face(image: Image, box: Box | None) -> Image:

@@ -28,6 +28,7 @@ LIMITED_RANGE, FULL_RANGE = 1, 2
 _MATRICES = {1: Matrix.BT709, 5: Matrix.BT601, 6: Matrix.BT601, 9: Matrix.BT2020_NCL}
 _TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
 _UNSPECIFIED = 2
+_SITING_CENTRES = {Siting.LEFT: (16.5, 17.0), Siting.CENTRE: (17.0, 17.0), Siting.TOP_LEFT: (16.5, 16.5)}
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,16 @@ def measure_siting(frame: av.VideoFrame, path: Path) -> Siting:
     enlarged = probe.reformat(format="yuv444p", interpolation="BILINEAR")
     weight = planes_of(enlarged)[1] - 128.0
     centres = np.arange(32) + 0.5
-    # Chroma sample 8 covers luma 16 to 18: its own centre is 17, cosited with luma 16 it is 16.5.
-    left = weight.sum(0) @ centres / weight.sum() < 16.75
-    top = weight.sum(1) @ centres / weight.sum() < 16.75
-    if top and not left:
-        raise BadInputError(
-            f"{path}: chroma siting 'top' is not supported yet: re-tag the clip as left, centre or top-left"
-        )
-    return (Siting.TOP_LEFT if top else Siting.LEFT) if left else Siting.CENTRE
+    # Chroma sample 8 covers luma 16 to 18: between them its centre is 17, co-sited with the first 16.5.
+    column = float(weight.sum(0) @ centres / weight.sum())
+    row = float(weight.sum(1) @ centres / weight.sum())
+    if not PIXEL_LAYOUTS[frame.format.name].chroma_shift_y:
+        # Streams say where chroma lies for 4:2:0 alone; elsewhere it is co-sited, but for JPEG's.
+        column, row = column if frame.format.name.startswith("yuvj") else 16.5, 17.0
+    for siting, (x, y) in _SITING_CENTRES.items():
+        if abs(column - x) < 0.25 and abs(row - y) < 0.25:
+            return siting
+    raise BadInputError(
+        f"{path}: chroma samples lie neither left, nor in the centre, nor top left: "
+        "re-tag the clip as one of these"
+    )

@@ -1,0 +1,123 @@
+"""A blended face as pictures of its own: weight, premultiplied colour, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..face.align import Affine, apply, invert
+from ..frame import ColourDescription, Frame, Matrix, Siting
+
+_FLOAT_RGB = ColourDescription(Matrix.RGB, True, Siting.LEFT, 32, 0, 0)
+
+
+@dataclass(frozen=True)
+class FaceLayer:
+    """One face of one frame, in the box that it can touch.
+
+    Attributes:
+        x: first column of the box, px.
+        y: first row.
+        weight: float32 ``[height, width]`` in 0..1: the kernel's weight of every luma sample.
+        colour: float32 ``[height, width, 3]``: R'G'B' as they are blended, times the weight.
+        place: float32 ``[height, width, 2]``: where a sample's centre lies in the aligned crop, u to
+            the right and v upwards, 0..1 from edge to edge; 0, 0 outside the crop.
+        inside: bool ``[height, width]``: that centre lies in the crop.
+    """
+
+    x: int
+    y: int
+    weight: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    place: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.y, self.y + self.weight.shape[0])
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.x, self.x + self.weight.shape[1])
+
+    def over(self, frame: Frame) -> FaceLayer:
+        """The layer as a frame of integer R, G, B takes it: no sum with what lies below leaves 0..1.
+
+        Args:
+            frame: before this face is blended into it.
+        """
+        if frame.colour.matrix is not Matrix.RGB or frame.colour.bits == _FLOAT_RGB.bits:
+            return self
+        boxes = [frame.planes[n][self.rows, self.columns].astype(np.float32) for n in (2, 0, 1)]
+        below = np.stack(boxes, axis=-1) / np.float32(frame.colour.white) * (1 - self.weight[..., None])
+        return replace(self, colour=np.clip(self.colour + below, 0.0, 1.0) - below)
+
+
+def face_layer(
+    width: int,
+    height: int,
+    matrix: Affine,
+    face: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    colour: NDArray[np.float64],
+) -> FaceLayer | None:
+    """What `kernels.blend` lays over a frame, by that kernel itself: over black, in floats.
+
+    Args:
+        width: of the frame, luma px.
+        height: of the frame.
+        matrix: float64 ``[2, 3]``, face coordinates to luma coordinates.
+        face: RGB float32 ``[3, R, R]``.
+        mask: float32 ``[R, R]`` in 0..1.
+        colour: float64 ``[3, 4]``, the colour match.
+
+    Returns:
+        None where the face's square lies outside the frame.
+    """
+    size = mask.shape[0]
+    corners = apply(matrix, np.array([[0.0, 0.0], [size, 0.0], [0.0, size], [size, size]]))
+    if not np.isfinite(corners).all():
+        return None
+    # Bilinear interpolation reaches half a mask pixel beyond the square.
+    reach = np.abs(matrix[:, :2]).sum(axis=1)
+    least, most = np.floor(corners.min(axis=0) - reach), np.ceil(corners.max(axis=0) + reach)
+    x0, y0 = (int(v) for v in np.clip(least, 0, (width, height)))
+    x1, y1 = (int(v) for v in np.clip(most, 0, (width, height)))
+    if x1 <= x0 or y1 <= y0:
+        return None
+    moved = np.array(matrix, np.float64)
+    moved[:, 2] -= x0, y0
+    white, same = np.ones_like(face), np.eye(3, 4)
+    weight = _over_black(x1 - x0, y1 - y0, moved, white, mask, same)[..., 0]
+    drawn = _over_black(x1 - x0, y1 - y0, moved, face, mask, colour)
+    place, inside = _places(x1 - x0, y1 - y0, moved, size)
+    return FaceLayer(x0, y0, np.ascontiguousarray(weight), drawn, place, inside)
+
+
+def _over_black(
+    width: int,
+    height: int,
+    matrix: Affine,
+    face: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    colour: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    green, blue, red = np.zeros((3, height, width), np.float32)
+    black = Frame(0, 0, 0, Fraction(1), (green, blue, red), _FLOAT_RGB, None)
+    kernels.blend(black, matrix, face, mask, colour)
+    return np.stack([red, green, blue], axis=-1)
+
+
+def _places(
+    width: int, height: int, matrix: Affine, size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    place = apply(invert(matrix), np.stack([columns, rows], axis=-1)) / size
+    inside: NDArray[np.bool_] = np.all((place >= 0.0) & (place <= 1.0), axis=-1)
+    place[..., 1] = 1.0 - place[..., 1]
+    place[~inside] = 0.0
+    return place.astype(np.float32), inside

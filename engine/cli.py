@@ -10,93 +10,71 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
 from . import weights
 from .analyze import AnalysisSettings, analyze
-from .convert import ConversionSettings, convert
+from .clip import ReadingSettings
+from .convert import CompositorPaths, ConversionSettings, convert
 from .errors import CrossfaceError, UsageError
 from .face.faces_file import FacesFile
-from .progress import FORMATS, Format, show
+from .options import PATH, analysis_options, overwrite_option, progress_option, ranged_reading_options
+from .progress import Format, show
 from .review.sheet import sheet
 from .swap.colour_match import METHODS, Method
-
-PATH = click.Path(path_type=Path)
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-tolerate_damage_option = click.option(
-    "--tolerate-damage", is_flag=True, help="Go on over damage in the clip; it is reported as warnings."
-)
-_progress_option = click.option(
-    "--progress", type=click.Choice(FORMATS), default="auto", help="auto: a bar where stderr is a terminal."
-)
-
-
-def _analysis_options(command: Command) -> Command:
-    for option in (
-        click.option(
-            "--faces-of",
-            "select",
-            type=click.Choice(["largest", "all"]),
-            default="largest",
-            help="Which faces are swapped: the largest person of each shot, or all.",
-        ),
-        click.option("--detect-every", type=click.IntRange(1, 60), default=5, help="Frames per search."),
-        click.option(
-            "--detector-px", type=click.IntRange(64, 4096), default=640, help="Long side the detector sees."
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command("analyze")
 @click.argument("clip", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="The faces file to write.")
-@_analysis_options
-@tolerate_damage_option
+@analysis_options
+@ranged_reading_options
 @overwrite_option
-@_progress_option
+@progress_option
 def analyze_command(
     clip: Path,
     output: Path,
-    select: Any,
-    detect_every: int,
-    detector_px: int,
-    tolerate_damage: bool,
+    analysis: AnalysisSettings,
+    reading: ReadingSettings,
     overwrite: bool,
     progress: Format,
 ) -> None:
-    """Find and follow the faces of CLIP."""
-    settings = AnalysisSettings(detect_every, detector_px, select)
-    events = analyze(clip, output, settings=settings, tolerate_damage=tolerate_damage, overwrite=overwrite)
-    show(events, progress)
+    """Find and follow the faces of CLIP, a film or an image sequence."""
+    show(analyze(clip, output, settings=analysis, reading=reading, overwrite=overwrite), progress)
 
 
 @click.command("convert")
 @click.argument("clip", type=PATH)
 @click.argument("model", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, help="A .mp4, .mov or .mkv file.")
+@click.option("-o", "--output", type=PATH, required=True, help="A film, or an image sequence as f.####.exr.")
 @click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed first.")
 @click.option(
     "--colour", type=click.Choice(METHODS), default=ConversionSettings().colour, help="Colour match."
 )
-@click.option("--codec", default="libx264", help="An encoder of libav, such as libx264, libx265, ffv1.")
-@click.option("--crf", help="Quality of x264 and x265; lower is better.")
-@click.option("--preset", help="Speed of x264 and x265.")
+@click.option(
+    "--codec",
+    default="libx264",
+    help="libx264, libx265, libsvtav1, libvpx-vp9, prores, dnxhr, ffv1, source (the clip's own), or another.",
+)
+@click.option("--crf", help="Quality of x264, x265, AV1 and VP9; lower is better.")
+@click.option("--preset", help="Speed of x264, x265 and AV1.")
 @click.option("--encoder-option", "encoder_options", multiple=True, metavar="KEY=VALUE", help="Any other.")
+@click.option("--pix-fmt", help="Convert to this pixel format, as yuv422p10le; else none is changed.")
 @click.option("--batch", type=click.IntRange(1, 1024), default=8, help="Faces a run of the network.")
-@_analysis_options
-@tolerate_damage_option
+@click.option("--matte", type=PATH, help="Sequence to write: the share of each pixel that was replaced.")
+@click.option("--layer", type=PATH, help="Sequence to write: the swapped faces alone, premultiplied.")
+@click.option("--stmap", type=PATH, help="Sequence to write: each pixel's place in the aligned face.")
+@click.option("--holdout", type=PATH, help="Matte to read: where it is white, CLIP stays as it is.")
+@analysis_options
+@ranged_reading_options
 @overwrite_option
-@_progress_option
+@progress_option
 def convert_command(
     clip: Path,
     model: Path,
@@ -107,13 +85,13 @@ def convert_command(
     crf: str | None,
     preset: str | None,
     encoder_options: tuple[str, ...],
+    pix_fmt: str | None,
     batch: int,
-    select: Any,
-    detect_every: int,
-    detector_px: int,
-    tolerate_damage: bool,
+    analysis: AnalysisSettings,
+    reading: ReadingSettings,
     overwrite: bool,
     progress: Format,
+    **compositing: Path | None,
 ) -> None:
     """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export"."""
     settings = ConversionSettings(
@@ -121,6 +99,7 @@ def convert_command(
         batch=batch,
         codec=codec,
         encoder_options=_encoder_options(crf, preset, encoder_options),
+        pix_fmt=pix_fmt,
     )
     events = convert(
         clip,
@@ -128,8 +107,9 @@ def convert_command(
         output,
         faces=faces,
         settings=settings,
-        analysis=AnalysisSettings(detect_every, detector_px, select),
-        tolerate_damage=tolerate_damage,
+        analysis=analysis,
+        reading=reading,
+        compositing=CompositorPaths(**compositing),
         overwrite=overwrite,
     )
     show(events, progress)

@@ -9,37 +9,34 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import ExitStack
+from dataclasses import asdict, astuple, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from . import kernels
-from .analyze import AnalysisSettings, analyze, packet_hash
+from .analyze import AnalysisSettings, analyze
+from .clip import Clip, ReadingSettings
+from .compositing import CompositorOutputs
 from .errors import BadInputError, UsageError
 from .events import Event, Finished, Progress, Warned
-from .face.align import Affine, apply, crop_to_frame, invert
-from .face.faces_file import Face, FacesFile, FrameFaces
+from .face.faces_file import FacesFile, FrameFaces
 from .frame import Frame
 from .part_file import PartFile, keep_sources
 from .pipeline import Drain, Prefetch
-from .swap.colour_match import METHODS, Method, Statistics, SteadyMatch
-from .swap.mask import MaskSettings, hull, soften
+from .sequence.name import find_sequence
+from .sequence.writer import SequenceWriter
+from .swap.batch import BatchSwapper
+from .swap.colour_match import METHODS, Method
+from .swap.mask import MaskSettings
 from .swap.model import Swapper
-from .video.reader import Reader, VideoInfo
+from .video.fields import is_last_of_its_frame
 from .video.writer import Writer
 
 _READ_AHEAD_FRAMES = 8
 _WRITE_BEHIND_FRAMES = 8
 # Frames without a face wait with those around them that have one: only so many.
 _FRAMES_PER_FACE = 2
-_FULL_PRESENCE = 0.8
-_LEAST_PRESENCE = 0.5
-# Colours are measured well inside the outline, clear of hair and background.
-_SKIN = MaskSettings(feather=0.2)
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,9 @@ class ConversionSettings:
         colour: how the new face takes the shot's colours; see `colour_match`.
         mask: the edge of what is blended.
         batch: faces a run of the network.
-        codec: libav's name of an encoder.
-        encoder_options: of that encoder; its defaults in `Writer` where None.
+        codec: how a film is encoded; see `codecs`. "source" takes the clip's own codec.
+        encoder_options: of that encoder; its defaults in `codecs` where None.
+        pix_fmt: pixel format to convert to; None keeps every sample, or refuses.
         encoder_threads: 0 for one a core.
     """
 
@@ -60,7 +58,25 @@ class ConversionSettings:
     batch: int = 8
     codec: str = "libx264"
     encoder_options: Mapping[str, str] | None = None
+    pix_fmt: str | None = None
     encoder_threads: int = 0
+
+
+@dataclass(frozen=True)
+class CompositorPaths:
+    """Image sequences beside the film, for a compositor; see `compositing`.
+
+    Attributes:
+        matte: to write: the share of each pixel that was replaced.
+        layer: to write: the swapped faces alone.
+        stmap: to write: from each pixel to its place in the aligned face.
+        holdout: to read: where it is white the clip stays.
+    """
+
+    matte: Path | str | None = None
+    layer: Path | str | None = None
+    stmap: Path | str | None = None
+    holdout: Path | str | None = None
 
 
 def convert(
@@ -71,71 +87,179 @@ def convert(
     faces: Path | str | None = None,
     settings: ConversionSettings | None = None,
     analysis: AnalysisSettings | None = None,
-    tolerate_damage: bool = False,
+    reading: ReadingSettings | None = None,
+    compositing: CompositorPaths | None = None,
     overwrite: bool = False,
 ) -> Generator[Event]:
-    """Gives the faces of a clip to the person of a model: a generator of events that writes a video.
+    """Gives the faces of a clip to the person of a model: a generator of events that writes a clip.
 
     It can be closed at any point; the output then does not appear. A clip
     without a face comes back as it was, with a warning.
 
     Args:
-        clip: a video file.
+        clip: a video file or an image sequence.
         model: an ONNX file of `crossface export`.
-        output: ``.mp4``, ``.mov`` or ``.mkv``.
+        output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``, or an image sequence.
         faces: a faces file of this clip; it is analysed first where None.
         settings: of the conversion.
         analysis: of the analysis, where ``faces`` is None.
-        tolerate_damage: read on over damage; it is reported as warnings.
+        reading: how the clip is read, and which frames of it.
+        compositing: what else is written, or read, for a compositor.
         overwrite: replace ``output``.
 
     Raises:
         UsageError: settings that make no sense, or that the encoder refuses; ``output`` is a source.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
-        ConfigurationError: face models are missing.
+        ConfigurationError: face models are missing, or what image sequences need.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
     """
     settings = settings or ConversionSettings()
-    clip, output = Path(clip), Path(output)
     if settings.colour not in METHODS or settings.batch < 1:
         raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
-    keep_sources(output, clip, Path(model), *([] if faces is None else [Path(faces)]))
+    job = _Job(
+        Path(clip),
+        Path(output),
+        settings,
+        reading or ReadingSettings(),
+        compositing or CompositorPaths(),
+        overwrite,
+    )
+    keep_sources(job.output, job.clip, Path(model), *([] if faces is None else [Path(faces)]))
     swapper = Swapper(Path(model), batch=settings.batch)
-    losses = _rehearsed(clip, output, settings, tolerate_damage, overwrite)
+    losses = job.rehearse()
     yield from map(Warned, losses)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         given = faces
         if faces is None:
             faces = Path(scratch) / "shot.faces"
-            for event in analyze(clip, faces, settings=analysis, tolerate_damage=tolerate_damage):
+            for event in analyze(job.clip, faces, settings=analysis, reading=job.reading):
                 if not isinstance(event, Finished):
                     yield event
         faces_file = FacesFile(Path(faces))
-        if given is not None and faces_file.header.source_hash != packet_hash(clip):
-            raise BadInputError(
-                f"{given}: was made from another clip than {clip}: run crossface analyze on this one"
-            )
-        unknown = set(swapper.metadata.template) - set(faces_file.header.points)
-        if unknown:
-            raise BadInputError(
-                f"{model}: is aligned by landmarks that faces files do not keep ({min(unknown)}): "
-                "update Crossface, or export the model again"
-            )
-        work = partial(_converted, clip, swapper, output, faces_file, settings, tolerate_damage, overwrite)
+        _check(faces_file, swapper, job, given is not None)
         if faces_file.swaps:
             try:
-                yield from _untold(work(_disclosure(swapper)), losses)
+                yield from _untold(_converted(job, swapper, faces_file, _disclosure(swapper)), losses)
                 return
             except _NothingSwappedError:
                 yield Warned(
                     f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
                     "no face: train longer, or look there"
                 )
-        if clip.suffix.lower() == output.suffix.lower():
-            yield from _copied(clip, output, sum(1 for _ in faces_file), overwrite)
+        if job.can_be_copied:
+            yield from _copied(job, sum(1 for _ in faces_file))
         else:
             yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
-            yield from _untold(work(None), losses)
+            yield from _untold(_converted(job, swapper, faces_file, None), losses)
+
+
+class _NothingSwappedError(Exception):
+    """The output says that faces were replaced, and none was."""
+
+
+class _Sink(Protocol):
+    """Where frames go."""
+
+    losses: list[str]
+
+    def write(self, frame: Frame) -> None: ...
+    def abandon(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is converted into what; see `convert`."""
+
+    clip: Path
+    output: Path
+    settings: ConversionSettings
+    reading: ReadingSettings
+    compositing: CompositorPaths
+    overwrite: bool
+
+    def open(self) -> Clip:
+        return Clip(self.clip, self.reading)
+
+    def sink(self, clip: Clip, comment: str | None) -> SequenceWriter | Writer:
+        name = find_sequence(self.output)
+        if name is not None:
+            return SequenceWriter(
+                name,
+                clip.source,
+                overwrite=self.overwrite,
+                comment=comment,
+                first_number=clip.first_number,
+                numbers=clip.numbers,
+            )
+        options = self.settings.encoder_options
+        return Writer(
+            self.output,
+            clip.source,
+            codec=self.settings.codec,
+            options=None if options is None else dict(options),
+            pix_fmt=self.settings.pix_fmt,
+            overwrite=self.overwrite,
+            comment=comment,
+            threads=self.settings.encoder_threads,
+            span=clip.span_s,
+        )
+
+    def compositor(self, clip: Clip, comment: str | None) -> CompositorOutputs | None:
+        """Raises UsageError for fields, which have no full pictures of their own."""
+        if not any(astuple(self.compositing)):
+            return None
+        if clip.info is not clip.source:
+            raise UsageError(f"{self.clip}: mattes and layers are of whole frames: use --deinterlace")
+        return CompositorOutputs(
+            clip.source,
+            **asdict(self.compositing),
+            overwrite=self.overwrite,
+            comment=comment,
+            first_number=clip.first_number,
+        )
+
+    def rehearse(self) -> list[str]:
+        """What the output will not hold, or an error: found before the analysis costs somebody an hour."""
+        with self.open() as clip:
+            sinks: list[_Sink] = [self.sink(clip, None)]
+            try:
+                if compositor := self.compositor(clip, None):
+                    sinks.append(compositor)
+            finally:
+                for sink in sinks:
+                    sink.abandon()
+        return list(dict.fromkeys(loss for sink in sinks for loss in sink.losses))
+
+    @property
+    def can_be_copied(self) -> bool:
+        """True where a clip without a swapped face may be its own output, byte for byte."""
+        reading = self.reading
+        return (
+            self.clip.is_file()
+            and self.clip.suffix.lower() == self.output.suffix.lower()
+            and find_sequence(self.output) is None
+            and all(limit is None for limit in (reading.start, reading.end, reading.fps))
+            and reading.interlaced != "deinterlace"
+            and not any(astuple(self.compositing))
+        )
+
+
+def _check(faces_file: FacesFile, swapper: Swapper, job: _Job, given: bool) -> None:
+    """Raises BadInputError where clip, faces file and model do not belong together."""
+    if given:
+        with job.open() as clip:
+            source_hash = clip.content_hash()
+        if faces_file.header.source_hash != source_hash:
+            raise BadInputError(
+                f"{faces_file.path}: was made from another clip than {job.clip}: "
+                "run crossface analyze on this one"
+            )
+    unknown = set(swapper.metadata.template) - set(faces_file.header.points)
+    if unknown:
+        raise BadInputError(
+            f"{swapper.path}: is aligned by landmarks that faces files do not keep ({min(unknown)}): "
+            "update Crossface, or export the model again"
+        )
 
 
 def _untold(events: Iterator[Event], told: list[str]) -> Iterator[Event]:
@@ -143,72 +267,43 @@ def _untold(events: Iterator[Event], told: list[str]) -> Iterator[Event]:
     return (event for event in events if not (isinstance(event, Warned) and event.message in told))
 
 
-class _NothingSwappedError(Exception):
-    """The output says that faces were replaced, and none was."""
+def _copied(job: _Job, frames: int) -> Iterator[Event]:
+    yield Warned(f"{job.clip}: no face to swap: {job.output} is a copy of the clip")
+    with PartFile(job.output, overwrite=job.overwrite) as part:
+        shutil.copyfile(job.clip, part)
+    yield Finished(job.output, frames, 0)
 
 
-def _rehearsed(
-    clip: Path, output: Path, settings: ConversionSettings, tolerate_damage: bool, overwrite: bool
-) -> list[str]:
-    """What the output will not hold, or an error: found out before the analysis costs somebody an hour."""
-    with Reader(clip, tolerate_damage=tolerate_damage) as reader:
-        writer = _writer(output, reader.info, settings, overwrite)
-        writer.abandon()
-    return writer.losses
-
-
-def _writer(
-    output: Path, info: VideoInfo, settings: ConversionSettings, overwrite: bool, comment: str | None = None
-) -> Writer:
-    options = settings.encoder_options
-    return Writer(
-        output,
-        info,
-        codec=settings.codec,
-        options=None if options is None else dict(options),
-        overwrite=overwrite,
-        comment=comment,
-        threads=settings.encoder_threads,
-    )
-
-
-def _copied(clip: Path, output: Path, frames: int, overwrite: bool) -> Iterator[Event]:
-    yield Warned(f"{clip}: no face to swap: {output} is a copy of the clip")
-    with PartFile(output, overwrite=overwrite) as part:
-        shutil.copyfile(clip, part)
-    yield Finished(output, frames, 0)
-
-
-def _converted(
-    clip: Path,
-    swapper: Swapper,
-    output: Path,
-    faces_file: FacesFile,
-    settings: ConversionSettings,
-    tolerate_damage: bool,
-    overwrite: bool,
-    comment: str | None,
-) -> Iterator[Event]:
-    frames = 0
-    with Reader(clip, tolerate_damage=tolerate_damage) as reader:
-        info = reader.info
-        converter = _Converter(swapper, settings, info.display)
-        with (
-            _writer(output, info, settings, overwrite, comment) as writer,
-            Prefetch(reader, depth=_READ_AHEAD_FRAMES) as decoded,
-            Drain(writer.write, depth=_WRITE_BEHIND_FRAMES) as encoder,
-        ):
-            for batch in _batches(_matched(decoded, faces_file), settings.batch):
-                yield from map(Warned, converter.process(batch))
-                for frame, _ in batch:
-                    encoder.put(frame)
-                    frames += 1
-                    yield Progress("convert", frames, info.frame_count_declared)
-            if comment is not None and not converter.faces:
-                raise _NothingSwappedError
-        for message in [*reader.warnings, *writer.losses]:
-            yield Warned(message)
-    yield Finished(output, frames, converter.faces)
+def _converted(job: _Job, swapper: Swapper, faces_file: FacesFile, comment: str | None) -> Iterator[Event]:
+    settings, frames = job.settings, 0
+    with ExitStack() as stack:
+        clip = stack.enter_context(job.open())
+        compositor = job.compositor(clip, comment)
+        if compositor is not None:
+            stack.enter_context(compositor)
+        batch_swapper = BatchSwapper(
+            swapper, clip.info.display, colour=settings.colour, mask=settings.mask, outputs=compositor
+        )
+        sink = job.sink(clip, comment)
+        stack.enter_context(sink)
+        decoded = stack.enter_context(Prefetch(clip, depth=_READ_AHEAD_FRAMES))
+        encoder = stack.enter_context(Drain(sink.write, depth=_WRITE_BEHIND_FRAMES))
+        lines = _matched(decoded, faces_file, partly=clip.span is not None)
+        for batch in _batches(lines, settings.batch):
+            yield from map(Warned, batch_swapper.process(batch))
+            for frame, _ in batch:
+                if compositor is not None:
+                    compositor.write(frame)
+                if is_last_of_its_frame(frame):
+                    encoder.put(frame.whole or frame)
+                frames += 1
+                yield Progress("convert", frames, clip.frame_count)
+        if comment is not None and not batch_swapper.faces:
+            raise _NothingSwappedError
+        stack.pop_all().close()
+    told = [*clip.warnings, *sink.losses, *(compositor.losses if compositor else [])]
+    yield from map(Warned, dict.fromkeys(told))
+    yield Finished(job.output, frames, batch_swapper.faces)
 
 
 def _disclosure(swapper: Swapper) -> str:
@@ -220,8 +315,10 @@ def _disclosure(swapper: Swapper) -> str:
     )
 
 
-def _matched(frames: Iterable[Frame], faces_file: FacesFile) -> Iterator[tuple[Frame, FrameFaces]]:
-    """Frames with their lines of the faces file.
+def _matched(
+    frames: Iterable[Frame], faces_file: FacesFile, *, partly: bool
+) -> Iterator[tuple[Frame, FrameFaces]]:
+    """Frames with their lines of the faces file, which may hold more frames where ``partly``.
 
     Raises:
         BadInputError: a frame without a line, or a line without a frame.
@@ -229,13 +326,15 @@ def _matched(frames: Iterable[Frame], faces_file: FacesFile) -> Iterator[tuple[F
     lines = iter(faces_file)
     for frame in frames:
         line = next(lines, None)
+        while partly and line is not None and line.pts < frame.pts:
+            line = next(lines, None)
         if line is None or line.pts != frame.pts:
             raise BadInputError(
                 f"{faces_file.path}: frame {frame.index} (pts {frame.pts}) has no line: "
                 "run crossface analyze again"
             )
         yield frame, line
-    if next(lines, None) is not None:
+    if not partly and next(lines, None) is not None:
         raise BadInputError(f"{faces_file.path}: has more frames than the clip: run crossface analyze again")
 
 
@@ -253,79 +352,3 @@ def _batches(
             batch, faces = [], 0
     if batch:
         yield batch
-
-
-class _Converter:
-    """Swaps the faces of batches of frames, in place."""
-
-    def __init__(self, swapper: Swapper, settings: ConversionSettings, display: NDArray[np.float64]) -> None:
-        self.faces = 0
-        self._display = display
-        self._swapper = swapper
-        self._mask = settings.mask
-        self._colours = SteadyMatch(settings.colour)
-
-    def process(self, batch: list[tuple[Frame, FrameFaces]]) -> list[str]:
-        """Changes the frames' planes; gives warnings."""
-        work = [
-            (frame, line.shot, face, self._placed(frame, face))
-            for frame, line in batch
-            for face in line.faces
-        ]
-        if not work:
-            return []
-        size_px, output_px = self._swapper.metadata.size_px, self._swapper.metadata.output_px
-        crops = np.empty((len(work), 3, size_px, size_px), np.float32)
-        for crop, (frame, _, _, placed) in zip(crops, work, strict=True):
-            kernels.crop(frame, placed[None], size_px, crop[None])
-        drawn, masks = self._swapper.swap(crops)
-        warnings = []
-        for n, (frame, shot, face, placed) in enumerate(work):
-            if not (np.isfinite(drawn[n]).all() and np.isfinite(masks[n]).all()):
-                warnings.append(f"frame {frame.index}: the network gave no number; the face stays as it was")
-                continue
-            placed = placed * [size_px / output_px, size_px / output_px, 1.0]
-            source = crops[n] if size_px == output_px else kernels.crop(frame, placed[None], output_px)[0]
-            # Drawn where both people have a face: the new one must not spill over the old one's outline.
-            outline = hull(apply(invert(placed), face.landmarks), output_px)
-            self._blend(frame, shot, face, placed, source, drawn[n], masks[n] * outline)
-        return warnings
-
-    def _blend(
-        self,
-        frame: Frame,
-        shot: int,
-        face: Face,
-        placed: Affine,
-        source: NDArray[np.float32],
-        drawn: NDArray[np.float32],
-        mask: NDArray[np.float32],
-    ) -> None:
-        weight = soften(mask, self._mask)
-        skin = soften(mask, _SKIN)
-        mean, covariance, area = kernels.stats(drawn, skin)
-        if area <= 0:
-            return
-        colour = self._colours.update(
-            shot, face.track, Statistics(mean, covariance), Statistics(*kernels.stats(source, skin)[:2])
-        )
-        fade = np.clip((face.presence - _LEAST_PRESENCE) / (_FULL_PRESENCE - _LEAST_PRESENCE), 0.0, 1.0)
-        if kernels.blend(frame, placed, drawn, weight * np.float32(fade), colour) is not None:
-            self.faces += 1
-
-    def _placed(self, frame: Frame, face: Face) -> Affine:
-        """The network's input px to luma px."""
-        metadata = self._swapper.metadata
-        try:
-            return crop_to_frame(
-                face.landmarks,
-                size_px=metadata.size_px,
-                coverage=metadata.coverage,
-                template=metadata.template,
-                display=self._display,
-            )
-        except ValueError as error:
-            raise BadInputError(
-                f"frame {frame.index}: no landmarks that the model can be aligned by ({error}): "
-                "run crossface analyze again"
-            ) from error

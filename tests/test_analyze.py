@@ -16,7 +16,8 @@ import pytest
 from make_clips import make_clip
 from numpy.typing import NDArray
 
-from crossface.engine.analyze import AnalysisSettings, analyze, packet_hash
+from crossface.engine.analyze import AnalysisSettings, analyze
+from crossface.engine.clip import packet_hash
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError
 from crossface.engine.events import Finished, Progress, Warned
 from crossface.engine.face.align import crop_to_frame

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..engine.cli import PATH, Stopped, overwrite_option, tolerate_damage_option
+from ..engine.cli import Stopped
+from ..engine.clip import ReadingSettings
 from ..engine.errors import ConfigurationError, UsageError
+from ..engine.options import PATH, overwrite_option, reading_options
 from ..engine.progress import StatusLine
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def _need(module: str, what: str) -> None:
     help="Seconds of each clip to keep, as 0-2.5 or 9.5-.",
 )
 @click.option("--all-faces", is_flag=True, help="Keep every face of a frame, not only the largest.")
-@tolerate_damage_option
+@reading_options
 @overwrite_option
 def extract_command(
     clips: tuple[Path, ...],
@@ -47,7 +49,7 @@ def extract_command(
     every: int,
     ranges: tuple[str, ...],
     all_faces: bool,
-    tolerate_damage: bool,
+    reading: ReadingSettings,
     overwrite: bool,
 ) -> None:
     """Cut aligned faces out of CLIPS of one person."""
@@ -59,7 +61,7 @@ def extract_command(
         every=every,
         ranges_s=[_range(text) for text in ranges],
         largest_only=not all_faces,
-        tolerate_damage=tolerate_damage,
+        reading=reading,
         overwrite=overwrite,
     )
     with StatusLine() as say, closing(events):

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ..engine import kernels
 from ..engine.analyze import AnalysisSettings, watch
+from ..engine.clip import Clip, ReadingSettings
 from ..engine.errors import BadInputError, OutputError, OutputExistsError, UsageError
 from ..engine.face.align import crop_to_frame
 from ..engine.face.landmarks import yaw_deg
 from ..engine.face.smooth import SteadyFace
 from ..engine.frame import Frame
 from ..engine.review.png import write_png
-from ..engine.video.reader import Reader
 from . import faceset
 from .faceset import FaceRecord
 
@@ -51,7 +51,7 @@ def extract(
     ranges_s: Sequence[TimeRange] = (),
     largest_only: bool = True,
     settings: AnalysisSettings | None = None,
-    tolerate_damage: bool = False,
+    reading: ReadingSettings | None = None,
     overwrite: bool = False,
 ) -> Generator[ExtractionEvent]:
     """Writes a faceset from one or more clips.
@@ -59,13 +59,13 @@ def extract(
     The faceset appears whole or not at all; until then an older one stays as it is.
 
     Args:
-        clips: video files of one person.
+        clips: films or image sequences of one person.
         output: folder of the faceset; made where it is missing.
         every: keep every n-th frame.
         ranges_s: keep only these spans of each clip's own time, ``[from, to)``; all without any.
         largest_only: keep only the largest face of a frame.
         settings: of the analysis.
-        tolerate_damage: read on over damage in a clip.
+        reading: how the clips are read.
         overwrite: replace a faceset that is there.
 
     Raises:
@@ -84,10 +84,10 @@ def extract(
     with _whole_faceset(output) as folder, (folder / faceset.INDEX_NAME).open("w", encoding="utf-8") as lines:
         lines.write(faceset.header_line() + "\n")
         faces = 0
-        for clip in clips:
+        for path in clips:
             with (
-                Reader(clip, tolerate_damage=tolerate_damage) as reader,
-                closing(watch(reader, settings or AnalysisSettings())) as sightings,
+                Clip(path, reading) as clip,
+                closing(watch(clip, settings or AnalysisSettings())) as sightings,
             ):
                 for steady in sightings:
                     frame = steady.sighting.frame
@@ -95,11 +95,11 @@ def extract(
                         break
                     wanted = frame.index % every == 0 and _inside(_time_s(frame), ranges_s)
                     for face in steady.faces[: 1 if largest_only else None] if wanted else ():
-                        record, rgb = _cut(frame, face, reader.info.display, clip.name, faces)
+                        record, rgb = _cut(frame, face, clip.info.display, path.name, faces)
                         write_png(folder / record.file, rgb)
                         lines.write(record.to_json() + "\n")
                         faces += 1
-                    yield ExtractionEvent(clip, frame.index + 1, reader.info.frame_count_declared, faces)
+                    yield ExtractionEvent(path, frame.index + 1, clip.frame_count, faces)
         if not faces:
             names = ", ".join(str(clip) for clip in clips)
             raise BadInputError(f"{names}: no face found: give a clip that shows the person's face")
@@ -135,7 +135,8 @@ def _cut(
         face.landmarks, size_px=faceset.SIZE_PX, coverage=faceset.COVERAGE, display=display
     )
     crop = kernels.crop(frame, transform[None], faceset.SIZE_PX)[0]
-    rgb = np.rint(crop.transpose(1, 2, 0) * 255.0).astype(np.uint8)
+    # Codes beyond the nominal range, super-white for one, give values beyond 0..1.
+    rgb = np.rint(crop.transpose(1, 2, 0).clip(0.0, 1.0) * 255.0).astype(np.uint8)
     record = FaceRecord(
         file=f"faces/{number:06d}.png",
         source=source,

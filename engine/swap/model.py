@@ -143,7 +143,8 @@ class Swapper:
         """Draws the model's person with the expressions of ``faces``.
 
         Args:
-            faces: float32 ``[N, 3, S, S]``, RGB 0..1, aligned by the model's template.
+            faces: float32 ``[N, 3, S, S]``, RGB, aligned by the model's template; taken as 0..1, which is
+                all that the network was trained on.
 
         Returns:
             Faces float32 ``[N, 3, R, R]`` in 0..1 and masks float32 ``[N, R, R]`` in 0..1. A network's NaN
@@ -153,7 +154,7 @@ class Swapper:
         for start in range(0, len(faces), self.batch):
             part = faces[start : start + self.batch]
             padded = np.zeros((self.batch, *faces.shape[1:]), self._runner.input.dtype)
-            padded[: len(part)] = part
+            padded[: len(part)] = np.clip(part, 0.0, 1.0)
             swapped, mask = self._runner.run(padded)
             drawn.append(swapped[: len(part)].astype(np.float32, copy=False))
             masks.append(mask[: len(part), 0].astype(np.float32, copy=False))

@@ -1,7 +1,8 @@
 """How much CPU time do the kernels take for one face, and does the frame's size matter?
 
-Beside them, in the same run: the way of most face swappers, which turn the whole frame into float RGB,
-warp the face over it and blend everything (OpenCV, if it is installed).
+Beside them, in the same run, two ways with OpenCV, if it is installed: that of most face swappers, which
+turn the whole frame into float RGB, warp the face over it and blend everything; and the best one, which
+warps and blends the box of the face alone, in 8 bits, of a frame that is RGB already.
 
     python benchmarks/bench_kernels.py [--json FILE]
 """
@@ -11,12 +12,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its idle threads spin, on our clock
 
 import av
 import numpy as np
@@ -24,33 +28,66 @@ from machine import cpu_model, describe
 from numpy.typing import NDArray
 
 from crossface.engine import _native, kernels
-from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
-
-cv2: Any = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
+from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting, Transfer
+from crossface.engine.video.planes import PIXEL_LAYOUTS, planes_of
 
 FRAME_SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
+FORMATS = {
+    "p010le": Transfer.SDR,
+    "yuv422p10le": Transfer.SDR,
+    "yuv420p10le": Transfer.PQ,
+    "gbrpf32le": Transfer.SDR,
+}
 FACE_PX = 300
 CROP_PX = 256
 DETECTOR_PX = (640, 384)
 RUNS = 25
+KERNELS = ("crop", "stats", "blend", "face", "resize")
 
 
-def cpu_ms(work: Callable[[], object], runs: int = RUNS) -> float:
-    """Median CPU time of the process (all threads) for one call, after one call to warm up."""
+def median_ms(work: Callable[[], object], clock_ns: Callable[[], int], runs: int) -> float:
+    """Of one call, after one call to warm up."""
     work()
     times_ms = []
     for _ in range(runs):
-        start_ns = time.process_time_ns()
+        start_ns = clock_ns()
         work()
-        times_ms.append((time.process_time_ns() - start_ns) / 1e6)
+        times_ms.append((clock_ns() - start_ns) / 1e6)
     return statistics.median(times_ms)
 
 
-def noise_frame(width: int, height: int) -> Frame:
-    rng = np.random.default_rng(0)
-    planes = tuple(rng.integers(16, 236, (height >> shift, width >> shift), np.uint8) for shift in (0, 1, 1))
-    colour = ColourDescription(Matrix.BT709, False, Siting.LEFT, 8, 1, 1)
-    return Frame(0, 0, 1, Fraction(1, 25), cast(Any, planes), colour, cast(av.VideoFrame, None))
+def cpu_ms(work: Callable[[], object], runs: int = RUNS) -> float:
+    """CPU time of the process (all threads)."""
+    return median_ms(work, time.process_time_ns, runs)
+
+
+def copy_gb_s() -> float:
+    """Memory that a plain copy reads and writes in a second, on one core, far beyond the caches."""
+    source, target = np.ones(2**27, np.uint8), np.empty(2**27, np.uint8)
+    return 2 * source.nbytes / 1e6 / cpu_ms(lambda: np.copyto(target, source), runs=9)
+
+
+def noise_frame(name: str, width: int, height: int, transfer: Transfer) -> Frame:
+    """Random samples, in the memory that a decoder would have given."""
+    layout, rng = PIXEL_LAYOUTS[name], np.random.default_rng(0)
+    planes = planes_of(av.VideoFrame(width, height, name))
+    for plane in planes:
+        if layout.bits == 32:
+            plane[:] = rng.random(plane.shape, np.float32)
+        else:
+            codes = rng.integers(16 << (layout.bits - 8), 236 << (layout.bits - 8), plane.shape)
+            plane[:] = codes << layout.padding_bits
+    colour = ColourDescription(
+        Matrix.RGB if layout.rgb else Matrix.BT709,
+        layout.rgb,
+        Siting.LEFT,
+        layout.bits,
+        layout.chroma_shift_x,
+        layout.chroma_shift_y,
+        layout.padding_bits,
+        transfer,
+    )
+    return Frame(0, 0, 1, Fraction(1, 25), planes, colour, None)
 
 
 def placement(width: int, height: int) -> NDArray[np.float64]:
@@ -72,9 +109,7 @@ def full_frame_opencv(
     """Decode to float RGB, crop, warp face and mask over the frame, blend, and encode to YUV again."""
     height, width = frame.height, frame.width
     stacked = np.concatenate([plane.reshape(-1, width) for plane in frame.planes])
-    # OpenCV puts sample centres at whole numbers.
-    centred = matrix.copy()
-    centred[:, 2] += matrix[:, :2] @ np.full(2, 0.5) - 0.5
+    centred = pixel_centred(matrix)
 
     def work() -> object:
         picture = cv2.cvtColor(stacked, cv2.COLOR_YUV2RGB_I420).astype(np.float32) / 255
@@ -88,22 +123,82 @@ def full_frame_opencv(
     return work
 
 
-def measure(width: int, height: int) -> dict[str, float]:
-    frame, matrix, mask = noise_frame(width, height), placement(width, height), oval_mask()
+def box_opencv(
+    picture: NDArray[np.uint8], matrix: NDArray[np.float64], mask: NDArray[np.float32]
+) -> Callable[[], object]:
+    """Crop for a network, statistics, warp of face and mask to the box, and an 8-bit blend of the box."""
+    centred, size = pixel_centred(matrix), (CROP_PX, CROP_PX)
+    corners = centred @ np.array([[0, CROP_PX, 0, CROP_PX], [0, 0, CROP_PX, CROP_PX], [1, 1, 1, 1]])
+    (x0, y0), (x1, y1) = np.floor(corners.min(1)).astype(int), np.ceil(corners.max(1)).astype(int)
+    to_box = centred - [[0, 0, x0], [0, 0, y0]]
+    mask8 = (mask * 255).astype(np.uint8)
+
+    def work() -> object:
+        box = picture[y0:y1, x0:x1]
+        face = cv2.warpAffine(picture, centred, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+        seen = cv2.dnn.blobFromImage(face, 1 / 255)
+        moments = cv2.meanStdDev(face, mask=mask8)
+        laid = cv2.warpAffine(face, to_box, (x1 - x0, y1 - y0), flags=cv2.INTER_CUBIC)
+        weight = cv2.merge([cv2.warpAffine(mask8, to_box, (x1 - x0, y1 - y0))] * 3)
+        kept = cv2.multiply(box, cv2.bitwise_not(weight), scale=1 / 255)
+        picture[y0:y1, x0:x1] = cv2.add(cv2.multiply(laid, weight, scale=1 / 255), kept)
+        return seen, moments
+
+    return work
+
+
+def pixel_centred(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """OpenCV puts sample centres at whole numbers."""
+    centred = matrix.copy()
+    centred[:, 2] += matrix[:, :2] @ np.full(2, 0.5) - 0.5
+    return centred
+
+
+def touched_mb(frame: Frame, mask: NDArray[np.float32]) -> dict[str, float]:
+    """Memory that a kernel cannot but read or write, in MB."""
+    frame_mb = sum(plane.size * plane.itemsize for plane in frame.planes) / 1e6
+    face_mb = frame_mb * FACE_PX**2 / (frame.width * frame.height)
+    picture_mb, mask_mb = 3 * CROP_PX**2 * 4 / 1e6, CROP_PX**2 * 4 / 1e6
+    megabytes = {
+        "crop": face_mb + picture_mb,
+        "stats": picture_mb + mask_mb,
+        "blend": picture_mb + mask_mb + 2 * face_mb * float((mask > 0).mean()),
+    }
+    megabytes["face"] = sum(megabytes.values())
+    megabytes["resize"] = frame_mb + 3 * DETECTOR_PX[0] * DETECTOR_PX[1] * 4 / 1e6
+    return megabytes
+
+
+def measure(name: str, width: int, height: int, transfer: Transfer, opencv: bool) -> dict[str, float]:
+    frame = noise_frame(name, width, height, transfer)
+    matrix, mask = placement(width, height), oval_mask()
     face = kernels.crop(frame, matrix[None], CROP_PX)[0]
     batch = np.empty((1, 3, CROP_PX, CROP_PX), np.float32)
     unchanged = np.eye(3, 4)
     times_ms = {
-        "crop": cpu_ms(lambda: kernels.crop(frame, matrix[None], CROP_PX, out=batch)),
+        "crop": cpu_ms(lambda: kernels.crop(frame, matrix[None], CROP_PX, out=batch, threads=1)),
         "stats": cpu_ms(lambda: kernels.stats(face, mask)),
-        "blend": cpu_ms(lambda: kernels.blend(frame, matrix, face, mask, unchanged)),
+        "blend": cpu_ms(lambda: kernels.blend(frame, matrix, face, mask, unchanged, threads=1)),
     }
     times_ms["face"] = sum(times_ms.values())
-    times_ms["resize"] = cpu_ms(lambda: kernels.resize(frame, *DETECTOR_PX))
-    if cv2 is not None:
+    times_ms["resize"] = cpu_ms(lambda: kernels.resize(frame, *DETECTOR_PX, threads=1))
+
+    def one_face() -> None:
+        kernels.crop(frame, matrix[None], CROP_PX, out=batch)
+        kernels.stats(face, mask)
+        kernels.blend(frame, matrix, face, mask, unchanged)
+
+    times_ms["face_wall"] = median_ms(one_face, time.perf_counter_ns, RUNS)
+    if opencv:
         cv2.setNumThreads(1)
-        times_ms["opencv"] = cpu_ms(full_frame_opencv(frame, matrix, mask), runs=5)
-    return times_ms
+        times_ms["opencv_frame"] = cpu_ms(full_frame_opencv(frame, matrix, mask), runs=5)
+        picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        times_ms["opencv_box"] = cpu_ms(box_opencv(picture, matrix, mask))
+    rates = {f"{kernel}_gb_s": mb / times_ms[kernel] for kernel, mb in touched_mb(frame, mask).items()}
+    return times_ms | rates
+
+
+cv2: Any = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
 
 
 def main() -> None:
@@ -113,22 +208,50 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
 
-    results = {name: measure(*size) for name, size in FRAME_SIZES.items()}
-    columns = list(next(iter(results.values())))
-    print(f"CPU ms, {FACE_PX} px face, {CROP_PX} px crop, {_native.isa_variants()[-1]}, {cpu_model()}")
-    print("face = crop + stats + blend; opencv = the same over a full float RGB frame\n")
-    print("frame   " + "".join(f"{column:>9}" for column in columns))
-    for name, times_ms in results.items():
-        print(f"{name:8}" + "".join(f"{times_ms[column]:9.2f}" for column in columns))
+    copied_gb_s = copy_gb_s()
+    results = {
+        f"{label} yuv420p": measure("yuv420p", *size, Transfer.SDR, cv2 is not None)
+        for label, size in FRAME_SIZES.items()
+    }
+    for name, transfer in FORMATS.items():
+        label = f"1080p {name}" + ("" if transfer == Transfer.SDR else f" {transfer.name}")
+        results[label] = measure(name, *FRAME_SIZES["1080p"], transfer, opencv=False)
+
+    print(f"{FACE_PX} px face, {CROP_PX} px crop, {_native.isa_variants()[-1]}, {cpu_model()}")
+    print("CPU time on one thread; two threads of one core slow each other. face = crop + stats + blend;")
+    print("face_wall is its time on the clock with all threads. OpenCV: frame = the same over a full float")
+    print("RGB frame; box = the same over the face's box in 8 bits, of a frame that is RGB already.\n")
+    columns = [*KERNELS, "face_wall", "opencv_frame", "opencv_box"]
+    print(f"{'ms':24}" + "".join(f"{column:>14}" for column in columns))
+    for label, figures in results.items():
+        print(f"{label:24}" + "".join(f"{figures[c]:14.2f}" if c in figures else "" for c in columns))
+    print(f"\n{'GB/s (share of copying)':24}" + "".join(f"{kernel:>14}" for kernel in KERNELS))
+    for label, figures in results.items():
+        rates = [figures[f"{kernel}_gb_s"] for kernel in KERNELS]
+        print(f"{label:24}" + "".join(f"{rate:7.1f} {rate / copied_gb_s:5.0%} " for rate in rates))
+    print(f"\nA copy moves {copied_gb_s:.1f} GB/s, read and written, on one core.")
+    if cv2 is not None:
+        for label in list(results)[: len(FRAME_SIZES)]:
+            figures = results[label]
+            frame, box = (figures[way] / figures["face"] for way in ("opencv_frame", "opencv_box"))
+            print(f"{label}: {frame:.1f} times as fast as OpenCV on the frame, {box:.2f} as on the box")
 
     if options.json:
         record = {
-            "question": "CPU time of the kernels for one face, by frame size",
+            "question": "time of the kernels for one face, by frame size and pixel format",
             **describe("opencv-python-headless"),
             "face_px": FACE_PX,
             "crop_px": CROP_PX,
             "detector_px": DETECTOR_PX,
-            "cpu_ms": results,
+            "copy_gb_s": copied_gb_s,
+            "ms": {
+                label: {key: value for key, value in figures.items() if not key.endswith("gb_s")}
+                for label, figures in results.items()
+            },
+            "gb_s": {
+                label: {kernel: figures[f"{kernel}_gb_s"] for kernel in KERNELS}
+                for label, figures in results.items()
+            },
         }
         options.json.write_text(json.dumps(record, indent=2) + "\n")
 

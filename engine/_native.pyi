@@ -1,5 +1,7 @@
 """Types of the C++ extension (kernels/bind.cpp). Use ``crossface.engine.kernels``."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,8 @@ class Colour:
         bits: int,
         chroma_shift_x: int,
         chroma_shift_y: int,
+        padding_bits: int,
+        transfer: int,
     ) -> None: ...
 
 class Kernels:
@@ -24,7 +28,14 @@ class Kernels:
 
     def __init__(self, isa: str) -> None: ...
     def resize(
-        self, y: Plane, u: Plane, v: Plane, colour: Colour, scale: float, out: NDArray[np.float32]
+        self,
+        y: Plane,
+        u: Plane,
+        v: Plane,
+        colour: Colour,
+        scale: float,
+        out: NDArray[np.float32],
+        threads: int,
     ) -> None: ...
     def crop(
         self,
@@ -33,7 +44,8 @@ class Kernels:
         v: Plane,
         colour: Colour,
         matrices: NDArray[np.float64],
-        out: NDArray[np.float32],
+        out: NDArray[Any],
+        threads: int,
     ) -> None: ...
     def stats(
         self,
@@ -53,4 +65,5 @@ class Kernels:
         face: NDArray[np.float32],
         mask: NDArray[np.float32],
         transform: NDArray[np.float64],
+        threads: int,
     ) -> tuple[int, int, int, int] | None: ...

@@ -14,7 +14,9 @@
 #include <tuple>
 #include <vector>
 
+#include "bind_device.h"
 #include "cpu.h"
+#include "threads.h"
 
 // The Python face of the kernels: checks every shape, type and number, lets go of the GIL, and calls.
 namespace nb = nanobind;
@@ -27,6 +29,8 @@ using ReadPlane = nb::ndarray<nb::ro, nb::ndim<2>, nb::device::cpu>;
 using WritePlane = nb::ndarray<nb::ndim<2>, nb::device::cpu>;
 template <typename Value, int kDimensions>
 using Array = nb::ndarray<Value, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
+template <int kDimensions>
+using AnyArray = nb::ndarray<nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
 using IntBox = std::tuple<int, int, int, int>;
 
 // Refuses, with a ValueError that starts with the argument's name.
@@ -34,24 +38,38 @@ void require(bool condition, const char* complaint) {
     if (!condition) throw std::invalid_argument(complaint);
 }
 
-Colour make_colour(int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y) {
-    require(matrix == 1 || matrix == 6 || matrix == 9,
-            "matrix: must be 1 (BT.709), 6 (BT.601) or 9 (BT.2020)");
+Colour make_colour(int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y,
+                   int padding_bits, int transfer) {
+    require(matrix == 0 || matrix == 1 || matrix == 6 || matrix == 9,
+            "matrix: must be 0 (RGB), 1 (BT.709), 6 (BT.601) or 9 (BT.2020)");
     require(siting >= 1 && siting <= 3, "siting: must be 1 (left), 2 (centre) or 3 (top left)");
-    require(bits >= 8 && bits <= 16, "bits: must be 8 to 16");
+    require((bits >= 8 && bits <= 16) || bits == kFloatBits, "bits: must be 8 to 16, or 32 for float");
     require(shift_x >= 0 && shift_x <= 2 && shift_y >= 0 && shift_y <= 2, "chroma shift: must be 0, 1 or 2");
-    return {static_cast<Matrix>(matrix), full_range, static_cast<Siting>(siting), bits, shift_x, shift_y};
+    require(matrix != 0 || (shift_x == 0 && shift_y == 0), "chroma shift: must be 0 for RGB");
+    require(padding_bits >= 0 && (padding_bits == 0 || (bits > 8 && bits + padding_bits <= 16)),
+            "padding_bits: must leave room for the bits in a 16-bit word");
+    require(transfer == 1 || transfer == 16 || transfer == 18,
+            "transfer: must be 1 (SDR), 16 (PQ) or 18 (HLG)");
+    return {static_cast<Matrix>(matrix),
+            full_range,
+            static_cast<Siting>(siting),
+            bits,
+            shift_x,
+            shift_y,
+            padding_bits,
+            static_cast<Transfer>(transfer)};
 }
 
 template <typename PlaneArray>
 Plane make_plane(const PlaneArray& array, const Colour& colour, std::size_t width, std::size_t height) {
-    const bool bytes = colour.bits == 8;
-    require(array.dtype() == (bytes ? nb::dtype<std::uint8_t>() : nb::dtype<std::uint16_t>()),
-            "planes: must be uint8 for 8 bits and uint16 for more");
+    const nb::dlpack::dtype type = colour.bits == 8            ? nb::dtype<std::uint8_t>()
+                                   : colour.bits == kFloatBits ? nb::dtype<float>()
+                                                               : nb::dtype<std::uint16_t>();
+    require(array.dtype() == type, "planes: must be uint8 for 8 bits, float32 for 32, and uint16 between");
     require(array.shape(0) == height && array.shape(1) == width,
             "planes: chroma must have the luma's size divided by the subsampling, rounded up");
     require(array.stride(1) >= 1, "planes: columns must run forward");
-    const std::ptrdiff_t sample_bytes = bytes ? 1 : 2;
+    const std::ptrdiff_t sample_bytes = type.bits / 8;
     return {const_cast<std::byte*>(static_cast<const std::byte*>(array.data())),
             array.stride(0) * sample_bytes, array.stride(1), static_cast<int>(width),
             static_cast<int>(height)};
@@ -80,37 +98,57 @@ Affine make_affine(const double* m) {
     return {{{m[0], m[1], m[2]}, {m[3], m[4], m[5]}}};
 }
 
+// 0 stands for the default.
+int checked_threads(int threads) {
+    require(threads >= 0 && threads <= 64,
+            "threads: must be 1 to 64, or 0 for the cores there are, at most 4");
+    return threads > 0 ? threads : default_threads();
+}
+
 int checked_size(std::size_t side) {
     require(side >= 1 && side <= 8192, "size: must be 1 to 8192");
     return static_cast<int>(side);
 }
 
 void resize(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u, const ReadPlane& v,
-            const Colour& colour, double scale, const Array<float, 3>& out) {
+            const Colour& colour, double scale, const Array<float, 3>& out, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
     require(out.shape(0) == 3, "out: must have three channels");
     const int height = checked_size(out.shape(1)), width = checked_size(out.shape(2));
     require(scale >= 1.0 / 256.0 && scale <= 256.0, "scale: must be 1/256 to 256");
+    const int most = checked_threads(threads);
     float* rgb = out.data();
     const nb::gil_scoped_release released;
-    kernels.resize(frame, scale, width, height, rgb);
+    kernels.resize(frame, scale, width, height, rgb, most);
+}
+
+template <typename Value, typename Kernel>
+void crop_into(Kernel* kernel, const Frame& frame, const std::vector<Affine>& affines, int size, void* out,
+               int threads) {
+    const std::size_t face = 3 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
+    Value* rgb = static_cast<Value*>(out);
+    const nb::gil_scoped_release released;
+    for (std::size_t i = 0; i < affines.size(); ++i) kernel(frame, affines[i], size, rgb + i * face, threads);
 }
 
 void crop(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u, const ReadPlane& v,
-          const Colour& colour, const Array<const double, 3>& matrices, const Array<float, 4>& out) {
+          const Colour& colour, const Array<const double, 3>& matrices, const AnyArray<4>& out, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
     const std::size_t count = matrices.shape(0);
     require(matrices.shape(1) == 2 && matrices.shape(2) == 3, "matrices: must be [N, 2, 3]");
     require(out.shape(0) == count && out.shape(1) == 3 && out.shape(2) == out.shape(3),
             "out: must be [N, 3, size, size]");
+    const nb::dlpack::dtype half{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
+    const bool halves = out.dtype() == half;
+    require(halves || out.dtype() == nb::dtype<float>(), "out: must be float32 or float16");
     if (count == 0) return;
-    const int size = checked_size(out.shape(2));
+    const int size = checked_size(out.shape(2)), most = checked_threads(threads);
     std::vector<Affine> affines;
     for (std::size_t i = 0; i < count; ++i) affines.push_back(make_affine(matrices.data() + 6 * i));
-    float* rgb = out.data();
-    const std::size_t face = 3 * out.shape(2) * out.shape(3);
-    const nb::gil_scoped_release released;
-    for (std::size_t i = 0; i < count; ++i) kernels.crop(frame, affines[i], size, rgb + i * face);
+    if (halves)
+        crop_into<std::uint16_t>(kernels.crop_half, frame, affines, size, out.data(), most);
+    else
+        crop_into<float>(kernels.crop, frame, affines, size, out.data(), most);
 }
 
 void stats(const CpuKernels& kernels, const Array<const float, 3>& image, const Array<const float, 2>& mask,
@@ -135,7 +173,7 @@ void stats(const CpuKernels& kernels, const Array<const float, 3>& image, const 
 std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, const WritePlane& u,
                             const WritePlane& v, const Colour& colour, const Array<const double, 2>& matrix,
                             const Array<const float, 3>& face, const Array<const float, 2>& mask,
-                            const Array<const double, 2>& transform) {
+                            const Array<const double, 2>& transform, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
     require(matrix.shape(0) == 2 && matrix.shape(1) == 3, "matrix: must be [2, 3]");
     require(transform.shape(0) == 3 && transform.shape(1) == 4, "colour: must be [3, 4]");
@@ -149,11 +187,12 @@ std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, cons
         require(std::isfinite(transform.data()[i]), "colour: must be finite");
         rows[i / 4][i % 4] = static_cast<float>(transform.data()[i]);
     }
+    const int most = checked_threads(threads);
     const float *rgb = face.data(), *weights = mask.data();
     Box box{};
     {
         const nb::gil_scoped_release released;
-        box = kernels.blend(frame, affine, size, rgb, weights, rows);
+        box = kernels.blend(frame, affine, size, rgb, weights, rows, most);
     }
     if (box.x0 == box.x1) return std::nullopt;
     return IntBox{box.x0, box.y0, box.x1, box.y1};
@@ -173,17 +212,27 @@ NB_MODULE(_native, m) {
     nb::class_<Colour>(m, "Colour")
         .def(
             "__init__",
-            [](Colour* self, int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y) {
-                new (self) Colour(make_colour(matrix, full_range, siting, bits, shift_x, shift_y));
+            [](Colour* self, int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y,
+               int padding_bits, int transfer) {
+                new (self) Colour(
+                    make_colour(matrix, full_range, siting, bits, shift_x, shift_y, padding_bits, transfer));
             },
             nb::arg("matrix"), nb::arg("full_range"), nb::arg("siting"), nb::arg("bits"),
-            nb::arg("chroma_shift_x"), nb::arg("chroma_shift_y"));
+            nb::arg("chroma_shift_x"), nb::arg("chroma_shift_y"), nb::arg("padding_bits"),
+            nb::arg("transfer"));
+
+    nb::module_ device = m.def_submodule("device", "The CUDA kernels' launches, run by the CPU, for tests.");
+    bind_device(device);
 
     // Conversion would hand a kernel a copy: what it wrote would be lost.
     nb::class_<CpuKernels>(m, "Kernels")
         .def(
             "__init__",
             [](CpuKernels* self, const std::string& isa) {
+                if (isa == "device") {
+                    new (self) CpuKernels(device_maths());
+                    return;
+                }
                 for (const CpuKernels& kernels : supported_cpu_kernels())
                     if (kernels.isa == isa) {
                         new (self) CpuKernels(kernels);
@@ -193,14 +242,15 @@ NB_MODULE(_native, m) {
             },
             nb::arg("isa"))
         .def("resize", &resize, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
-             nb::arg("colour"), nb::arg("scale"), nb::arg("out").noconvert())
+             nb::arg("colour"), nb::arg("scale"), nb::arg("out").noconvert(), nb::arg("threads"))
         .def("crop", &crop, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
-             nb::arg("colour"), nb::arg("matrices").noconvert(), nb::arg("out").noconvert())
+             nb::arg("colour"), nb::arg("matrices").noconvert(), nb::arg("out").noconvert(),
+             nb::arg("threads"))
         .def("stats", &stats, nb::arg("image").noconvert(), nb::arg("mask").noconvert(),
              nb::arg("mean").noconvert(), nb::arg("covariance").noconvert(), nb::arg("weight").noconvert())
         .def("blend", &blend, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
              nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("face").noconvert(),
-             nb::arg("mask").noconvert(), nb::arg("transform").noconvert());
+             nb::arg("mask").noconvert(), nb::arg("transform").noconvert(), nb::arg("threads"));
 }
 
 }  // namespace crossface

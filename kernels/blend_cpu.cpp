@@ -1,128 +1,36 @@
 #include <cmath>
 
 #include "buffer.h"
-#include "chroma_footprint.h"
+#include "chroma_rows.h"
 #include "common/affine.h"
+#include "common/curve.h"
 #include "common/pixel.h"
 #include "cpu.h"
+#include "curve.h"
+#include "face_mask.h"
 #include "face_texture.h"
+#include "parts.h"
 #include "samples.h"
 
 namespace crossface::CF_VARIANT {
 
 namespace {
 
-// What a row of the frame takes from the face: a weight and three values for each column begin..end-1,
-// first R'G'B', then code values. Columns that the mask does not reach have weight zero.
-class FaceRow {
-  public:
-    FaceRow(int begin, int end)
-        : begin_(begin), count_(static_cast<std::size_t>(end - begin)), values_(4 * count_) {}
-
-    std::size_t index(int column) const { return static_cast<std::size_t>(column - begin_); }
-    float* weight() { return values_.data(); }
-    float* channel(int i) { return values_.data() + static_cast<std::size_t>(i + 1) * count_; }
-    std::size_t count() const { return count_; }
-    void clear() { values_.fill(0.0f); }
-
-  private:
-    int begin_;
-    std::size_t count_;
-    Buffer<float> values_;
+// Everything about one call that its threads share.
+struct Job {
+    const Frame& frame;
+    const Affine luma_to_face;
+    const float* face;
+    const int size;
+    const float (&colour)[3][4];
+    const PixelFormat format;
+    const Curve curve;
 };
 
-// The columns of one frame row that may have weight, half open.
-struct Span {
-    int begin, end;
-};
-
-// Narrows `span` to where low < slope (x + 0.5) + offset < high, give or take a column.
-Span narrow(Span span, double slope, double offset, double low, double high) {
-    if (std::fabs(slope) < 1e-12) return offset > low && offset < high ? span : Span{0, 0};
-    double from = (low - offset) / slope - 0.5, to = (high - offset) / slope - 0.5;
-    if (slope < 0.0) {
-        const double swapped = from;
-        from = to;
-        to = swapped;
-    }
-    const double first = clamp(std::floor(from), span.begin, span.end);
-    const double last = clamp(std::ceil(to) + 1.0, first, span.end);
-    return {static_cast<int>(first), static_cast<int>(last)};
-}
-
-// Fills weight and filtered R'G'B' of frame row `y` and returns the bounds of weight > 0 (empty if none).
-Span sample_face(const FaceTexture& texture, const Affine& luma_to_face, int y, Span span, FaceRow& out) {
-    const Extent& extent = texture.extent();
-    const Point start = apply(luma_to_face, 0.0, y + 0.5);
-    span = narrow(span, luma_to_face.m[0][0], start.x, extent.x0, extent.x1);
-    span = narrow(span, luma_to_face.m[1][0], start.y, extent.y0, extent.y1);
-    float *weight = out.weight(), *r = out.channel(0), *g = out.channel(1), *b = out.channel(2);
-    Span touched{span.end, span.begin};
-    for (int x = span.begin; x < span.end; ++x) {
-        const Point p = apply(luma_to_face, x + 0.5, y + 0.5);
-        if (!(p.x > extent.x0 && p.x < extent.x1 && p.y > extent.y0 && p.y < extent.y1)) continue;
-        const float w = texture.weight(p);
-        if (!(w > 0.0f)) continue;
-        const std::size_t i = out.index(x);
-        const Rgb face = texture.sample(p);
-        weight[i] = w;
-        r[i] = face.r;
-        g[i] = face.g;
-        b[i] = face.b;
-        if (x < touched.begin) touched.begin = x;
-        touched.end = x + 1;
-    }
-    return touched.begin < touched.end ? touched : Span{0, 0};
-}
-
-// R'G'B' to the code values of this stream, after the colour transform. In place.
-void encode_row(const PixelFormat& format, const float (&colour)[3][4], FaceRow& values) {
-    float *first = values.channel(0), *second = values.channel(1), *third = values.channel(2);
-    for (std::size_t i = 0; i < values.count(); ++i) {
-        const float in[3] = {first[i], second[i], third[i]};
-        float matched[3];
-        for (int c = 0; c < 3; ++c)
-            matched[c] =
-                clamp(colour[c][0] * in[0] + colour[c][1] * in[1] + colour[c][2] * in[2] + colour[c][3], 0.0f,
-                      1.0f);
-        const Ycc code = to_ycc(format, {matched[0], matched[1], matched[2]});
-        first[i] = code.y;
-        second[i] = code.cb;
-        third[i] = code.cr;
-    }
-}
-
-template <typename Sample>
-void mix_luma(const Plane& plane, const PixelFormat& format, int y, Span span, FaceRow& values) {
-    Sample* target = row<Sample>(plane, y);
-    const float *weight = values.weight(), *face = values.channel(0);
-    for (int x = span.begin; x < span.end; ++x) {
-        const std::size_t i = values.index(x);
-        if (!(weight[i] > 0.0f)) continue;
-        const float old = target[x * plane.step];
-        target[x * plane.step] = quantise<Sample>(format, old + weight[i] * (face[i] - old));
-    }
-}
-
-template <typename Sample>
-void mix_chroma(const Plane& plane, const PixelFormat& format, const ChromaSums& sums, int channel) {
-    const Box& box = sums.box();
-    for (int y = box.y0; y < box.y1; ++y) {
-        Sample* target = row<Sample>(plane, y);
-        for (int x = box.x0; x < box.x1; ++x) {
-            const float weight = sums.weight(x, y);
-            if (!(weight > 0.0f)) continue;
-            const float old = target[x * plane.step];
-            target[x * plane.step] =
-                quantise<Sample>(format, old * (1.0f - weight) + sums.face(channel, x, y));
-        }
-    }
-}
-
-// Where the face's extent lands in the frame, cut to the frame.
-Box reach_in_frame(const FaceTexture& texture, const Affine& face_to_luma, const Plane& luma) {
+// Where the mask's outline lands in the frame, cut to the frame.
+Box reach_in_frame(const FaceMask& mask, const Affine& face_to_luma, const Plane& luma) {
     double low[2] = {HUGE_VAL, HUGE_VAL}, high[2] = {-HUGE_VAL, -HUGE_VAL};
-    texture.for_each_outline_point([&](double x, double y) {
+    mask.for_each_outline_point([&](double x, double y) {
         const Point p = apply(face_to_luma, x, y);
         const double at[2] = {p.x, p.y};
         for (int axis = 0; axis < 2; ++axis) {
@@ -135,43 +43,286 @@ Box reach_in_frame(const FaceTexture& texture, const Affine& face_to_luma, const
             whole(std::ceil(high[0]), luma.width), whole(std::ceil(high[1]), luma.height)};
 }
 
-template <typename Sample>
-Box blend_samples(const Frame& frame, const Affine& face_to_luma, const FaceTexture& texture,
-                  const float (&colour)[3][4]) {
-    const Plane& luma = frame.planes[0];
-    const Box reach = reach_in_frame(texture, face_to_luma, luma);
-    if (reach.x0 >= reach.x1 || reach.y0 >= reach.y1) return {};
-    const PixelFormat format = pixel_format(frame.colour);
-    const Affine luma_to_face = invert(face_to_luma);
-    ChromaSums sums(frame, reach);
-    FaceRow values(sums.first_column(), sums.end_column());
+// The face's share of every luma sample of a box. All of them are known before a sample is written, for
+// the highlights' share depends on what the source was.
+class LumaWeights {
+  public:
+    LumaWeights(const Box& box)
+        : box_(box),
+          spans_(static_cast<std::size_t>(box.y1 - box.y0)),
+          weights_(static_cast<std::size_t>(box.y1 - box.y0) * static_cast<std::size_t>(box.x1 - box.x0)) {}
 
-    Box touched{reach.x1, reach.y1, reach.x0, reach.y0};
-    for (int y = reach.y0; y < reach.y1; ++y) {
-        values.clear();
-        const Span span = sample_face(texture, luma_to_face, y, {reach.x0, reach.x1}, values);
-        if (span.begin == span.end) continue;
-        encode_row(format, colour, values);
-        mix_luma<Sample>(luma, format, y, span, values);
-        sums.add_row(y, values.weight(), values.channel(1), values.channel(2));
-        touched = {span.begin < touched.x0 ? span.begin : touched.x0, y < touched.y0 ? y : touched.y0,
-                   span.end > touched.x1 ? span.end : touched.x1, y + 1};
+    void fill(const Job& job, const FaceMask& mask, int threads) {
+        const auto fill_rows = [&](Span rows) {
+            for (int y = box_.y0 + rows.begin; y < box_.y0 + rows.end; ++y) {
+                spans_[index(y)] = mask.weigh(job.luma_to_face, y, {box_.x0, box_.x1}, line(y));
+                if (job.curve.to_signal) fade_highlights(job, y);
+            }
+        };
+        for_row_parts(box_.y1 - box_.y0, box_.x1 - box_.x0, 65536, threads, fill_rows);
     }
-    if (touched.x0 >= touched.x1) return {};
-    for (int channel = 0; channel < 2; ++channel)
-        mix_chroma<Sample>(frame.planes[1 + channel], format, sums, channel);
-    return touched;
+
+    const Box& box() const { return box_; }
+    bool holds(int y) const { return y >= box_.y0 && y < box_.y1; }
+    // Column x's weight is of_row(y)[x].
+    const float* of_row(int y) const {
+        return weights_.data() + index(y) * static_cast<std::size_t>(box_.x1 - box_.x0) - box_.x0;
+    }
+
+    // The columns of row `y` where the mask is above zero.
+    Span span(int y) const { return holds(y) ? spans_[index(y)] : Span{0, 0}; }
+
+    // Those of rows `rows`.
+    Span span(Span rows) const {
+        Span all{box_.x1, box_.x0};
+        for (int y = larger(rows.begin, box_.y0); y < smaller(rows.end, box_.y1); ++y) {
+            const Span one = span(y);
+            if (one.begin == one.end) continue;
+            all = {smaller(all.begin, one.begin), larger(all.end, one.end)};
+        }
+        return all.begin < all.end ? all : Span{0, 0};
+    }
+
+    // The bounds of the samples where the mask is above zero; empty if there are none.
+    Box touched() const {
+        Box box{box_.x1, box_.y1, box_.x0, box_.y0};
+        for (int y = box_.y0; y < box_.y1; ++y) {
+            const Span one = span(y);
+            if (one.begin == one.end) continue;
+            box = {smaller(box.x0, one.begin), smaller(box.y0, y), larger(box.x1, one.end), y + 1};
+        }
+        return box.x0 < box.x1 ? box : Box{};
+    }
+
+  private:
+    std::size_t index(int y) const { return static_cast<std::size_t>(y - box_.y0); }
+    float* line(int y) { return weights_.data() + index(y) * static_cast<std::size_t>(box_.x1 - box_.x0); }
+
+    void fade_highlights(const Job& job, int y) {
+        const Span one = span(y);
+        float* weights = line(y) - box_.x0;
+        const float* luma = job.format.luma;
+        with_sample_type(job.frame.colour.bits, [&](auto sample) {
+            using Code = SampleCode<decltype(sample)>;
+            const Plane* planes = job.frame.planes;
+            const auto code = [&](int plane, int x) {
+                return Code::read(row<decltype(sample)>(planes[plane], y)[x * planes[plane].step],
+                                  job.format.padding_bits);
+            };
+            // Only RGB takes its luma from three planes.
+            const bool rgb = job.frame.colour.matrix == Matrix::kRgb;
+            for (int x = one.begin; x < one.end; ++x) {
+                const float others = rgb ? luma[1] * code(1, x) + luma[2] * code(2, x) : 0.0f;
+                weights[x] *= highlight_fade(job.curve, luma[0] * code(0, x) + others + luma[3]);
+            }
+        });
+    }
+
+    Box box_;
+    Buffer<Span> spans_;
+    Buffer<float> weights_;
+};
+
+// Code values of the face along a row of luma positions, a row of floats for each plane of the frame.
+class FaceRow {
+  public:
+    // `columns`: all that any row may ask for.
+    FaceRow(const Job& job, Span columns)
+        : job_(job),
+          begin_(columns.begin),
+          length_(static_cast<std::size_t>(columns.end - columns.begin) + kSlack),
+          texels_(4 * length_),
+          codes_(3 * length_) {
+        // The colour transform and the matrix in one, unless a curve lies between the two.
+        for (int i = 0; i < 3; ++i)
+            for (int j = 0; j < 4; ++j) {
+                const float (&to_codes)[4] = job.format.to_codes[i];
+                first_[i][j] = job.colour[i][j];
+                if (!job.curve.to_signal)
+                    first_[i][j] = to_codes[0] * job.colour[0][j] + to_codes[1] * job.colour[1][j] +
+                                   to_codes[2] * job.colour[2][j] + (j == 3 ? to_codes[3] : 0.0f);
+            }
+        codes_.fill(0.0f);
+    }
+
+    void sample(const FaceTexture& texture, int y, Span columns) {
+        texture.sample_row(y, columns, texels_.data());
+        const int count = columns.end - columns.begin;
+        const std::size_t at = static_cast<std::size_t>(columns.begin - begin_);
+        float* codes[3];
+        for (int plane = 0; plane < 3; ++plane)
+            codes[plane] = codes_.data() + static_cast<std::size_t>(plane) * length_ + at;
+        const float* texels = texels_.data();
+        for (int plane = 0; plane < 3; ++plane) {
+            float* out = codes[plane];
+            for (int i = 0; i < count; ++i)
+                out[i] = affine_row(first_[plane], texels[4 * i], texels[4 * i + 1], texels[4 * i + 2]);
+        }
+        if (!job_.curve.to_signal) return;
+        for (float* channel : codes)
+            interpolate(job_.curve.to_signal, job_.curve.cells_per_display, channel, count, channel);
+        for (int i = 0; i < count; ++i) {
+            const Codes encoded = to_codes(job_.format, {codes[0][i], codes[1][i], codes[2][i]});
+            codes[0][i] = encoded.first;
+            codes[1][i] = encoded.second;
+            codes[2][i] = encoded.third;
+        }
+    }
+
+    // The code of column x is codes(plane)[x].
+    const float* codes(int plane) const {
+        return codes_.data() + static_cast<std::size_t>(plane) * length_ - begin_;
+    }
+
+    // Readers and writers of whole vectors may run this far past the end.
+    static constexpr std::size_t kSlack = 128;
+
+  private:
+    const Job& job_;
+    int begin_;
+    std::size_t length_;
+    float first_[3][4];
+    Buffer<float> texels_, codes_;
+};
+
+// The innermost loop. Bytes may alias anything, so it knows nothing but values and promised pointers.
+template <typename Sample, typename Columns>
+void mix_columns(const PixelFormat format, Sample* __restrict target, Columns step, int begin, int end,
+                 const float* __restrict face, const float* __restrict weights) {
+    for (int x = begin; x < end; ++x)
+        target[x * step] = mix_sample(format, target[x * step], face[x], weights[x]);
+}
+
+// Mixes `face` into row `y`; column x's values are face[x] and weights[x].
+void mix_row(const Job& job, const Plane& plane, int y, Span columns, const float* face,
+             const float* weights) {
+    with_sample_type(job.frame.colour.bits, [&](auto sample) {
+        with_step(plane.step, [&](auto step) {
+            mix_columns(job.format, row<decltype(sample)>(plane, y), step, columns.begin, columns.end, face,
+                        weights);
+        });
+    });
+}
+
+// What a band of the frame may show of the face: where its luma samples land, within the mask and `reach`
+// luma samples around it.
+Extent band_extent(const Affine& luma_to_face, const Extent& mask, Span columns, Span rows,
+                   const int (&reach)[2]) {
+    Extent extent{HUGE_VAL, HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
+    for (const double x : {columns.begin + 0.5, columns.end - 0.5})
+        for (const double y : {rows.begin + 0.5, rows.end - 0.5}) {
+            const Point p = apply(luma_to_face, x, y);
+            extent = {p.x < extent.x0 ? p.x : extent.x0, p.y < extent.y0 ? p.y : extent.y0,
+                      p.x > extent.x1 ? p.x : extent.x1, p.y > extent.y1 ? p.y : extent.y1};
+        }
+    const auto spread = [&](int axis) {
+        return 1.0 + std::fabs(luma_to_face.m[axis][0]) * reach[0] +
+               std::fabs(luma_to_face.m[axis][1]) * reach[1];
+    };
+    const double x0 = clamp(extent.x0 - 1.0, mask.x0 - spread(0), mask.x1 + spread(0));
+    const double y0 = clamp(extent.y0 - 1.0, mask.y0 - spread(1), mask.y1 + spread(1));
+    return {x0, y0, clamp(extent.x1 + 1.0, x0, mask.x1 + spread(0)),
+            clamp(extent.y1 + 1.0, y0, mask.y1 + spread(1))};
+}
+
+// 4:4:4 and RGB: every plane is as luma.
+void blend_full(const Job& job, const FaceMask& mask, const LumaWeights& weights, Span rows) {
+    const Box& box = weights.box();
+    const Span columns{box.x0, box.x1};
+    const FaceTexture texture(job.face, job.size, job.luma_to_face,
+                              band_extent(job.luma_to_face, mask.extent(), columns, rows, {0, 0}));
+    FaceRow face(job, columns);
+    for (int y = rows.begin; y < rows.end; ++y) {
+        const Span span = weights.span(y);
+        if (span.begin == span.end) continue;
+        face.sample(texture, y, span);
+        for (int plane = 0; plane < 3; ++plane)
+            mix_row(job, job.frame.planes[plane], y, span, face.codes(plane), weights.of_row(y));
+    }
+}
+
+// Chroma rows `rows`, and the luma rows that they cover.
+void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& weights,
+                      const ChromaRange& across, const ChromaRange& down, Span rows) {
+    const Plane* planes = job.frame.planes;
+    const Span columns = across.filtered(across.chroma), needed = down.filtered(rows);
+    const Span own{rows.begin << down.axis.shift, rows.end << down.axis.shift};
+    const FaceTexture texture(
+        job.face, job.size, job.luma_to_face,
+        band_extent(job.luma_to_face, mask.extent(), columns, needed, {across.reach(), down.reach()}));
+    FaceRow face(job, columns);
+    ChromaRows chroma(across, down);
+    const std::size_t width = static_cast<std::size_t>(columns.end - columns.begin) + FaceRow::kSlack;
+    Buffer<float> around(width);  // the weights of a row, with zeros on both sides
+    Buffer<float> sums(3 * chroma.row_floats());
+    float *share = sums.data(), *cb = share + chroma.row_floats(), *cr = cb + chroma.row_floats();
+    around.fill(0.0f);
+
+    for (int y = needed.begin; y < needed.end; ++y) {
+        // All columns that a chroma sample may need whose filter or footprint holds this row.
+        const Span near = weights.span(Span{y - down.reach(), y + down.reach() + 1});
+        if (near.begin < near.end) {
+            const Span wanted = across.over(near, planes[1].width);
+            face.sample(texture, y, across.filtered(wanted));
+            const Span span = weights.span(y);
+            if (y >= own.begin && y < own.end && span.begin < span.end)
+                mix_row(job, planes[0], y, span, face.codes(0), weights.of_row(y));
+            const bool weighs = span.begin < span.end;
+            if (weighs) {
+                const float* row = weights.of_row(y);
+                float* out = around.data() - columns.begin;
+                for (int x = weights.box().x0; x < weights.box().x1; ++x) out[x] = row[x];
+            }
+            chroma.add(y, wanted, weighs ? around.data() : nullptr, face.codes(1) + columns.begin,
+                       face.codes(2) + columns.begin);
+        }
+        // The chroma row whose last luma row this was.
+        const int last = y - down.filter.first - down.filter.taps + 1;
+        if (last < rows.begin << down.axis.shift || last % down.ratio() != 0) continue;
+        const int row = last >> down.axis.shift;
+        const ChromaFootprint footprint = chroma_footprint(down.axis, row);
+        const Span span = across.over(weights.span(Span{footprint.begin, footprint.end}), planes[1].width);
+        if (span.begin == span.end) continue;
+        chroma.sum(row, span, share, cb, cr);
+        const int shift = across.chroma.begin;
+        mix_row(job, planes[1], row, span, cb - shift, share - shift);
+        mix_row(job, planes[2], row, span, cr - shift, share - shift);
+    }
 }
 
 }  // namespace
 
 Box blend(const Frame& frame, const Affine& crop_to_luma, int size, const float* face, const float* mask,
-          const float (&colour)[3][4]) {
-    const Affine luma_to_crop = invert(crop_to_luma);
-    const FaceTexture texture(face, mask, size, stretch(luma_to_crop, 0), stretch(luma_to_crop, 1));
-    return with_sample_type(frame.colour.bits, [&](auto sample) {
-        return blend_samples<decltype(sample)>(frame, crop_to_luma, texture, colour);
-    });
+          const float (&colour)[3][4], int threads) {
+    const Job job{frame,
+                  invert(crop_to_luma),
+                  face,
+                  size,
+                  colour,
+                  pixel_format(frame.colour),
+                  curve_of(frame.colour.transfer)};
+    const FaceMask face_mask(mask, size);
+    const Box reach = reach_in_frame(face_mask, crop_to_luma, frame.planes[0]);
+    if (reach.x0 >= reach.x1 || reach.y0 >= reach.y1) return {};
+    LumaWeights weights(reach);
+    weights.fill(job, face_mask, threads);
+
+    constexpr int kLeastPixels = 16384;
+    if (frame.colour.chroma_shift_x == 0 && frame.colour.chroma_shift_y == 0) {
+        for_row_parts(reach.y1 - reach.y0, reach.x1 - reach.x0, kLeastPixels, threads, [&](Span rows) {
+            blend_full(job, face_mask, weights, {reach.y0 + rows.begin, reach.y0 + rows.end});
+        });
+    } else {
+        const ChromaRange across(chroma_axis_x(frame), {reach.x0, reach.x1}, frame.planes[1].width);
+        const ChromaRange down(chroma_axis_y(frame), {reach.y0, reach.y1}, frame.planes[1].height);
+        const int first = down.chroma.begin;
+        for_row_parts(down.chroma.end - first, (reach.x1 - reach.x0) * down.ratio(), kLeastPixels, threads,
+                      [&](Span rows) {
+                          blend_subsampled(job, face_mask, weights, across, down,
+                                           {first + rows.begin, first + rows.end});
+                      });
+    }
+    return weights.touched();
 }
 
 }  // namespace crossface::CF_VARIANT

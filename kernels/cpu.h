@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,25 +9,32 @@
 // What the binding sees of the CPU kernels: one table of functions for each instruction set.
 namespace crossface {
 
+// All take the number of threads that may share the work; the result does not depend on it.
+
 // Scales the frame by `scale` into the top-left corner of a black `rgb` [3, height, width].
-using Resize = void(const Frame& frame, double scale, int width, int height, float* rgb);
+using Resize = void(const Frame& frame, double scale, int width, int height, float* rgb, int threads);
 
 // Fills `rgb` [3, size, size] through the affine from crop to luma coordinates.
-using Crop = void(const Frame& frame, const Affine& crop_to_luma, int size, float* rgb);
+using Crop = void(const Frame& frame, const Affine& crop_to_luma, int size, float* rgb, int threads);
+
+// The same in binary16.
+using CropHalf = void(const Frame& frame, const Affine& crop_to_luma, int size, std::uint16_t* rgb,
+                      int threads);
 
 // Mean and covariance of `rgb` [3, pixels] under `mask` [pixels].
 using Stats = Statistics(const float* rgb, const float* mask, std::size_t pixels);
 
 // Lays `face` [3, size, size] over the frame's planes with weight `mask` [size, size], after the colour
-// transform rgb' = colour[:, :3] rgb + colour[:, 3]. Returns the bounds of the luma samples of weight > 0
-// (empty: x0 == x1); no other luma sample is written.
+// transform rgb' = colour[:, :3] rgb + colour[:, 3]. Returns the bounds of the luma samples where the mask
+// is above 0 (empty: x0 == x1); no other luma sample is written.
 using Blend = Box(const Frame& frame, const Affine& crop_to_luma, int size, const float* face,
-                  const float* mask, const float (&colour)[3][4]);
+                  const float* mask, const float (&colour)[3][4], int threads);
 
 struct CpuKernels {
     const char* isa;
     Resize* resize;
     Crop* crop;
+    CropHalf* crop_half;
     Stats* stats;
     Blend* blend;
 };
@@ -35,9 +42,13 @@ struct CpuKernels {
 // The variants that this CPU can run, from the most portable to the fastest.
 std::vector<CpuKernels> supported_cpu_kernels();
 
+// The maths of the CUDA kernels, run on the CPU for tests. Not among the variants, and slow.
+CpuKernels device_maths();
+
 namespace v2 {
 Resize resize;
 Crop crop;
+CropHalf crop_half;
 Stats stats;
 Blend blend;
 }  // namespace v2
@@ -45,6 +56,7 @@ Blend blend;
 namespace v3 {
 Resize resize;
 Crop crop;
+CropHalf crop_half;
 Stats stats;
 Blend blend;
 }  // namespace v3
@@ -52,6 +64,7 @@ Blend blend;
 namespace v4 {
 Resize resize;
 Crop crop;
+CropHalf crop_half;
 Stats stats;
 Blend blend;
 }  // namespace v4

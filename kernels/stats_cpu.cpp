@@ -1,5 +1,6 @@
 #include "common/variant.h"
 #include "cpu.h"
+#include "lanes.h"
 
 namespace crossface::CF_VARIANT {
 
@@ -7,56 +8,79 @@ namespace {
 
 // A fixed number of partial sums, so that every variant adds in the same order.
 constexpr std::size_t kLanes = 8;
+using Double8 = double __attribute__((vector_size(64)));
 
-struct Sum {
-    double lanes[kLanes] = {};
+double sum_lanes(const Double8& v) {
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
 
-    double total() const {
-        return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
-               ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+// Sums over pixels, of colours relative to a value near the mean: without that, E[x^2] - E[x]^2 would be
+// the difference of two large numbers.
+struct Sums {
+    Double8 weight{}, first[3]{}, second[6]{};  // second: rr, rg, rb, gg, gb, bb
+
+    void add(const float* const (&channels)[3], const float* mask, std::size_t pixel,
+             const double (&near)[3]) {
+        const Double8 w = __builtin_convertvector(load8(mask + pixel), Double8);
+        Double8 offset[3], weighted[3];
+        for (int c = 0; c < 3; ++c) {
+            offset[c] = __builtin_convertvector(load8(channels[c] + pixel), Double8) - near[c];
+            weighted[c] = w * offset[c];
+            first[c] += weighted[c];
+        }
+        weight += w;
+        for (int a = 0, i = 0; a < 3; ++a)
+            for (int b = a; b < 3; ++b, ++i) second[i] += weighted[a] * offset[b];
     }
 };
 
-// Calls body(first pixel, lanes) over all pixels; the last call may have fewer lanes.
-template <typename Body>
-void for_each_group(std::size_t pixels, Body body) {
-    std::size_t i = 0;
-    for (; i + kLanes <= pixels; i += kLanes) body(i, kLanes);
-    if (i < pixels) body(i, pixels - i);
+bool any_weight(const float* mask, std::size_t pixel) {
+    bool any = false;
+    for (std::size_t k = 0; k < kLanes; ++k) any |= mask[pixel + k] != 0.0f;
+    return any;
 }
 
 }  // namespace
 
 Statistics stats(const float* rgb, const float* mask, std::size_t pixels) {
     const float* channels[3] = {rgb, rgb + pixels, rgb + 2 * pixels};
+
+    // The last pixels, filled up to a group with weight zero.
+    const std::size_t whole = pixels / kLanes * kLanes;
+    float last[3][kLanes] = {}, last_mask[kLanes] = {};
+    for (std::size_t i = whole; i < pixels; ++i) {
+        last_mask[i - whole] = mask[i];
+        for (int c = 0; c < 3; ++c) last[c][i - whole] = channels[c][i];
+    }
+    const float* last_channels[3] = {last[0], last[1], last[2]};
+
+    // Of a sample of the groups, for a value near the mean.
+    constexpr double kZero[3] = {};
+    Sums sample;
+    for (std::size_t i = 0; i < whole; i += 16 * kLanes)
+        if (any_weight(mask, i)) sample.add(channels, mask, i, kZero);
+    const double sampled = sum_lanes(sample.weight);
+    double near[3] = {};
+    if (sampled > 0.0)
+        for (int c = 0; c < 3; ++c) near[c] = sum_lanes(sample.first[c]) / sampled;
+
+    Sums sums;
+    for (std::size_t i = 0; i < whole; i += kLanes)
+        if (any_weight(mask, i)) sums.add(channels, mask, i, near);
+    sums.add(last_channels, last_mask, 0, near);
+
     Statistics result{};
-
-    Sum weight, first[3];
-    for_each_group(pixels, [&](std::size_t i, std::size_t lanes) {
-        for (std::size_t k = 0; k < lanes; ++k) weight.lanes[k] += static_cast<double>(mask[i + k]);
-        for (int c = 0; c < 3; ++c)
-            for (std::size_t k = 0; k < lanes; ++k)
-                first[c].lanes[k] +=
-                    static_cast<double>(mask[i + k]) * static_cast<double>(channels[c][i + k]);
-    });
-    result.weight = weight.total();
+    result.weight = sum_lanes(sums.weight);
     if (!(result.weight > 0.0)) return {};
-    for (int c = 0; c < 3; ++c) result.mean[c] = first[c].total() / result.weight;
-
-    // A second pass about the mean: the textbook shortcut E[x^2] - E[x]^2 can come out negative.
-    Sum second[3][3];
-    for_each_group(pixels, [&](std::size_t i, std::size_t lanes) {
-        for (std::size_t k = 0; k < lanes; ++k) {
-            const double w = static_cast<double>(mask[i + k]);
-            double offset[3];
-            for (int c = 0; c < 3; ++c) offset[c] = static_cast<double>(channels[c][i + k]) - result.mean[c];
-            for (int a = 0; a < 3; ++a)
-                for (int b = a; b < 3; ++b) second[a][b].lanes[k] += w * offset[a] * offset[b];
-        }
-    });
-    for (int a = 0; a < 3; ++a)
-        for (int b = a; b < 3; ++b)
-            result.covariance[a][b] = result.covariance[b][a] = second[a][b].total() / result.weight;
+    double mean[3];
+    for (int c = 0; c < 3; ++c) {
+        mean[c] = sum_lanes(sums.first[c]) / result.weight;
+        result.mean[c] = near[c] + mean[c];
+    }
+    for (int a = 0, i = 0; a < 3; ++a)
+        for (int b = a; b < 3; ++b, ++i)
+            result.covariance[a][b] = result.covariance[b][a] =
+                sum_lanes(sums.second[i]) / result.weight - mean[a] * mean[b];
     return result;
 }
 

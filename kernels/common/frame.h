@@ -6,21 +6,28 @@
 namespace crossface {
 
 // Values of ITU-T H.273 MatrixCoefficients.
-enum class Matrix : int { kBt709 = 1, kBt601 = 6, kBt2020Ncl = 9 };
+enum class Matrix : int { kRgb = 0, kBt709 = 1, kBt601 = 6, kBt2020Ncl = 9 };
+
+// Values of ITU-T H.273 TransferCharacteristics. SDR stands for all that a network is shown as it is.
+enum class Transfer : int { kSdr = 1, kPq = 16, kHlg = 18 };
 
 // Where chroma samples lie relative to luma. H.273 ChromaLocType plus one, as FFmpeg counts.
 enum class Siting : int { kLeft = 1, kCentre = 2, kTopLeft = 3 };
+
+constexpr int kFloatBits = 32;
 
 struct Colour {
     Matrix matrix;
     bool full_range;
     Siting siting;
-    int bits;
+    int bits;  // 8 to 16, or kFloatBits
     int chroma_shift_x;
     int chroma_shift_y;
+    int padding_bits;  // zero bits below a sample in its word (6 for p010)
+    Transfer transfer;
 };
 
-// Samples are bytes up to 8 bits and native 16-bit words above.
+// Samples are bytes up to 8 bits, native 16-bit words above, and floats for kFloatBits.
 struct Plane {
     std::byte* base;
     std::ptrdiff_t pitch_bytes;  // from a row to the next; negative for a picture stored upside down
@@ -30,7 +37,7 @@ struct Plane {
 };
 
 struct Frame {
-    Plane planes[3];  // Y, Cb, Cr
+    Plane planes[3];  // Y, Cb, Cr; G, B, R where the matrix is RGB
     Colour colour;
 };
 

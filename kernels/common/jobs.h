@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+
+#include "curve.h"
+#include "frame.h"
+#include "pixel.h"
+#include "variant.h"
+
+// What the device's kernels are told, as arrays in device memory: one launch serves many faces of many
+// frames. The structs are plain and of fixed layout, so that the host may fill them from any language:
+//
+//   DeviceFrame, 280 bytes                            CropJob, 56 bytes
+//       0  3 planes of 32 bytes:                          0  f64[2][3] crop_to_luma
+//            0 u64 base   8 i64 pitch_bytes              48  i32 frame    52  i32 item
+//           16 i64 step  24 i32 width  28 i32 height
+//      96  i32 matrix    100  u8 full_range           ResizeJob, 16 bytes
+//     104  i32 siting    108  i32 bits                    0  f64 scale
+//     112  i32 chroma_shift_x  116 i32 chroma_shift_y     8  i32 frame    12  i32 item
+//     120  i32 padding_bits    124 i32 transfer
+//     128  f32[3][4] to_rgb    176 f32[3][4] to_codes BlendJob, 120 bytes
+//     224  f32[4] luma                                    0  f64[2][3] luma_to_face
+//     240  f32 max_code        244 i32 padding_bits      48  f32[3][4] colour
+//     248  u64 to_display      256 u64 to_signal         96  i32 x0  100 i32 y0  104 i32 x1  108 i32 y1
+//     264  f32 cells_per_display                        112  i32 frame   116  i32 item
+//     268  f32 fade_begin      272 f32 fade_end
+namespace crossface::CF_VARIANT {
+
+struct DeviceFrame {
+    Frame frame;
+    PixelFormat format;  // pixel_format(frame.colour)
+    Curve curve;         // null tables for SDR
+};
+
+// `frame` counts in the array of frames, `item` in the batch of face tensors.
+struct ResizeJob {
+    double scale;  // output = scale * luma coordinates
+    int frame, item;
+};
+
+struct CropJob {
+    Affine crop_to_luma;
+    int frame, item;
+};
+
+struct BlendJob {
+    Affine luma_to_face;
+    float colour[3][4];  // a face pixel becomes colour (r, g, b, 1)
+    Box box;             // luma samples of the frame that the mask may reach; more costs time, no more
+    int frame, item;
+};
+
+static_assert(sizeof(void*) == 8 && sizeof(Plane) == 32 && offsetof(Plane, width) == 24);
+static_assert(offsetof(Frame, colour) == 96 && offsetof(Colour, siting) == 8 && sizeof(Frame) == 128);
+static_assert(offsetof(PixelFormat, luma) == 96 && sizeof(PixelFormat) == 120 && sizeof(Curve) == 32);
+static_assert(offsetof(DeviceFrame, format) == 128 && offsetof(DeviceFrame, curve) == 248);
+static_assert(sizeof(DeviceFrame) == 280 && sizeof(ResizeJob) == 16);
+static_assert(offsetof(CropJob, frame) == 48 && sizeof(CropJob) == 56);
+static_assert(offsetof(BlendJob, colour) == 48 && offsetof(BlendJob, box) == 96 && sizeof(BlendJob) == 120);
+
+}  // namespace crossface::CF_VARIANT

@@ -33,7 +33,8 @@ class Kernels:
         u: Plane,
         v: Plane,
         colour: Colour,
-        scale: float,
+        scale_x: float,
+        scale_y: float,
         out: NDArray[np.float32],
         threads: int,
     ) -> None: ...
@@ -67,3 +68,7 @@ class Kernels:
         transform: NDArray[np.float64],
         threads: int,
     ) -> tuple[int, int, int, int] | None: ...
+    def fill(self, edges: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
+    def soften(
+        self, mask: NDArray[np.float32], taps: NDArray[np.float32], border_px: float, out: NDArray[np.float32]
+    ) -> None: ...

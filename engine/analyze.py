@@ -44,7 +44,7 @@ def watch(clip: Clip, settings: AnalysisSettings) -> Generator[SteadySighting]:
         BadInputError: from the clip, while iterating.
     """
     tracker = Tracker(
-        Detector(long_side_px=settings.detector_px),
+        Detector(long_side_px=settings.detector_px, pixel_aspect=float(clip.info.sample_aspect_ratio or 1)),
         LandmarkFinder(display=clip.info.display),
         every=settings.detect_every,
     )

@@ -32,29 +32,32 @@ _Pixel = TypeVar("_Pixel", np.float32, np.float16)
 _kernels = _native.Kernels(_native.isa_variants()[-1])
 
 
-def resize(frame: Frame, width: int, height: int, threads: int = 0) -> tuple[NDArray[np.float32], float]:
-    """Scales a frame into the top-left corner of a black picture, for a detector.
+def resize(
+    frame: Frame, width: int, height: int, threads: int = 0, *, pixel_aspect: float = 1.0
+) -> tuple[NDArray[np.float32], float]:
+    """Scales a frame into the top-left corner of a black picture of square pixels, for a detector.
 
-    The filter is a tent as wide as an output pixel's footprint; the aspect ratio is kept.
+    The filter is a tent as wide as an output pixel's footprint; the shown aspect ratio is kept.
 
     Args:
         frame: any frame.
         width: of the result, in pixels.
         height: of the result, in pixels.
         threads: see above.
+        pixel_aspect: width of a sample over its height, as it is shown.
 
     Returns:
-        RGB float32 ``[3, height, width]``, nominally 0..1, and the scale: ``result = scale * luma``
-        coordinates.
+        RGB float32 ``[3, height, width]``, nominally 0..1, and the scale of rows: ``y = scale * luma y``;
+        ``x = scale * pixel_aspect * luma x``.
 
     Raises:
         ValueError: a size below 1, or planes that do not fit the colour description.
     """
     if width < 1 or height < 1:
         raise ValueError(f"width and height must be at least 1, not {width} and {height}")
-    scale = min(width / frame.width, height / frame.height)
+    scale = min(width / (frame.width * pixel_aspect), height / frame.height)
     out = np.empty((3, height, width), np.float32)
-    _kernels.resize(*frame.planes, _native_colour(frame.colour), scale, out, threads)
+    _kernels.resize(*frame.planes, _native_colour(frame.colour), scale * pixel_aspect, scale, out, threads)
     return out, scale
 
 
@@ -106,7 +109,7 @@ def crop(
         ValueError: shapes or types that do not fit, or a matrix that is not finite or has no inverse.
         TypeError: ``out`` is not C-contiguous.
     """
-    matrices = np.ascontiguousarray(matrices, np.float64)
+    matrices = _on_rows_of(frame, matrices)
     if out is None:
         out = np.empty((len(matrices), 3, size, size), dtype)
     elif out.shape[-1] != size:
@@ -178,12 +181,57 @@ def blend(
     return _kernels.blend(
         *frame.planes,
         _native_colour(frame.colour),
-        np.ascontiguousarray(matrix, np.float64),
+        _on_rows_of(frame, matrix),
         _contiguous(face),
         _contiguous(mask),
         np.ascontiguousarray(colour, np.float64),
         threads,
     )
+
+
+def fill(edges: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Fills a convex polygon.
+
+    Args:
+        edges: float32 ``[N, 3]``: inward normal of length 1 and its offset; inside is
+            ``normal @ (x, y) > offset``, px.
+        size: side of the result, px.
+
+    Returns:
+        float32 ``[size, size]`` in 0..1: how far inside a pixel's centre lies, plus a half, clamped.
+
+    Raises:
+        ValueError: shapes that do not fit, or edges that are not finite.
+    """
+    out = np.empty((size, size), np.float32)
+    _kernels.fill(_contiguous(edges), out)
+    return out
+
+
+def soften(mask: NDArray[np.float32], taps: NDArray[np.float32], border_px: float) -> NDArray[np.float32]:
+    """Blurs a mask and makes a smooth ramp of the upper half of what comes out.
+
+    Args:
+        mask: float32 ``[R, R]`` in 0..1; zeros are around it.
+        taps: float32 ``[2 r + 1]``, of the blur along either axis; they sum to 1.
+        border_px: over which the result fades towards the picture's edge, at least 1.
+
+    Returns:
+        float32 ``[R, R]``: 0 where the blurred mask is at most a half, and 1 where it is full.
+
+    Raises:
+        ValueError: shapes that do not fit, or a border below 1.
+    """
+    out = np.empty_like(mask, np.float32, order="C")
+    _kernels.soften(_contiguous(mask), _contiguous(taps), border_px, out)
+    return out
+
+
+def _on_rows_of(frame: Frame, matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Affines ``[..., 2, 3]`` that end in shared coordinates, for the rows of this very field."""
+    placed = np.array(matrices, np.float64, order="C")
+    placed[..., 1, 2] -= frame.row_offset
+    return placed
 
 
 def _contiguous(array: NDArray[np.float32]) -> NDArray[np.float32]:

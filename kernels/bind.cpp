@@ -111,15 +111,16 @@ int checked_size(std::size_t side) {
 }
 
 void resize(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u, const ReadPlane& v,
-            const Colour& colour, double scale, const Array<float, 3>& out, int threads) {
+            const Colour& colour, double scale_x, double scale_y, const Array<float, 3>& out, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
     require(out.shape(0) == 3, "out: must have three channels");
     const int height = checked_size(out.shape(1)), width = checked_size(out.shape(2));
-    require(scale >= 1.0 / 256.0 && scale <= 256.0, "scale: must be 1/256 to 256");
+    for (const double scale : {scale_x, scale_y})
+        require(scale >= 1.0 / 256.0 && scale <= 256.0, "scale: must be 1/256 to 256");
     const int most = checked_threads(threads);
     float* rgb = out.data();
     const nb::gil_scoped_release released;
-    kernels.resize(frame, scale, width, height, rgb, most);
+    kernels.resize(frame, {scale_x, scale_y}, width, height, rgb, most);
 }
 
 template <typename Value, typename Kernel>
@@ -198,6 +199,35 @@ std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, cons
     return IntBox{box.x0, box.y0, box.x1, box.y1};
 }
 
+void fill(const CpuKernels& kernels, const Array<const float, 2>& edges, const Array<float, 2>& out) {
+    require(edges.shape(1) == 3, "edges: must be [N, 3]");
+    require(out.shape(0) == out.shape(1), "out: must be [size, size]");
+    const int size = checked_size(out.shape(0));
+    std::vector<Edge> lines;
+    for (std::size_t i = 0; i < edges.shape(0); ++i) {
+        const float* edge = edges.data() + 3 * i;
+        require(std::isfinite(edge[0] + edge[1] + edge[2]), "edges: must be finite");
+        lines.push_back({edge[0], edge[1], edge[2]});
+    }
+    float* mask = out.data();
+    const nb::gil_scoped_release released;
+    kernels.fill(lines.data(), lines.size(), size, mask);
+}
+
+void soften(const CpuKernels& kernels, const Array<const float, 2>& mask, const Array<const float, 1>& taps,
+            float border_px, const Array<float, 2>& out) {
+    require(mask.shape(0) == mask.shape(1), "mask: must be [size, size]");
+    require(out.shape(0) == mask.shape(0) && out.shape(1) == mask.shape(1),
+            "out: must be [size, size] of the mask");
+    require(taps.shape(0) % 2 == 1 && taps.shape(0) <= 16385, "taps: must be an odd number up to 16385");
+    require(border_px >= 1.0f, "border_px: must be at least 1");
+    const int size = checked_size(mask.shape(0)), radius = static_cast<int>(taps.shape(0) / 2);
+    const float *weights = mask.data(), *curve = taps.data();
+    float* softened = out.data();
+    const nb::gil_scoped_release released;
+    kernels.soften(weights, size, curve, radius, border_px, softened);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -242,7 +272,8 @@ NB_MODULE(_native, m) {
             },
             nb::arg("isa"))
         .def("resize", &resize, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
-             nb::arg("colour"), nb::arg("scale"), nb::arg("out").noconvert(), nb::arg("threads"))
+             nb::arg("colour"), nb::arg("scale_x"), nb::arg("scale_y"), nb::arg("out").noconvert(),
+             nb::arg("threads"))
         .def("crop", &crop, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
              nb::arg("colour"), nb::arg("matrices").noconvert(), nb::arg("out").noconvert(),
              nb::arg("threads"))
@@ -250,7 +281,10 @@ NB_MODULE(_native, m) {
              nb::arg("mean").noconvert(), nb::arg("covariance").noconvert(), nb::arg("weight").noconvert())
         .def("blend", &blend, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
              nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("face").noconvert(),
-             nb::arg("mask").noconvert(), nb::arg("transform").noconvert(), nb::arg("threads"));
+             nb::arg("mask").noconvert(), nb::arg("transform").noconvert(), nb::arg("threads"))
+        .def("fill", &fill, nb::arg("edges").noconvert(), nb::arg("out").noconvert())
+        .def("soften", &soften, nb::arg("mask").noconvert(), nb::arg("taps").noconvert(),
+             nb::arg("border_px"), nb::arg("out").noconvert());
 }
 
 }  // namespace crossface

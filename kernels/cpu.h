@@ -12,7 +12,7 @@ namespace crossface {
 // All take the number of threads that may share the work; the result does not depend on it.
 
 // Scales the frame by `scale` into the top-left corner of a black `rgb` [3, height, width].
-using Resize = void(const Frame& frame, double scale, int width, int height, float* rgb, int threads);
+using Resize = void(const Frame& frame, const Scale& scale, int width, int height, float* rgb, int threads);
 
 // Fills `rgb` [3, size, size] through the affine from crop to luma coordinates.
 using Crop = void(const Frame& frame, const Affine& crop_to_luma, int size, float* rgb, int threads);
@@ -30,6 +30,19 @@ using Stats = Statistics(const float* rgb, const float* mask, std::size_t pixels
 using Blend = Box(const Frame& frame, const Affine& crop_to_luma, int size, const float* face,
                   const float* mask, const float (&colour)[3][4], int threads);
 
+// A half plane: inside where nx x + ny y > offset, in pixels if the normal has length 1.
+struct Edge {
+    float nx, ny, offset;
+};
+
+// Fills the convex polygon that `count` edges bound: how far inside a pixel's centre lies, plus a half,
+// clamped to 0..1, into `mask` [size, size].
+using Fill = void(const Edge* edges, std::size_t count, int size, float* mask);
+
+// Blurs `mask` [size, size] by `taps` [2 radius + 1] along both axes and makes of the upper half of what
+// comes out a smooth ramp from 0 to 1, which fades over `border_px` at the picture's edge.
+using Soften = void(const float* mask, int size, const float* taps, int radius, float border_px, float* out);
+
 struct CpuKernels {
     const char* isa;
     Resize* resize;
@@ -37,6 +50,8 @@ struct CpuKernels {
     CropHalf* crop_half;
     Stats* stats;
     Blend* blend;
+    Fill* fill;
+    Soften* soften;
 };
 
 // The variants that this CPU can run, from the most portable to the fastest.
@@ -51,6 +66,8 @@ Crop crop;
 CropHalf crop_half;
 Stats stats;
 Blend blend;
+Fill fill;
+Soften soften;
 }  // namespace v2
 
 namespace v3 {
@@ -59,6 +76,8 @@ Crop crop;
 CropHalf crop_half;
 Stats stats;
 Blend blend;
+Fill fill;
+Soften soften;
 }  // namespace v3
 
 namespace v4 {
@@ -67,6 +86,8 @@ Crop crop;
 CropHalf crop_half;
 Stats stats;
 Blend blend;
+Fill fill;
+Soften soften;
 }  // namespace v4
 
 }  // namespace crossface

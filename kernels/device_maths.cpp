@@ -17,7 +17,7 @@ DeviceFrame device_frame(const Frame& frame) {
     return {frame, pixel_format(frame.colour), curve_of(frame.colour.transfer)};
 }
 
-void resize(const Frame& frame, double scale, int width, int height, float* rgb, int) {
+void resize(const Frame& frame, const Scale& scale, int width, int height, float* rgb, int) {
     const DeviceFrame source = device_frame(frame);
     const ResizeJob job{scale, 0, 0};
     launch_resize(&source, &job, 1, width, height, rgb);
@@ -76,7 +76,8 @@ Box blend(const Frame& frame, const Affine& crop_to_luma, int size, const float*
 
 }  // namespace
 
-CpuKernels maths() { return {"device", resize, crop, crop_half, stats, blend}; }
+// Masks are shaped on the CPU alone.
+CpuKernels maths() { return {"device", resize, crop, crop_half, stats, blend, v2::fill, v2::soften}; }
 
 }  // namespace crossface::device
 

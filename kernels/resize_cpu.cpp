@@ -171,12 +171,12 @@ int scaled(int length, double scale, int limit) {
 
 }  // namespace
 
-void resize(const Frame& frame, double scale, int width, int height, float* rgb, int threads) {
+void resize(const Frame& frame, const Scale& scale, int width, int height, float* rgb, int threads) {
     const PixelFormat format = pixel_format(frame.colour);
     const Curve curve = curve_of(frame.colour.transfer);
-    const int picture_width = scaled(frame.planes[0].width, scale, width);
-    const int picture_height = scaled(frame.planes[0].height, scale, height);
-    const Affine output_to_luma{{{1.0 / scale, 0.0, 0.0}, {0.0, 1.0 / scale, 0.0}}};
+    const int picture_width = scaled(frame.planes[0].width, scale.x, width);
+    const int picture_height = scaled(frame.planes[0].height, scale.y, height);
+    const Affine output_to_luma{{{1.0 / scale.x, 0.0, 0.0}, {0.0, 1.0 / scale.y, 0.0}}};
     const Affine output_to_chroma = to_chroma(output_to_luma, frame.colour);
     const PlaneScaler first(frame.planes[0], frame.colour, output_to_luma, picture_width, picture_height);
     const PlaneScaler second(frame.planes[1], frame.colour, output_to_chroma, picture_width, picture_height);

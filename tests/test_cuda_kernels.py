@@ -60,7 +60,7 @@ FRAME = np.dtype(
     ],
     align=True,
 )
-RESIZE_JOB = np.dtype([("scale", "f8"), ("frame", "i4"), ("item", "i4")], align=True)
+RESIZE_JOB = np.dtype([("scale", "f8", 2), ("frame", "i4"), ("item", "i4")], align=True)
 CROP_JOB = np.dtype([("crop_to_luma", "f8", (2, 3)), ("frame", "i4"), ("item", "i4")], align=True)
 BLEND_JOB = np.dtype(
     [
@@ -280,7 +280,7 @@ def test_one_launch_serves_many_faces_of_many_frames(dtype: type) -> None:
     launches.crop([(matrix, frame, item) for (frame, matrix), item in zip(PLACES, items, strict=True)], crops)
     small = np.full((3, 3, 60, 90), -1, dtype)
     scales = [min(90 / frame.width, 60 / frame.height) for frame in frames]
-    launches.resize([(scales[i], i, 2 - i) for i in range(3)], small)
+    launches.resize([((scales[i], scales[i]), i, 2 - i) for i in range(3)], small)
     with kernels_of("device"):
         for (frame, matrix), item in zip(PLACES, items, strict=True):
             crop = kernels.crop(frames[frame], matrix[None], 48, dtype=dtype)

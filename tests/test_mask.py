@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from crossface.engine import _native
 from crossface.engine.face.align import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE, apply, crop_to_frame, invert
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.swap.mask import MaskSettings, fill, hull, soften
@@ -129,3 +131,42 @@ def test_deep_inside_the_weight_is_one_and_the_feather_has_its_width(size_px: in
 
 def test_an_empty_mask_stays_empty() -> None:
     assert soften(np.zeros((64, 64), np.float32), MaskSettings()).max() == 0
+
+
+@given(st.integers(1, 40), st.floats(0.02, 0.4), st.floats(0, 0.2), st.integers(0, 999))
+def test_soften_is_a_blur_and_a_ramp(size: int, feather: float, border: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = (rng.random((size, size)) < 0.8).astype(np.float32)
+    sigma = feather * size / 2
+    radius = max(1, int(np.ceil(2.5 * sigma)))
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 0.3)) ** 2)
+    taps /= taps.sum()
+    blur = scipy.ndimage.correlate1d
+    blurred = blur(blur(mask.astype(np.float64), taps, 0, mode="constant"), taps, 1, mode="constant")
+    ramp = np.clip(2 * blurred - 1, 0, 1)
+    inside = np.minimum(np.arange(size), np.arange(size)[::-1]) - 0.5
+    edge = np.clip(inside / max(border * size, 1), 0, 1)
+    expected = ramp**2 * (3 - 2 * ramp) * edge[:, None] * edge
+    got = soften(mask, MaskSettings(feather=feather, border=border))
+    np.testing.assert_allclose(got, np.where(expected < 1 / 512, 0, expected), atol=1e-5 + 1 / 512)
+    assert ((got == 0) | (got >= 1 / 512)).all()
+
+
+def test_every_instruction_set_gives_the_same_mask(real_face: NDArray[np.float64]) -> None:
+    outline = hull(real_face, 127)
+    edges = np.array([[0.6, 0.8, 50], [-0.28, 0.96, -4], [0, -1, -99]], np.float32)
+    taps = np.array([0.05, 0.25, 0.4, 0.25, 0.05], np.float32)
+    results = []
+    for isa in _native.isa_variants():
+        masks = np.empty((2, 127, 127), np.float32)
+        variant = _native.Kernels(isa)
+        variant.fill(edges, masks[0])
+        variant.soften(outline, taps, 3.5, masks[1])
+        results.append(masks)
+    assert 0 < results[0].mean() < 1
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_no_outline_is_no_mask() -> None:
+    assert not fill(np.full((5, 2), 9.0), 16).any()

@@ -42,6 +42,7 @@ class Detector:
     Args:
         long_side_px: of the picture that the network sees; frames are never enlarged. Faces
             below about 24 px at 640, 48 px at 320 are missed.
+        pixel_aspect: width of a sample over its height, as frames are shown.
         threshold: least score.
         overlap: intersection over union above which the weaker of two boxes is dropped.
         threads: 0 for one a core.
@@ -51,10 +52,17 @@ class Detector:
     """
 
     def __init__(
-        self, *, long_side_px: int = 640, threshold: float = 0.5, overlap: float = 0.3, threads: int = 0
+        self,
+        *,
+        long_side_px: int = 640,
+        pixel_aspect: float = 1.0,
+        threshold: float = 0.5,
+        overlap: float = 0.3,
+        threads: int = 0,
     ) -> None:
         self._runner = OnnxRunner(locate("centerface"), threads=threads)
         self._long_side_px = long_side_px
+        self._pixel_aspect = pixel_aspect
         self._threshold = threshold
         self._overlap = overlap
 
@@ -62,14 +70,14 @@ class Detector:
         """Faces of each frame, the strongest first."""
         if not frames:
             return []
-        width, height = frames[0].width, frames[0].height
+        width, height = frames[0].width * self._pixel_aspect, frames[0].height
         shrink = min(1.0, self._long_side_px / max(width, height))
         size = [-(-round(side * shrink) // _MULTIPLE_PX) * _MULTIPLE_PX for side in (width, height)]
         batch = np.empty((len(frames), 3, size[1], size[0]), np.float32)
         scales = []
         for picture, frame in zip(batch, frames, strict=True):
-            picture[:], scale = kernels.resize(frame, size[0], size[1])
-            scales.append(scale)
+            picture[:], scale = kernels.resize(frame, size[0], size[1], pixel_aspect=self._pixel_aspect)
+            scales.append(np.array([scale * self._pixel_aspect, scale]))
         batch *= 255.0
         heatmap, sizes, offsets, points = self._runner.run(batch)
         return [
@@ -83,7 +91,7 @@ class Detector:
         sizes: NDArray[np.float32],
         offsets: NDArray[np.float32],
         points: NDArray[np.float32],
-        scale: float,
+        scale: NDArray[np.float64],
     ) -> list[Detection]:
         rows, columns = np.nonzero(heatmap >= self._threshold)
         found: list[Detection] = []
@@ -95,7 +103,7 @@ class Detector:
             box = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
             five = points[:, row, column].astype(np.float64).reshape(5, 2)[:, ::-1]
             five = box[:2] + five * [width, height]
-            x0, y0, x1, y1 = (box / scale).tolist()
+            x0, y0, x1, y1 = (box / [*scale, *scale]).tolist()
             candidate = Detection((x0, y0, x1, y1), float(heatmap[row, column]), five / scale)
             if all(intersection_over_union(candidate.box, other.box) < self._overlap for other in found):
                 found.append(candidate)

@@ -110,10 +110,8 @@ class BatchSwapper:
         )
         fade = (work.face.presence - _LEAST_PRESENCE) / (_FULL_PRESENCE - _LEAST_PRESENCE)
         weight *= np.float32(np.clip(fade, 0.0, 1.0))
-        if self._outputs is not None:
-            weight *= 1 - self._outputs.held(work.frame, work.placed, len(weight))
-            self._outputs.add_face(work.frame, work.placed, work.drawn, weight, colour)
-        if kernels.blend(work.frame, work.placed, work.drawn, weight, colour) is not None:
+        blend = kernels.blend if self._outputs is None else self._outputs.blend
+        if blend(work.frame, work.placed, work.drawn, weight, colour) is not None:
             self.faces += 1
 
     def _placed(self, frame: Frame, face: Face) -> Affine:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..face.align import CHIN, FACE_OVAL, FOREHEAD_TOP, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 
 # The mesh ends below the hairline; share of the face's height that the outline is raised by.
@@ -48,17 +49,14 @@ def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
     A pixel's value is its centre's signed distance to the nearest edge, plus a half, clamped.
     """
     corners = _convex_hull(points)
+    if len(corners) < 3:
+        return np.zeros((size_px, size_px), np.float32)
     edges = np.roll(corners, -1, axis=0) - corners
     lengths = np.hypot(edges[:, 0], edges[:, 1])
     # Inward normals of a hull that runs clockwise on the screen, where y points down.
     normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / lengths[:, None]
     offsets = np.einsum("kd,kd->k", normals, corners)
-    centres = np.arange(size_px, dtype=np.float32) + np.float32(0.5)
-    distance = np.full((size_px, size_px), np.inf, np.float32)
-    for (nx, ny), offset in zip(normals.astype(np.float32), offsets.astype(np.float32), strict=True):
-        np.minimum(distance, nx * centres + (ny * centres - offset)[:, None], out=distance)
-    filled: NDArray[np.float32] = np.clip(distance + np.float32(0.5), 0.0, 1.0)
-    return filled
+    return kernels.fill(np.column_stack([normals, offsets]).astype(np.float32), size_px)
 
 
 @dataclass(frozen=True)
@@ -89,29 +87,10 @@ def soften(mask: NDArray[np.float32], settings: MaskSettings) -> NDArray[np.floa
         float32 ``[R, R]``; exactly 0 outside the outline and at the crop's edge.
     """
     size_px = len(mask)
-    blurred = _blur(_blur(mask, settings.feather * size_px / 2).T, settings.feather * size_px / 2).T
-    ramp = np.clip(2.0 * blurred - 1.0, 0.0, 1.0)
-    weight: NDArray[np.float32] = ramp * ramp * (3.0 - 2.0 * ramp)
-    centres = np.arange(size_px, dtype=np.float32) + np.float32(0.5)
-    inside_px = np.minimum(centres, size_px - centres) - 1.0
-    border = np.clip(inside_px / max(settings.border * size_px, 1.0), 0.0, 1.0)
-    weight *= border[:, None] * border[None, :]
-    # Weights that cannot move a code value only widen the box.
-    weight[weight < 1.0 / 512] = 0.0
-    return weight
-
-
-def _blur(mask: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
-    """A Gaussian down the columns, zeros around. Sums of shifted rows: a matrix product of this size
-    wakes all threads of the linear algebra library, which then fight the decoder and the encoder."""
+    sigma_px = settings.feather * size_px / 2
     radius = max(1, int(np.ceil(2.5 * sigma_px)))
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma_px, 0.3)) ** 2).astype(np.float32)
-    taps /= taps.sum()
-    padded = np.pad(mask, ((radius, radius), (0, 0)))
-    blurred = np.zeros_like(mask, order="C")
-    for shift, tap in enumerate(taps):
-        blurred += tap * padded[shift : shift + len(mask)]
-    return blurred
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma_px, 0.3)) ** 2)
+    return kernels.soften(mask, (taps / taps.sum()).astype(np.float32), max(settings.border * size_px, 1.0))
 
 
 def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

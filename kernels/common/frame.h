@@ -52,6 +52,11 @@ struct Affine {
     double m[2][3];
 };
 
+// Result = scale * luma coordinates; x and y differ where samples are not square.
+struct Scale {
+    double x, y;
+};
+
 struct Statistics {
     double mean[3];
     double covariance[3][3];

@@ -14,9 +14,9 @@
 //       0  3 planes of 32 bytes:                          0  f64[2][3] crop_to_luma
 //            0 u64 base   8 i64 pitch_bytes              48  i32 frame    52  i32 item
 //           16 i64 step  24 i32 width  28 i32 height
-//      96  i32 matrix    100  u8 full_range           ResizeJob, 16 bytes
-//     104  i32 siting    108  i32 bits                    0  f64 scale
-//     112  i32 chroma_shift_x  116 i32 chroma_shift_y     8  i32 frame    12  i32 item
+//      96  i32 matrix    100  u8 full_range           ResizeJob, 24 bytes
+//     104  i32 siting    108  i32 bits                    0  f64 scale.x    8  f64 scale.y
+//     112  i32 chroma_shift_x  116 i32 chroma_shift_y    16  i32 frame    20  i32 item
 //     120  i32 padding_bits    124 i32 transfer
 //     128  f32[3][4] to_rgb    176 f32[3][4] to_codes BlendJob, 120 bytes
 //     224  f32[4] luma                                    0  f64[2][3] luma_to_face
@@ -34,7 +34,7 @@ struct DeviceFrame {
 
 // `frame` counts in the array of frames, `item` in the batch of face tensors.
 struct ResizeJob {
-    double scale;  // output = scale * luma coordinates
+    Scale scale;
     int frame, item;
 };
 
@@ -54,7 +54,7 @@ static_assert(sizeof(void*) == 8 && sizeof(Plane) == 32 && offsetof(Plane, width
 static_assert(offsetof(Frame, colour) == 96 && offsetof(Colour, siting) == 8 && sizeof(Frame) == 128);
 static_assert(offsetof(PixelFormat, luma) == 96 && sizeof(PixelFormat) == 120 && sizeof(Curve) == 32);
 static_assert(offsetof(DeviceFrame, format) == 128 && offsetof(DeviceFrame, curve) == 248);
-static_assert(sizeof(DeviceFrame) == 280 && sizeof(ResizeJob) == 16);
+static_assert(sizeof(DeviceFrame) == 280 && sizeof(ResizeJob) == 24);
 static_assert(offsetof(CropJob, frame) == 48 && sizeof(CropJob) == 56);
 static_assert(offsetof(BlendJob, colour) == 48 && offsetof(BlendJob, box) == 96 && sizeof(BlendJob) == 120);
 

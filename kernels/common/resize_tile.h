@@ -24,11 +24,10 @@ CF_HOST_DEVICE inline int scaled_length(int length, double scale, int limit) {
 
 CF_HOST_DEVICE inline ResizeTile resize_tile(const DeviceFrame& source, const ResizeJob& job, int x, int y,
                                              int width, int height) {
-    const double step = 1.0 / job.scale;
-    const Affine to_luma{{{step, 0.0, 0.0}, {0.0, step, 0.0}}};
+    const Affine to_luma{{{1.0 / job.scale.x, 0.0, 0.0}, {0.0, 1.0 / job.scale.y, 0.0}}};
     const Plane& luma = source.frame.planes[0];
-    return {frame_tile<Tent>(source.frame.colour, to_luma, x, y), scaled_length(luma.width, job.scale, width),
-            scaled_length(luma.height, job.scale, height)};
+    return {frame_tile<Tent>(source.frame.colour, to_luma, x, y),
+            scaled_length(luma.width, job.scale.x, width), scaled_length(luma.height, job.scale.y, height)};
 }
 
 // Pixel (dx, dy) of the tile that begins at (x, y), into the batch `rgb` [items, 3, height, width]; black

@@ -416,7 +416,7 @@ def test_pictures_of_narrow_or_wide_samples_are_searched_as_they_are_shown(
 ) -> None:
     with Reader(clips / "single_face.mp4") as reader:
         square = next(iter(reader))
-        width, height = (320, 360) if aspect > 1 else (640, 180)
+        width, height = (320 if aspect > 1 else 1280), 360
         assert square.source is not None
         squeezed = square.source.reformat(width=width, height=height)
         frame = replace(square, planes=planes_of(squeezed), source=squeezed)

@@ -48,7 +48,7 @@ class ConversionSettings:
         mask: the edge of what is blended.
         batch: faces a run of the network.
         codec: how a film is encoded; see `codecs`. "source" takes the clip's own codec.
-        encoder_options: of that encoder; its defaults in `codecs` where None.
+        encoder_options: of that encoder, beside its defaults in `codecs`.
         pix_fmt: pixel format to convert to; None keeps every sample, or refuses.
         encoder_threads: 0 for one a core.
     """

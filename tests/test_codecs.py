@@ -20,6 +20,7 @@ from crossface.engine.video.info import ContentLight, MasteringDisplay
 from crossface.engine.video.planes import PIXEL_LAYOUTS, planes_of
 from crossface.engine.video.reader import Reader
 from crossface.engine.video.writer import Writer
+from crossface.engine.video.writing.codecs import choose_encoding
 
 UNEVEN = (512, 700, 90, 512, 512, 1024, 512, 333, 512, 200)
 SAMPLE_ASPECT = Fraction(64, 45)
@@ -399,3 +400,22 @@ def test_options_of_the_user_replace_quality_not_structure(tmp_path: Path) -> No
         "Proxy",
         "DNXHR HQX",
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (None, {"crf": "16", "preset": "medium"}),
+        ({"preset": "veryfast"}, {"crf": "16", "preset": "veryfast"}),
+        ({"crf": "23"}, {"crf": "23", "preset": "medium"}),
+        ({"qp": "0"}, {"qp": "0", "preset": "medium"}),
+        ({"x264-params": "keyint=12:crf=20"}, {"x264-params": "keyint=12:crf=20", "preset": "medium"}),
+        ({"x264-params": "keyint=12"}, {"x264-params": "keyint=12", "crf": "16", "preset": "medium"}),
+    ],
+)
+def test_options_stand_beside_the_defaults(
+    tmp_path: Path, options: dict[str, str] | None, expected: dict[str, str]
+) -> None:
+    with Reader(make_clip(tmp_path / "a.mp4", durations=(512,) * 2)) as reader:
+        encoding = choose_encoding("libx264", reader.info, tmp_path / "out.mp4", options=options)
+    assert encoding.options == expected

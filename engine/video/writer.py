@@ -53,7 +53,7 @@ class Writer:
             is negative they come from no file, and nothing is copied.
         codec: ``libx264``, ``libx265``, ``libsvtav1``, ``prores``, ``dnxhr``, ``ffv1``, ``libvpx-vp9``,
             ``source`` for the source's own codec and profile, or libav's name of another encoder.
-        options: of the encoder, in place of defaults that are visually lossless.
+        options: of the encoder, beside defaults that are visually lossless; see `choose_encoding`.
         pix_fmt: convert to this pixel format; None keeps every sample, or refuses.
         span: write only this part, from time 0 of the output on. Frames outside are left out,
             the first and last one cut to it.

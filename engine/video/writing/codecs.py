@@ -44,6 +44,10 @@ _QUALITY = {
     "jpeg2000": {"pred": "dwt53"},
     "cfhd": {"quality": "film3+"},
 }
+_SPEED = {"preset", "deadline", "cpu-used", "row-mt"}
+_RATE_CONTROL = {
+    "b", "bitrate", "tbr", "crf", "qp", "q", "qscale", "cqp", "global_quality", "quality", "lossless", "rc",
+}  # fmt: skip
 # A fixed quantiser of 2 (libav's scale: 118 a step), the finest that these write without trouble.
 _FIXED_QUANTISER = {"flags": "+qscale", "global_quality": "236"}
 _QUANTISED = {
@@ -128,7 +132,8 @@ def choose_encoding(
             ``source`` (as the source is encoded), or libav's name of any other encoder.
         info: of the source.
         path: of the output; its extension is the container.
-        options: for the encoder, in place of the defaults for quality.
+        options: for the encoder, beside the defaults; one that sets a quality or a bit rate takes the place
+            of the default quality.
         pix_fmt: a pixel format to convert to; None keeps every sample.
 
     Raises:
@@ -139,7 +144,7 @@ def choose_encoding(
     )
     _check_encoder(encoder, codec, path)
     target, losses = _pixel_format(encoder, codec, info, path, pix_fmt)
-    chosen = dict(_defaults(encoder) if options is None else options)
+    chosen = _quality(encoder, options or {})
     for key, value in _structure(encoder, target, of_source).items():
         chosen.setdefault(key, value)
     parameters, hdr = hdr_parameters(encoder, info.mastering_display, info.content_light)
@@ -267,8 +272,13 @@ def _distance(pix_fmt: str, other: str) -> tuple[int, ...]:
     )
 
 
-def _defaults(encoder: str) -> Mapping[str, str]:
-    return _FIXED_QUANTISER if encoder in _QUANTISED else _QUALITY.get(encoder, {})
+def _quality(encoder: str, options: Mapping[str, str]) -> dict[str, str]:
+    """The user's options, and the defaults that they do not speak of."""
+    defaults = _FIXED_QUANTISER if encoder in _QUANTISED else _QUALITY.get(encoder, {})
+    said = {*options, *(part.partition("=")[0] for value in options.values() for part in value.split(":"))}
+    if said & _RATE_CONTROL:
+        defaults = {key: value for key, value in defaults.items() if key in _SPEED}
+    return {**defaults, **options}
 
 
 def _structure(encoder: str, pix_fmt: str, of_source: dict[str, str]) -> dict[str, str]:

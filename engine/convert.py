@@ -126,7 +126,7 @@ def convert(
     )
     keep_sources(job.output, job.clip, Path(model), *([] if faces is None else [Path(faces)]))
     swapper = Swapper(Path(model), batch=settings.batch)
-    losses = job.rehearse()
+    losses, keeps_codec = job.rehearse()
     yield from map(Warned, losses)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         given = faces
@@ -146,7 +146,7 @@ def convert(
                     f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
                     "no face: train longer, or look there"
                 )
-        if job.can_be_copied:
+        if keeps_codec and job.keeps_all_else:
             yield from _copied(job, sum(1 for _ in faces_file))
         else:
             yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
@@ -189,7 +189,7 @@ class _Job:
                 overwrite=self.overwrite,
                 comment=comment,
                 first_number=clip.first_number,
-                numbers=clip.numbers,
+                numbers=clip.output_numbers,
             )
         options = self.settings.encoder_options
         return Writer(
@@ -216,28 +216,34 @@ class _Job:
             overwrite=self.overwrite,
             comment=comment,
             first_number=clip.first_number,
+            numbers=clip.output_numbers,
+            beside=find_sequence(self.output),
         )
 
-    def rehearse(self) -> list[str]:
-        """What the output will not hold, or an error: found before the analysis costs somebody an hour."""
+    def rehearse(self) -> tuple[list[str], bool]:
+        """What the output will not hold, and whether it has the clip's codec; or an error.
+
+        All of it is found before the analysis costs somebody an hour.
+        """
         with self.open() as clip:
-            sinks: list[_Sink] = [self.sink(clip, None)]
+            sink = self.sink(clip, None)
+            sinks: list[_Sink] = [sink]
             try:
                 if compositor := self.compositor(clip, None):
                     sinks.append(compositor)
             finally:
-                for sink in sinks:
-                    sink.abandon()
-        return list(dict.fromkeys(loss for sink in sinks for loss in sink.losses))
+                for each in sinks:
+                    each.abandon()
+        losses = dict.fromkeys(loss for each in sinks for loss in each.losses)
+        return list(losses), isinstance(sink, Writer) and sink.keeps_codec
 
     @property
-    def can_be_copied(self) -> bool:
-        """True where a clip without a swapped face may be its own output, byte for byte."""
+    def keeps_all_else(self) -> bool:
+        """True where nothing but the codec keeps a clip without a swapped face from being its own output."""
         reading = self.reading
         return (
             self.clip.is_file()
             and self.clip.suffix.lower() == self.output.suffix.lower()
-            and find_sequence(self.output) is None
             and all(limit is None for limit in (reading.start, reading.end, reading.fps))
             and reading.interlaced != "deinterlace"
             and not any(astuple(self.compositing))

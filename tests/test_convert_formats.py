@@ -240,3 +240,18 @@ def test_a_sequence_becomes_a_sequence(clips: Path, swapper: Path, tmp_path: Pat
         changed = (a != b).any(axis=2)
         assert 0.01 < changed.mean() < 0.5
         assert not changed[0].any() and not changed[-1].any()
+
+
+def test_a_clip_without_a_face_is_a_copy_only_in_its_own_codec(
+    clips: Path, swapper: Path, tmp_path: Path
+) -> None:
+    with av.open(str(clips / "no_face.mp4")) as container:
+        shown = [picture for picture, _ in zip(container.decode(video=0), range(3), strict=False)]
+    clip = write(tmp_path / "a.mov", shown, "libx264", "yuv420p")
+    for codec, copied in (("libx264", True), ("source", True), ("libx265", False)):
+        settings = ConversionSettings(codec=codec, encoder_options={"preset": "ultrafast"})
+        output = tmp_path / f"{codec}.mov"
+        run(convert(clip, swapper, output, settings=settings))
+        assert (output.read_bytes() == clip.read_bytes()) == copied
+        with av.open(str(output)) as container:
+            assert container.streams.video[0].codec_context.name == ("h264" if copied else "hevc")

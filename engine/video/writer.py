@@ -132,6 +132,12 @@ class Writer:
             self.abandon()
             raise
 
+    @property
+    def keeps_codec(self) -> bool:
+        """True where the output is encoded as the source is, but for the quality."""
+        encoder, decoder = av.Codec(self._encoding.encoder, "w"), av.Codec(self._info.codec, "r")
+        return encoder.canonical_name == decoder.canonical_name and not self._encoding.converts
+
     def write(self, frame: Frame) -> None:
         """Encode the next frame in presentation order; its planes are handed over.
 

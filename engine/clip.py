@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,7 @@ from .video.fields import Fields
 from .video.index import scan
 from .video.range import Span, resolve
 from .video.reader import Interlaced, Reader, VideoInfo
+from .video.reading.packets import demuxed
 from .video.source import open_source
 from .video.writing.passthrough import Span as TimeSpan
 
@@ -132,6 +133,13 @@ class Clip:
         numbers = np.array(self._reader.numbers, np.int64)
         return numbers if self.span is None else numbers[self.span.first : self.span.end]
 
+    @property
+    def output_numbers(self) -> Iterable[int] | None:
+        """Numbers of the pictures that are made of this; None where nobody has counted a film's frames."""
+        if self.numbers is not None:
+            return [int(number) for number in self.numbers]
+        return None if self.span is None else range(self.span.first, self.span.end)
+
     def content_hash(self) -> str:
         """sha256 over all that the clip holds; no path enters it."""
         if isinstance(self._reader, SequenceReader):
@@ -225,7 +233,7 @@ def packet_hash(path: Path) -> str:
     _, container = open_source(path)
     with container:
         try:
-            for packet in container.demux():
+            for packet in demuxed(container):
                 digest.update(f"{packet.stream_index} {packet.pts} {packet.dts} {packet.size}\n".encode())
                 if packet.size:
                     digest.update(packet)

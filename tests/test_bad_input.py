@@ -231,7 +231,7 @@ def test_row_19_alpha(tmp_path: Path) -> None:
 def test_row_20_edit_list(tmp_path: Path) -> None:
     path = bad.edit_list(tmp_path)
     frames, warnings = shown(path)
-    assert len(frames) == 67 and frames == decoded(path) and warnings == []
+    assert len(frames) == 67 and frames == decoded(path) and told(warnings, "hides 8 of its frames")
     with Reader(path) as reader:
         assert reader.info.frame_count_declared == 75
     assert scan(path).pts.tolist() == [pts for pts, _ in frames]

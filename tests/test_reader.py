@@ -49,7 +49,8 @@ def test_real_clips_read_whole_without_a_false_alarm(clips: Path, name: str) -> 
         expected = [frame.pts for frame in container.decode(video=0)]
     with Reader(clips / name, trusted=True) as reader:
         frames = [(frame.index, frame.pts, frame.duration) for frame in reader]
-    assert reader.warnings == []
+    # One of them was trimmed by its edit list, which is true and said.
+    assert [warning for warning in reader.warnings if "edit list" not in warning] == []
     assert [pts for _, pts, _ in frames] == expected
     assert [index for index, _, _ in frames] == list(range(len(expected)))
     assert all(pts + duration == later for (_, pts, duration), (_, later, _) in pairwise(frames))

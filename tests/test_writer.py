@@ -35,7 +35,7 @@ def copy(source: Path, target: Path, **options: object) -> tuple[VideoInfo, list
 def times_s(path: Path) -> list[tuple[Fraction, Fraction]]:
     with Reader(path, trusted=True) as reader:
         times = [(frame.pts * frame.time_base, frame.duration * frame.time_base) for frame in reader]
-    assert reader.warnings == []
+    assert [warning for warning in reader.warnings if "edit list" not in warning] == []
     return times
 
 

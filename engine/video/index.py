@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av.error
@@ -19,6 +20,7 @@ from ..errors import BadInputError
 from .reading.decode import is_hidden, is_ranked, skipped_packets, starts_at_keyframes
 from .reading.keyframe import holds_intra_picture
 from .reading.limits import MAX_PIXELS, PATIENCE_S
+from .reading.packets import LATE_STREAM, demuxed
 from .reading.times import declared_end
 from .source import TIMELESS, choose_film, films, open_source, try_source
 
@@ -109,9 +111,10 @@ def scan(
         stream = choose_film(path, container, video_stream)
         tallies = {each.index: _Tally(each) for each in container.streams}
         frames = _Frames(stream, container)
-        warnings = []
+        warnings: list[str] = []
         try:
-            for packet in container.demux():
+            late = partial(warnings.append, f"{path}: {LATE_STREAM}")
+            for packet in demuxed(container, late=late):
                 if packet.size:
                     tallies[packet.stream.index].add(packet)
                     if packet.stream.index == stream.index:

@@ -174,7 +174,8 @@ class Reader:
             if end_pts is not None and placed.pts >= end_pts:
                 break
         else:
-            assert self._decoding is not None
+            if self._decoding is None:
+                raise UsageError(f"{self.path}: was closed while it was read: open it again")
             whole = is_whole(self.path, self._decoding, self._mp4, self._matroska, self._damage)
             if previous is not None:
                 yield self._frame(previous, index, self._last_duration(previous, whole=whole))

@@ -57,6 +57,10 @@ def open_source(
             raise BadInputError(
                 f"{path}: has no index (moov): the recording was interrupted; repair it with an untrunc tool"
             ) from error
+        if isinstance(error, av.error.ArgumentError):
+            raise BadInputError(
+                f"{path}: not a media file of a kind that is read: convert it to .mp4, .mov or .mkv first"
+            ) from error
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else str(error)
         raise BadInputError(f"{path}: not a media file, or damaged at its start ({reason})") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import av
 import av.error
+from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import PictureType
@@ -29,7 +31,7 @@ from .writing.encoder import INTERLACED_ENCODERS, add_video, complete_file, comp
 from .writing.muxer import container_of, kept_metadata, muxer_options, stream_metadata, timecode_of
 from .writing.passthrough import Passthrough, Span
 from .writing.rehearsal import rehearse
-from .writing.repack import repacked
+from .writing.repack import alpha_component, repacked
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # declared by the stubs alone
@@ -87,9 +89,6 @@ class Writer:
         self.path = Path(path)
         self.losses: list[str] = []
         self._info = source
-        self._span = span
-        self._start = 0 if span is None else round(span.start_s / source.time_base)
-        self._end = None if span is None or span.end_s is None else round(span.end_s / source.time_base)
         rate = source.average_rate or Fraction(25)
         self._usual_duration = max(1, round(1 / (rate * source.time_base)))
         self._held: Packet[VideoStream] | None = None
@@ -97,12 +96,15 @@ class Writer:
         self._frames_written = self._packets_written = 0
         self._closed = False
         container = container_of(self.path)
+        self._set_span(span)
         keep_sources(self.path, source.path)
         self._encoding = choose_encoding(codec, source, self.path, options=options, pix_fmt=pix_fmt)
         self._times = DecodeTimes(numbered=self._encoding.rate is not None)
         self._part = PartFile(self.path, overwrite=overwrite)
         try:
             self._source = None if source.stream_index < 0 else open_source(source.path)[1]
+            if span is None and self._source is not None and source.start_pts < 0:
+                self._set_span(Span(self._earliest_s(self._source)))
             muxing, losses = muxer_options(container, self.path, source.time_base, self._source)
             timecode = self._timecode()
             rehearsed = rehearse(
@@ -124,7 +126,7 @@ class Writer:
             )
             self._passthrough = None
             if self._source is not None:
-                self._passthrough = Passthrough(self._source, self._output, source.path, span)
+                self._passthrough = Passthrough(self._source, self._output, source.path, self._span)
             self._add_streams(container, timecode, threads)
             self._copy_metadata(comment, timecode)
             self._begin()
@@ -228,6 +230,19 @@ class Writer:
         elif not self._closed:
             self.abandon()
 
+    def _set_span(self, span: Span | None) -> None:
+        unit = self._info.time_base
+        self._span = span
+        self._start = 0 if span is None else round(span.start_s / unit)
+        self._end = None if span is None or span.end_s is None else round(span.end_s / unit)
+
+    def _earliest_s(self, source: InputContainer) -> Fraction:
+        """Where the first of all streams begins, as when the clock of MPEG-TS wraps around: no container but
+        that one shows pictures before 0."""
+        unit = self._info.time_base
+        others = Fraction(source.start_time or 0, av.time_base)
+        return min(math.floor(others / unit), self._info.start_pts) * unit
+
     def _timecode(self) -> str | None:
         """Of the output's first frame."""
         info, timecode = self._info, self._info.timecode
@@ -258,6 +273,11 @@ class Writer:
             losses.append(
                 f"{info.path}: the part from {float(self._span.start_s):.3f} s on is written: there time is 0"
             )
+        if self._source is not None:
+            metadata = self._source.streams[info.stream_index].metadata
+            alpha = any(key.lower() == "alpha_mode" and value != "0" for key, value in metadata.items())
+            if alpha and alpha_component(info.pix_fmt) is None:
+                losses.append(f"{info.path}: its alpha is lost: the decoder of {info.codec} does not give it")
         return losses
 
     def _add_streams(self, container: str, timecode: str | None, threads: int) -> None:

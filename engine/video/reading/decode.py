@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from ...errors import BadInputError
 from .damage import Damage, DecoderLog
+from .packets import LATE_STREAM, demuxed
 from .times import Placed, Timeline
 
 # HEVC marks no frame as damaged: it tells only under "explode", and still gives the frame.
@@ -51,11 +52,13 @@ class Decoding:
         whole: it began where the file does.
         packets: video packets read that should give a picture.
         end_s: the latest end of any packet, in seconds.
+        picture_end_s: of any video packet.
         key_pts: time of the first packet given to the decoder.
         skipped: packets before the first keyframe.
         clusters_read: which of ``clusters`` gave a packet of any stream.
         ended_early: the demuxer met the end of the file where it expected more.
         cut: nothing whole comes after what was read.
+        late_stream: a stream began in the middle that is not read.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Decoding:
         self.container = container
         self.stream = stream
         self.packets = self.skipped = 0
-        self.end_s = Fraction(0)
+        self.end_s = self.picture_end_s = Fraction(0)
         self.timeline = timeline
         self.key_pts: int | None = None
         self.clusters_read: set[int] = set()
@@ -94,7 +97,7 @@ class Decoding:
         decoder.flags |= Flags.unaligned
         decoder.options = {"err_detect": _DETECT, "max_pixels": str(max_pixels)}
         self._log = DecoderLog(decoder.name, container.format.name)
-        self.ended_early = self.cut = False
+        self.ended_early = self.cut = self.late_stream = False
 
     def close(self) -> None:
         """Free the decoder and the file; safe to call twice."""
@@ -152,6 +155,8 @@ class Decoding:
                 self.end_s = max(self.end_s, end * packet.time_base)
             if packet.stream.index != self.stream.index:
                 continue
+            if packet.pts is not None:
+                self.picture_end_s = max(self.picture_end_s, end * packet.time_base)
             if packet.size == 0:
                 # PyAV ends each stream with an empty packet; one with a time repeats a picture (AVI).
                 if packet.dts is None and packet.pts is None:
@@ -195,7 +200,7 @@ class Decoding:
             self._damage.warn("packets before the first keyframe", skipped_packets(self.skipped))
 
     def _demuxed(self) -> Iterator[Packet[Any]]:
-        packets = self.container.demux()
+        packets = demuxed(self.container, late=self._meet_late_stream)
         while True:
             try:
                 packet = next(packets, None)
@@ -205,6 +210,10 @@ class Decoding:
             if packet is None:
                 return
             yield packet
+
+    def _meet_late_stream(self) -> None:
+        self.late_stream = True
+        self._damage.warn("streams that begin late", LATE_STREAM)
 
     def _hear(self) -> None:
         """Take the decoder's messages as damage, unless nothing is settled yet or another may have spoken."""

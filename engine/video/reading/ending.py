@@ -37,8 +37,8 @@ def is_whole(
         missing = _missing_of_mp4(mp4, decoding, damage)
     elif "matroska" in decoding.container.format.name:
         missing = _missing_of_matroska(matroska, decoding, damage)
-    elif decoding.container.format.name == "mpegts" and (odd := odd_bytes(path)):
-        damage.warn("cuts", f"ends within a packet, after {odd} bytes of it: it may have been cut")
+    elif decoding.container.format.name == "mpegts":
+        missing = _missing_of_transport_stream(odd_bytes(path), decoding, damage)
     if missing is not None:
         damage.meet("cuts", missing)
     return missing is None and not decoding.cut
@@ -48,7 +48,12 @@ def _missing_of_mp4(shape: Mp4Shape, decoding: Decoding, damage: Damage) -> str 
     # The index is adjusted to the edit list, so it counts what should have been read.
     entries = decoding.stream.index_entries
     expected = len(entries) - sum(entry.is_discard for entry in entries)
-    if decoding.packets < expected and decoding.whole:
+    if not decoding.whole:
+        expected = 0
+    elif hidden := max(decoding.stream.frames, len(entries)) - expected:
+        # Players do not show them either.
+        damage.warn("edit lists", f"its edit list hides {hidden} of its frames: they are left out")
+    if decoding.packets < expected:
         return f"holds only {decoding.packets} of {expected} video packets: it is truncated"
     if shape.missing_bytes and shape.fragmented:
         return f"is cut short by {shape.missing_bytes} bytes"
@@ -57,6 +62,17 @@ def _missing_of_mp4(shape: Mp4Shape, decoding: Decoding, damage: Damage) -> str 
         damage.warn(
             "cuts", f"is cut short by {missing_bytes} bytes; the video is whole, other streams are not"
         )
+    return None
+
+
+def _missing_of_transport_stream(odd: int, decoding: Decoding, damage: Damage) -> str | None:
+    if odd:
+        damage.warn("cuts", f"ends within a packet, after {odd} bytes of it: it may have been cut")
+    if decoding.picture_end_s + _SLACK_S < decoding.end_s:
+        ends = f"its picture ends at {float(decoding.picture_end_s):.2f} s of {float(decoding.end_s):.2f} s"
+        if decoding.late_stream:
+            return f"{ends}, and another stream begins in its middle"
+        damage.warn("early ends", ends)
     return None
 
 

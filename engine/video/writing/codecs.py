@@ -82,6 +82,15 @@ _ENCODERS_OF_CODECS = {
     "vp8": "libvpx",
     "prores": "prores_ks",
 }
+_H264_PROFILES = {
+    "Constrained Baseline": "baseline",
+    "Baseline": "baseline",
+    "Main": "main",
+    "High": "high",
+    "High 10": "high10",
+    "High 4:2:2": "high422",
+    "High 4:4:4 Predictive": "high444",
+}
 _PRORES_PROFILES = {"Proxy": "0", "LT": "1", "Standard": "2", "HQ": "3", "4444": "4", "XQ": "5"}
 _PRORES_OF_FORMATS = {"yuv422p10le": "3", "yuv444p10le": "4", "yuva444p10le": "4"}
 _DNXHR_OF_FORMATS = {
@@ -105,6 +114,7 @@ class Encoding:
         tags: colour tags of the output; the source's, but for a conversion between RGB and YUV.
         converts: the user asked for another pixel format: samples change.
         rate: frames a second, where the encoder counts frames instead of keeping time; else None.
+        profile: that the output should have, by libav's name; None where none is asked for.
         losses: one line for each thing that this choice changes.
     """
 
@@ -114,6 +124,7 @@ class Encoding:
     tags: ColourTags
     converts: bool = False
     rate: Fraction | None = None
+    profile: str | None = None
     losses: tuple[str, ...] = ()
 
 
@@ -145,6 +156,9 @@ def choose_encoding(
     _check_encoder(encoder, codec, path)
     target, losses = _pixel_format(encoder, codec, info, path, pix_fmt)
     chosen = _quality(encoder, options or {})
+    if encoder == "libx264" and (pix_fmt is not None or "0" in (chosen.get("qp"), chosen.get("crf"))):
+        # Lossless, other chroma and more bits want a higher profile.
+        of_source.pop("profile", None)
     for key, value in _structure(encoder, target, of_source).items():
         chosen.setdefault(key, value)
     parameters, hdr = hdr_parameters(encoder, info.mastering_display, info.content_light)
@@ -159,6 +173,7 @@ def choose_encoding(
         tags=output_tags(info, target),
         converts=exact_format(info.pix_fmt, [target], full_range=info.colour.full_range) is None,
         rate=_counted_rate(encoder, info.average_rate),
+        profile=info.profile if codec == SOURCE else None,
         losses=tuple(losses),
     )
 
@@ -169,6 +184,8 @@ def _encoder_of_source(info: VideoInfo, path: Path) -> tuple[str, dict[str, str]
         name = av.Codec(info.codec, "r").canonical_name
         if name == "h264" and PIXEL_LAYOUTS[info.pix_fmt].rgb:
             return "libx264rgb", {}
+        if name == "h264" and info.profile is not None:
+            return "libx264", _h264_profile(info.profile)
         if name == "prores":
             profile = _PRORES_PROFILES.get(info.profile or "")
             return "prores_ks", {} if profile is None else {"profile": profile}
@@ -181,6 +198,13 @@ def _encoder_of_source(info: VideoInfo, path: Path) -> tuple[str, dict[str, str]
             "choose another --codec, such as prores, ffv1 or libx264"
         ) from None
     return encoder, {}
+
+
+def _h264_profile(profile: str) -> dict[str, str]:
+    """x264's options for a profile by libav's name, such as "High 4:2:2 Intra"."""
+    known = _H264_PROFILES.get(profile.removesuffix(" Intra"))
+    every_picture = {"g": "1"} if profile.endswith(" Intra") else {}
+    return every_picture if known is None else {"profile": known, **every_picture}
 
 
 def _dnx_profile(info: VideoInfo) -> dict[str, str]:

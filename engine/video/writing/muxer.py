@@ -28,7 +28,7 @@ _MILLISECOND = Fraction(1, 1000)
 # True only of the source's container or encoder; the muxer writes its own.
 _STALE_METADATA = re.compile(
     r"major_brand|minor_version|compatible_brands|encoder|duration(-\w+)?|vendor_id|location-\w+"
-    r"|bps(-\w+)?|number_of_\w+(-\w+)?|_statistics_\w+(-\w+)?",
+    r"|alpha_mode|bps(-\w+)?|number_of_\w+(-\w+)?|_statistics_\w+(-\w+)?",
     re.IGNORECASE,
 )
 # What MP4 and MOV have fields of their own for; other keys need the key-value form of metadata.

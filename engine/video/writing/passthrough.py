@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import av
 import av.error
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.rational import AVRational
@@ -18,6 +20,8 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from ...errors import UsageError
+from ..reading.packets import LATE_STREAM, demuxed
+from ..source import open_source
 from .muxer import CONTAINERS, MATROSKA, add_copy, stream_fits, stream_metadata
 from .text_subtitles import TextConverter, text_form
 
@@ -162,9 +166,12 @@ class Passthrough:
             for stream in self._source.streams:
                 if stream.index not in self._copies:
                     stream.discard = Discard.all
-            self._packets = self._source.demux(wanted) if wanted else iter(())
+            self._packets = self._demuxed(wanted) if wanted else iter(())
         if self._waiting is None and not self._ended:
             self._waiting = self._next()
+
+    def _demuxed(self, wanted: tuple[Stream, ...]) -> Iterator[Packet[Stream]]:
+        return demuxed(self._source, *wanted, late=lambda: self._tell(f"{self._path}: {LATE_STREAM}"))
 
     def _next(self) -> Packet[Stream] | None:
         assert self._packets is not None
@@ -261,12 +268,11 @@ class Passthrough:
         if packet.stream.type == "data" and not packet.duration:
             # MP4 players end a track with its last packet, which would never be seen.
             packet.duration = 1
-        delayed = "matroska" in self._source.format.name
-        if packet.dts < 0 and not copy.started and self._output.format.name in MATROSKA and not delayed:
-            # Matroska's own streams begin before 0 by their codec's delay only, which it writes.
-            delay_s = float(-packet.dts * new)
+        early = -packet.dts - math.ceil(_codec_delay_s(packet.stream) / new)
+        if early > 0 and not copy.started and self._output.format.name in MATROSKA:
             self._lose(
-                packet.stream, f"starts before 0: Matroska lets all streams start {delay_s:.3f} s later"
+                packet.stream,
+                f"starts before 0: Matroska lets all streams start {float(early * new):.3f} s later",
             )
         copy.started = True
         # Text and data may share a time; of sound and pictures MP4 wants each to be later than the last.
@@ -314,7 +320,7 @@ class Passthrough:
         """Matroska keeps pictures as attachments."""
         name = stream.codec_context.name if stream.codec_context else ""
         mimetype = _PICTURE_TYPES.get(name)
-        with av.open(f"file:{self._path}") as again:
+        with open_source(self._path)[1] as again:
             packets = again.demux(again.streams[stream.index])
             picture = next((bytes(packet) for packet in packets if packet.size), b"")
         if mimetype is None or not picture:
@@ -340,6 +346,13 @@ class Passthrough:
     def _tell(self, loss: str) -> None:
         if loss not in self.losses:
             self.losses.append(loss)
+
+
+def _codec_delay_s(stream: Stream) -> Fraction:
+    """By how much sound begins before 0 as its codec says: Matroska writes that beside its times."""
+    if not isinstance(stream, AudioStream) or stream.codec_context is None:
+        return Fraction(0)
+    return Fraction(stream.codec_context.delay, stream.codec_context.sample_rate or 1)
 
 
 def _written_anew(stream: Stream) -> bool:

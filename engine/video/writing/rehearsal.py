@@ -173,6 +173,8 @@ def _differences(
         yield f"{path}: the sample aspect ratio {info.sample_aspect_ratio} is lost: {where} does not hold it"
     if (shown.display_matrix or _UPRIGHT) != (info.display_matrix or _UPRIGHT):
         yield f"{path}: the display matrix (rotation {info.rotation}) is lost: {where} does not hold it"
+    if encoding.profile not in {None, shown.profile}:
+        yield f"{path}: the profile {encoding.profile} is not kept: {where} gives {shown.profile}"
     for name in info.hdr_metadata:
         if name not in shown.hdr_metadata:
             yield f"{info.path}: HDR metadata is not kept: {name}"

@@ -25,6 +25,7 @@ from .frame import Frame
 from .part_file import PartFile, keep_sources
 from .pipeline import Drain, Prefetch
 from .sequence.name import find_sequence
+from .sequence.picture import FLOAT_BITS
 from .sequence.writer import SequenceWriter
 from .swap.batch import BatchSwapper
 from .swap.colour_match import METHODS, Method
@@ -135,6 +136,8 @@ def convert(
             for event in analyze(job.clip, faces, settings=analysis, reading=job.reading):
                 if not isinstance(event, Finished):
                     yield event
+                if isinstance(event, Warned):
+                    losses.append(event.message)
         faces_file = FacesFile(Path(faces))
         _check(faces_file, swapper, job, given is not None)
         if faces_file.swaps:
@@ -191,8 +194,12 @@ class _Job:
                 first_number=clip.first_number,
                 numbers=clip.output_numbers,
             )
+        if clip.numbers is not None and self.settings.codec == "source":
+            raise UsageError(
+                f"{self.output}: pictures have no codec of a film: choose --codec prores or ffv1"
+            )
         options = self.settings.encoder_options
-        return Writer(
+        writer = Writer(
             self.output,
             clip.source,
             codec=self.settings.codec,
@@ -203,6 +210,11 @@ class _Job:
             threads=self.settings.encoder_threads,
             span=clip.span_s,
         )
+        if clip.numbers is not None and clip.source.colour.bits == FLOAT_BITS:
+            writer.losses.append(
+                f"{self.output}: shows light as sRGB up to 0.9, and highlights above that compressed"
+            )
+        return writer
 
     def compositor(self, clip: Clip, comment: str | None) -> CompositorOutputs | None:
         """Raises UsageError for fields, which have no full pictures of their own."""

@@ -11,12 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TYPES = {"float16": "half", "float32": "float", "uint32": "uint"}
+SIZE = 48, 64
 TIMECODE_WORD = 0x01000312  # 01:00:03:12
 
 
 def write_picture(path: Path, samples: NDArray[Any], **attributes: Any) -> Path:
     """Write ``[height, width, channels]``; see `write_parts`."""
     return write_parts(path, [(samples, attributes)])
+
+
+def pictures(folder: Path, extension: str, numbers: range, dtype: str, **attributes: Any) -> Path:
+    """Noise under a pattern in its own folder; floats reach 8."""
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        random = np.random.default_rng(number)
+        if dtype.startswith("float"):
+            samples = (8 * random.random((*SIZE, 3)) ** 3).astype(dtype)
+        else:
+            samples = random.integers(0, np.iinfo(dtype).max + 1, (*SIZE, 3)).astype(dtype)
+        write_picture(folder / f"s.{number:04}{extension}", samples, **attributes)
+    return folder / f"s.####{extension}"
 
 
 def write_parts(path: Path, parts: Sequence[tuple[NDArray[Any], dict[str, Any]]]) -> Path:

@@ -19,9 +19,17 @@ from numpy.typing import NDArray
 
 from crossface.engine import kernels
 from crossface.engine.compositing import CompositorOutputs
+from crossface.engine.compositing.holdout import Holdout, kept
 from crossface.engine.compositing.layers import face_layer
-from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
-from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
+from crossface.engine.errors import (
+    BadInputError,
+    InputMissingError,
+    OutputError,
+    OutputExistsError,
+    UsageError,
+)
+from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting, Transfer
+from crossface.engine.sequence.name import find_sequence
 from crossface.engine.sequence.reader import SequenceReader
 from crossface.engine.sequence.writer import SequenceWriter
 from crossface.engine.video.reader import Reader
@@ -53,34 +61,53 @@ def affine(draw: st.DrawFn) -> NDArray[np.float64]:
     return np.column_stack([turn, [draw(st.floats(-60, 120)), draw(st.floats(-60, 100))]])
 
 
-@settings(max_examples=40)
+def noise_frame(colour: ColourDescription, width: int = 101, height: int = 77) -> Frame:
+    """Every code at random, at full chroma resolution."""
+    kind = np.uint8 if colour.bits == 8 else np.uint16
+    codes = np.random.default_rng(5).integers(0, 1 << colour.bits, (3, height, width)).astype(kind)
+    return Frame(0, 0, 0, Fraction(1), (codes[0], codes[1], codes[2]), colour, None)
+
+
+def blended(frame: Frame, *arguments: NDArray[Any]) -> NDArray[np.float64]:
+    """Codes 0..1 of the planes after a blend into a copy."""
+    first, second, third = (plane.copy() for plane in frame.planes)
+    kernels.blend(replace(frame, planes=(first, second, third)), *arguments)
+    return np.stack([first, second, third], axis=-1) / frame.colour.white
+
+
+@pytest.mark.parametrize("transfer", Transfer)
+@pytest.mark.parametrize("matrix_of", [Matrix.BT2020_NCL, Matrix.RGB])
+@settings(max_examples=12)
 @given(matrix=st.composite(affine)(), seed=st.integers(0, 5))
-def test_matte_is_the_weight_of_the_blend(matrix: NDArray[np.float64], seed: int) -> None:
-    """White over black, blended into 16-bit luma of the whole frame, shows the weight of every sample."""
-    width, height = 101, 77
+def test_matte_and_layer_are_those_of_the_blend(
+    transfer: Transfer, matrix_of: Matrix, matrix: NDArray[np.float64], seed: int
+) -> None:
+    """White less black, each blended into 16 bits, is the weight, highlights that stay included."""
     face, mask = face_and_mask(seed)
-    colour = ColourDescription(Matrix.BT709, True, Siting.LEFT, 16, 0, 0)
-    luma = np.zeros((height, width), np.uint16)
-    grey = np.full((2, height, width), 1 << 15, np.uint16)
-    kernels.blend(
-        Frame(0, 0, 0, Fraction(1), (luma, grey[0], grey[1]), colour, None),
-        matrix,
-        np.ones_like(face),
-        mask,
-        np.eye(3, 4),
-    )
-    layer = face_layer(width, height, matrix, face, mask, COLOUR)
-    weight = np.zeros((height, width))
+    frame = noise_frame(ColourDescription(matrix_of, True, Siting.LEFT, 16, 0, 0, transfer=transfer))
+    layer = face_layer(frame, matrix, face, mask, MILD)
+    weight, colour = np.zeros(frame.planes[0].shape), np.zeros((*frame.planes[0].shape, 3))
     if layer is not None:
-        weight[layer.rows, layer.columns] = layer.weight
-    assert np.abs(weight - luma / 65535).max() <= 1 / 65535
+        weight[layer.rows, layer.columns], colour[layer.rows, layer.columns] = layer.weight, layer.colour
+    flat = np.ones((SIDE, SIDE), np.float32)
+    black = replace(frame, planes=tuple(np.zeros((SIDE, SIDE), np.uint16) for _ in range(3)))
+    white_code = blended(black, np.eye(2, 3), np.ones_like(face), flat, np.eye(3, 4))[9, 9, 0]
+    used = blended(frame, matrix, np.ones_like(face), mask, np.eye(3, 4))[..., 0]
+    used -= blended(frame, matrix, np.zeros_like(face), mask, np.eye(3, 4))[..., 0]
+    assert np.abs(weight - used / white_code).max() <= 2 / 65535 / white_code
+    if matrix_of is Matrix.RGB:
+        green_first = colour[..., [1, 2, 0]]
+        below = np.stack(frame.planes, axis=-1) / 65535
+        converted = blended(frame, matrix, face, mask, MILD)
+        assert np.abs(green_first + (1 - weight[..., None]) * below - converted).max() <= 1 / 65535
 
 
 @settings(max_examples=30)
 @given(matrix=st.composite(affine)())
 def test_st_map_says_where_a_pixel_comes_from(matrix: NDArray[np.float64]) -> None:
     """A crop position, in px from the top left, taken through the affine, is that pixel's centre."""
-    layer = face_layer(101, 77, matrix, *face_and_mask(), COLOUR)
+    frame = noise_frame(ColourDescription(Matrix.BT709, True, Siting.LEFT, 8, 0, 0))
+    layer = face_layer(frame, matrix, *face_and_mask(), COLOUR)
     if layer is None:
         return
     u, v = layer.place[..., 0].astype(float), layer.place[..., 1].astype(float)
@@ -115,9 +142,7 @@ def blend(
     colour: NDArray[np.float64] = COLOUR,
 ) -> None:
     face, mask = face_and_mask(seed)
-    mask = mask * (1 - outputs.held(frame, matrix, SIDE))
-    outputs.add_face(frame, matrix, face, mask, colour)
-    kernels.blend(frame, matrix, face, mask, colour)
+    outputs.blend(frame, matrix, face, mask, colour)
 
 
 LOG = {"oiio:BitsPerSample": 10, "dpx:Transfer": "Logarithmic"}
@@ -203,15 +228,49 @@ def holdout(folder: Path, extension: str, channels: tuple[str, ...], columns: in
     [(".exr", ("A",)), (".exr", ("R", "G", "B")), (".png", ("Y",)), (".tif", ("R", "G", "B"))],
 )
 def test_holdout_keeps_the_source(tmp_path: Path, extension: str, channels: tuple[str, ...]) -> None:
+    """To the sample, though the aligned face is coarser; the rest is as without a holdout."""
     reader = Reader(film(tmp_path / "film.mkv"))
-    with CompositorOutputs(reader.info, holdout=holdout(tmp_path / "h", extension, channels)) as outputs:
+    matte = tmp_path / "m.####.exr"
+    with CompositorOutputs(
+        reader.info, holdout=holdout(tmp_path / "h", extension, channels), matte=matte
+    ) as outputs:
         for frame in reader:
             before = [plane.copy() for plane in frame.planes]
+            plain = blended(frame, MATRIX, *face_and_mask(), COLOUR)
             blend(outputs, frame)
             outputs.write(frame)
-            differs = np.any([a != b for a, b in zip(before, frame.planes, strict=True)], axis=0)
-            # The matte is seen at the crop's own resolution of 1.75 px.
-            assert not differs[:, : 60 - 4].any() and differs[:, 60 + 4 :].any()
+            for n, (plane, old) in enumerate(zip(frame.planes, before, strict=True)):
+                np.testing.assert_array_equal(plane[:, :60], old[:, :60])
+                np.testing.assert_array_equal(plane[:, 60:], np.rint(255 * plain[:, 60:, n]))
+            assert (plane[:, 60:] != old[:, 60:]).any()
+            written = read_rgb(tmp_path / f"m.{frame.index:04}.exr")[..., 0]
+            assert not written[:, :60].any() and written[:, 60:].max() == 1
+
+
+@pytest.mark.parametrize("siting", Siting)
+@pytest.mark.parametrize(("bits", "padding"), [(8, 0), (10, 6)])
+def test_holdout_of_chroma(siting: Siting, bits: int, padding: int) -> None:
+    """Chroma is kept where all luma that it belongs to is, and mixed at the edge; codes stay codes."""
+    colour = ColourDescription(Matrix.BT709, False, siting, bits, 1, 1, padding)
+    kind = np.uint8 if bits == 8 else np.uint16
+    low, high = kind(50 << padding), kind(200 << padding)
+    planes = tuple(np.full(shape, low) for shape in ((21, 31), (11, 16), (11, 16)))
+    frame = Frame(0, 0, 0, Fraction(1), planes, colour, None)
+    held = np.zeros((21, 31), np.float32)
+    held[:, :15] = 1
+    held[:10, 15] = 0.5
+    with kept(frame, held):
+        for plane in frame.planes:
+            plane[...] = high
+    codes = [plane >> padding for plane in frame.planes]
+    assert all((code << padding == plane).all() for code, plane in zip(codes, frame.planes, strict=True))
+    assert (codes[0][:, :15] == 50).all() and (codes[0][:10, 15] == 125).all()
+    assert (codes[0][:, 16:] == 200).all() and (codes[0][10:, 15] == 200).all()
+    # Luma columns 14 and 15 share a chroma sample, which lies on 14 where it is co-sited.
+    beside = {Siting.CENTRE: 0.5 * 50 + 0.5 * 200}.get(siting, 0.75 * 50 + 0.25 * 200)
+    for code in codes[1:]:
+        assert (code[:, :7] == 50).all() and (code[6:, 8:] == 200).all()
+        assert (np.abs(code[6:, 7] - beside) <= 0.5).all()
 
 
 def test_holdout_film_and_its_own_matte(tmp_path: Path) -> None:
@@ -222,31 +281,26 @@ def test_holdout_film_and_its_own_matte(tmp_path: Path) -> None:
         for frame in frames:
             blend(outputs, frame)
             outputs.write(frame)
-    _, mask = face_and_mask()
-    for path in (tmp_path / "m.####.exr", tmp_path / "film.mkv"):
-        with CompositorOutputs(reader.info, holdout=path) as outputs:
-            held = outputs.held(frames[1], MATRIX, SIDE)
-            assert held.shape == (SIDE, SIDE) and held.min() >= 0 and held.max() <= 1
-            if path.suffix == ".exr":
-                np.testing.assert_allclose(held[8:-8, 8:-8], mask[8:-8, 8:-8], atol=0.02)
-            again = outputs.held(frames[1], MATRIX, SIDE)
-            np.testing.assert_array_equal(held, again)
-            outputs.held(frames[2], MATRIX, SIDE)
+    with Holdout(tmp_path / "m.####.exr", reader.info) as held:
+        np.testing.assert_array_equal(held.matte(frames[1]), read_rgb(tmp_path / "m.0001.exr")[..., 0])
+    with Holdout(tmp_path / "film.mkv", reader.info) as held:
+        first, again, last = (held.matte(frames[n]) for n in (1, 1, 2))
+        assert first.shape == (90, 120) and first is again and (first != last).any()
+        assert 0 <= first.min() < first.max() <= 1
 
 
 def test_holdouts_that_do_not_fit(tmp_path: Path) -> None:
     reader = Reader(film(tmp_path / "film.mkv", frames=5))
     frames = list(reader)
-    with CompositorOutputs(reader.info, holdout=holdout(tmp_path / "short", ".exr", ("A",))) as outputs:
-        outputs.held(frames[2], MATRIX, SIDE)
+    with Holdout(holdout(tmp_path / "short", ".exr", ("A",)), reader.info) as held:
+        held.matte(frames[2])
         with pytest.raises(InputMissingError, match=r"h\.0010"):
-            outputs.held(frames[3], MATRIX, SIDE)
-    short = film(tmp_path / "short.mkv", frames=2)
+            held.matte(frames[3])
     with (
-        CompositorOutputs(reader.info, holdout=short) as outputs,
+        Holdout(film(tmp_path / "short.mkv", frames=2), reader.info) as held,
         pytest.raises(BadInputError, match="frame 2"),
     ):
-        outputs.held(frames[2], MATRIX, SIDE)
+        held.matte(frames[2])
     small = make_clip(tmp_path / "small.mp4")
     with pytest.raises(BadInputError, match="96x64"):
         CompositorOutputs(reader.info, holdout=small)
@@ -260,8 +314,21 @@ def test_outputs_that_are_refused(tmp_path: Path) -> None:
     for matte, message in (("m.####.dpx", "DPX"), ("film.mkv", "sequence"), ("m.mp4", "sequence")):
         with pytest.raises(UsageError, match=message):
             CompositorOutputs(reader.info, matte=tmp_path / matte)
-    with pytest.raises(UsageError, match="two outputs"):
-        CompositorOutputs(reader.info, matte=tmp_path / "a.####.exr", layer=tmp_path / "a.%04d.exr")
+    (tmp_path / "alias").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="named twice"):
+        CompositorOutputs(reader.info, matte=tmp_path / "a.####.exr", layer=tmp_path / "alias" / "a.%d.exr")
+    with pytest.raises(UsageError, match="named twice"):
+        beside = find_sequence(tmp_path / "a.####.exr")
+        CompositorOutputs(reader.info, matte=tmp_path / "a.$F4.exr", beside=beside)
+    with pytest.raises(UsageError, match="named twice"):
+        CompositorOutputs(
+            reader.info,
+            matte=tmp_path / "h" / "h.%04d.exr",
+            holdout=holdout(tmp_path / "h", ".exr", ("A",)),
+            overwrite=True,
+        )
+    with pytest.raises(OutputError, match="absent"):
+        CompositorOutputs(reader.info, matte=tmp_path / "absent" / "a.####.exr")
     (tmp_path / "m.0000.exr").touch()
     with pytest.raises(OutputExistsError, match=r"m\.0000\.exr"):
         CompositorOutputs(reader.info, matte=tmp_path / "m.####.exr")
@@ -271,7 +338,7 @@ def test_outputs_that_are_refused(tmp_path: Path) -> None:
     with CompositorOutputs(reader.info, matte=tmp_path / "f.####.exr") as outputs:
         face, mask = face_and_mask()
         with pytest.raises(UsageError, match="fields"):
-            outputs.add_face(replace(frame, whole=frame), MATRIX, face, mask, COLOUR)
+            outputs.blend(replace(frame, whole=frame), MATRIX, face, mask, COLOUR)
 
 
 def test_abandoned_outputs_leave_nothing(tmp_path: Path) -> None:

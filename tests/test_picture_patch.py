@@ -24,6 +24,7 @@ pytestmark = pytest.mark.needs_vfx
 WIDTH, HEIGHT = 61, 83
 COMMENT = "faces replaced by Crossface"
 EXR_METHODS = ["none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab"]
+EXR_METHODS += ["htj2k256", "htj2k32"]
 SIX = {
     "channels": ("R", "G", "B", "A", "Z", "id"),
     "types": ("half", "half", "half", "half", "float", "uint"),

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
 from ..errors import BadInputError
-from ..face.align import Affine
-from ..frame import ColourDescription, Frame, Matrix, Siting
+from ..frame import ColourDescription, Frame, Siting
 from ..sequence.film_pictures import rgb_of
 from ..sequence.name import SequenceName, find_sequence
-from ..sequence.picture import damaged, open_picture, reason_of
+from ..sequence.picture import FLOAT_BITS, damaged, open_picture, reason_of
 from ..sequence.reader import SequenceInfo
 from ..video.info import VideoInfo
 from ..video.reader import Reader
 
-_FLOAT_RGB = ColourDescription(Matrix.RGB, True, Siting.LEFT, 32, 0, 0)
 # Of a picture with several channels, the first of these is the matte.
 _CHANNELS = ("R", "r", "Y", "A", "a")
 
@@ -35,6 +35,9 @@ class Holdout:
         path: as `find_sequence` takes it, or a film.
         source: ``info`` of what is converted.
 
+    Attributes:
+        name: of the sequence; None for a film.
+
     Raises:
         InputMissingError, BadInputError: it cannot be read, or has another picture size.
     """
@@ -45,7 +48,7 @@ class Holdout:
         self._path = Path(str(path))
         self._reader: Reader | None = None
         self._film: Iterator[Frame] = iter(())
-        self._name = name
+        self.name = name
         if name is None:
             self._reader = Reader(Path(str(path)))
             self._film = iter(self._reader)
@@ -60,32 +63,26 @@ class Holdout:
         if self._reader is not None:
             self._reader.close()
 
-    def sampled(self, frame: Frame, matrix: Affine, size: int) -> NDArray[np.float32]:
-        """The matte as a crop sees it.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def matte(self, frame: Frame) -> NDArray[np.float32]:
+        """The matte of a frame: float32 ``[height, width]`` in 0..1.
 
         Args:
             frame: frames come in order; those without a face may be left out.
-            matrix: float64 ``[2, 3]``, crop coordinates to luma coordinates.
-            size: side of the crop, px.
-
-        Returns:
-            float32 ``[size, size]`` in 0..1, filtered where the crop shrinks.
 
         Raises:
             InputMissingError, BadInputError: there is no matte for this frame, or it is damaged.
         """
-        plane = self._plane(frame)
-        picture = Frame(
-            frame.index, frame.pts, frame.duration, frame.time_base, (plane, plane, plane), _FLOAT_RGB, None
-        )
-        crop = kernels.crop(picture, matrix[None], size)[0, 0]
-        held: NDArray[np.float32] = np.clip(crop, 0.0, 1.0)
-        return held
-
-    def _plane(self, frame: Frame) -> NDArray[np.float32]:
         if self._held is None or self._held[0] != frame.index:
-            plane = self._of_film(frame) if self._name is None else self._of_sequence(self._name, frame)
-            self._held = frame.index, plane
+            plane = self._of_film(frame) if self.name is None else self._of_sequence(self.name, frame)
+            self._held = frame.index, np.clip(plane, 0.0, 1.0)
         return self._held[1]
 
     def _of_film(self, frame: Frame) -> NDArray[np.float32]:
@@ -124,6 +121,55 @@ class Holdout:
                 f"{path}: is {width}x{height}, the clip {self._source.width}x{self._source.height}: "
                 "give a holdout of the clip's size"
             )
+
+
+@contextmanager
+def kept(frame: Frame, held: NDArray[np.float32]) -> Iterator[None]:
+    """Lets a frame keep a share of its samples, whatever the block does to its planes.
+
+    Samples of share 1 keep their bits. A chroma sample's share is the mean over the luma around it.
+
+    Args:
+        frame: its planes are changed.
+        held: the share, float32 ``[height, width]`` in 0..1.
+    """
+    before = [plane.copy() for plane in frame.planes]
+    yield
+    step = None if frame.colour.bits == FLOAT_BITS else np.float32(1 << frame.colour.padding_bits)
+    shares = held, *2 * (_of_chroma(held, frame.colour),)
+    for plane, old, share in zip(frame.planes, before, shares, strict=True):
+        changed = np.nonzero((plane != old) & (share > 0))
+        below, above, kept_share = old[changed], plane[changed], share[changed]
+        mixed = (1 - kept_share) * above.astype(np.float32) + kept_share * below.astype(np.float32)
+        if step is not None:
+            mixed = np.rint(mixed / step) * step
+        plane[changed] = np.where(kept_share == 1, below, mixed.astype(plane.dtype))
+
+
+def _of_chroma(luma: NDArray[np.float32], colour: ColourDescription) -> NDArray[np.float32]:
+    """A plane at the resolution and siting of chroma; the same where chroma has luma's resolution."""
+    for axis, (shift, cosited) in enumerate(
+        (
+            (colour.chroma_shift_y, colour.siting is Siting.TOP_LEFT),
+            (colour.chroma_shift_x, colour.siting is not Siting.CENTRE),
+        )
+    ):
+        step = 1 << shift
+        if step == 1:
+            continue
+        ends = [(0, 0), (0, 0)]
+        # Co-sited chroma lies on the first of its luma samples, and reaches to both sides.
+        reach = step - 1 if cosited else 0
+        ends[axis] = reach, step
+        padded = np.pad(luma, ends, mode="edge")
+        count = -(-luma.shape[axis] // step)
+        taps = np.bartlett(2 * step + 1)[1:-1] if cosited else np.ones(step)
+        taken = [
+            np.take(padded, np.arange(count) * step + offset, axis) * np.float32(tap / taps.sum())
+            for offset, tap in enumerate(taps)
+        ]
+        luma = np.sum(taken, axis=0, dtype=np.float32)
+    return luma
 
 
 def _read_matte(path: Path) -> tuple[NDArray[np.float32], int, int, int, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..face.align import Affine, apply, invert
-from ..frame import ColourDescription, Frame, Matrix, Siting
+from ..frame import ColourDescription, Frame, Matrix, Siting, Transfer
 
 _FLOAT_RGB = ColourDescription(Matrix.RGB, True, Siting.LEFT, 32, 0, 0)
 
@@ -44,6 +44,11 @@ class FaceLayer:
     def columns(self) -> slice:
         return slice(self.x, self.x + self.weight.shape[1])
 
+    def held_back(self, holdout: NDArray[np.float32]) -> FaceLayer:
+        """The layer beside what a holdout, float32 ``[height, width]`` of the frame, keeps of the source."""
+        share = 1 - holdout[self.rows, self.columns]
+        return replace(self, weight=self.weight * share, colour=self.colour * share[..., None])
+
     def over(self, frame: Frame) -> FaceLayer:
         """The layer as a frame of integer R, G, B takes it: no sum with what lies below leaves 0..1.
 
@@ -58,18 +63,16 @@ class FaceLayer:
 
 
 def face_layer(
-    width: int,
-    height: int,
+    frame: Frame,
     matrix: Affine,
     face: NDArray[np.float32],
     mask: NDArray[np.float32],
     colour: NDArray[np.float64],
 ) -> FaceLayer | None:
-    """What `kernels.blend` lays over a frame, by that kernel itself: over black, in floats.
+    """What `kernels.blend` is going to lay over a frame, by that kernel itself, in floats.
 
     Args:
-        width: of the frame, luma px.
-        height: of the frame.
+        frame: before the face is blended into it.
         matrix: float64 ``[2, 3]``, face coordinates to luma coordinates.
         face: RGB float32 ``[3, R, R]``.
         mask: float32 ``[R, R]`` in 0..1.
@@ -85,31 +88,71 @@ def face_layer(
     # Bilinear interpolation reaches half a mask pixel beyond the square.
     reach = np.abs(matrix[:, :2]).sum(axis=1)
     least, most = np.floor(corners.min(axis=0) - reach), np.ceil(corners.max(axis=0) + reach)
-    x0, y0 = (int(v) for v in np.clip(least, 0, (width, height)))
-    x1, y1 = (int(v) for v in np.clip(most, 0, (width, height)))
+    x0, y0 = (int(v) for v in np.clip(least, 0, (frame.width, frame.height)))
+    x1, y1 = (int(v) for v in np.clip(most, 0, (frame.width, frame.height)))
     if x1 <= x0 or y1 <= y0:
         return None
     moved = np.array(matrix, np.float64)
     moved[:, 2] -= x0, y0
+    below = _Below(frame, slice(y0, y1), slice(x0, x1))
     white, same = np.ones_like(face), np.eye(3, 4)
-    weight = _over_black(x1 - x0, y1 - y0, moved, white, mask, same)[..., 0]
-    drawn = _over_black(x1 - x0, y1 - y0, moved, face, mask, colour)
+    weight = (below.blended(moved, white, mask, same) - below.blended(moved, 0 * white, mask, same))[..., 0]
+    weight = np.clip(weight / _code_of_white(frame.colour.transfer), 0.0, 1.0)
+    drawn = below.blended(moved, face, mask, colour) - (1 - weight[..., None]) * below.codes
     place, inside = _places(x1 - x0, y1 - y0, moved, size)
-    return FaceLayer(x0, y0, np.ascontiguousarray(weight), drawn, place, inside)
+    return FaceLayer(x0, y0, weight, drawn, place, inside)
 
 
-def _over_black(
-    width: int,
-    height: int,
-    matrix: Affine,
-    face: NDArray[np.float32],
-    mask: NDArray[np.float32],
-    colour: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    green, blue, red = np.zeros((3, height, width), np.float32)
-    black = Frame(0, 0, 0, Fraction(1), (green, blue, red), _FLOAT_RGB, None)
-    kernels.blend(black, matrix, face, mask, colour)
-    return np.stack([red, green, blue], axis=-1)
+class _Below:
+    """A part of a frame as far as it matters to a blend's weights: black, but for PQ and HLG.
+
+    There the source's luma decides where the face gives way to highlights.
+
+    Attributes:
+        codes: float32 ``[height, width, 3]``, R'G'B' 0..1.
+    """
+
+    def __init__(self, frame: Frame, rows: slice, columns: slice) -> None:
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        self._colour = replace(_FLOAT_RGB, transfer=frame.colour.transfer)
+        self.codes = np.zeros((*shape, 3), np.float32)
+        if frame.colour.transfer is Transfer.SDR:
+            return
+        shown = (2, 0, 1) if frame.colour.matrix is Matrix.RGB else (0, 0, 0)
+        black, white = _luma_ends(frame.colour)
+        for n, plane in enumerate(shown):
+            codes = frame.planes[plane][rows, columns].astype(np.float32)
+            self.codes[..., n] = (codes - black) / (white - black)
+
+    def blended(
+        self,
+        matrix: Affine,
+        face: NDArray[np.float32],
+        mask: NDArray[np.float32],
+        colour: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        red, green, blue = (self.codes[..., n].copy() for n in range(3))
+        below = Frame(0, 0, 0, Fraction(1), (green, blue, red), self._colour, None)
+        kernels.blend(below, matrix, face, mask, colour)
+        return np.stack([red, green, blue], axis=-1)
+
+
+def _luma_ends(colour: ColourDescription) -> tuple[np.float32, np.float32]:
+    """Codes of black and white of a luma or RGB plane, as they lie in memory."""
+    if colour.full_range:
+        return np.float32(0), np.float32(colour.white)
+    unit = 1 << colour.bits - 8 + colour.padding_bits
+    return np.float32(16 * unit), np.float32(235 * unit)
+
+
+def _code_of_white(transfer: Transfer) -> np.float32:
+    """What display white (1) is as a code: 1 but for PQ and HLG."""
+    green, blue, red = np.zeros((3, 1, 1), np.float32)
+    black = Frame(0, 0, 0, Fraction(1), (green, blue, red), replace(_FLOAT_RGB, transfer=transfer), None)
+    # Larger than the sample, whose weight is then 1.
+    matrix = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]])
+    kernels.blend(black, matrix, np.ones((3, 3, 3), np.float32), np.ones((3, 3), np.float32), np.eye(3, 4))
+    return np.float32(green[0, 0])
 
 
 def _places(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,16 +10,17 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..errors import UsageError
 from ..face.align import Affine
-from ..frame import Frame, Transfer
+from ..frame import Frame
 from ..sequence.name import SequenceName
 from ..sequence.new_picture import about, write_picture
 from ..sequence.numbered_files import NumberedFiles
 from ..sequence.picture import FLOAT_BITS, FORMATS, Samples, openimageio
 from ..sequence.source_picture import SourcePicture
 from ..video.info import VideoInfo
-from .holdout import Holdout
+from .holdout import Holdout, kept
 from .layers import FaceLayer, face_layer
 
 Pattern = SequenceName | Path | str
@@ -29,18 +31,18 @@ class CompositorOutputs:
 
     All pictures have the frame's size; EXR holds float32, PNG and TIFF 16 bits.
 
-    * matte: the share of the swapped face in every luma sample, in all channels alike.
+    * matte: the share of the swapped face in every luma sample, in all channels alike; less where highlights
+      of the source stay, and where a holdout is.
     * layer: the swapped face over transparent black, premultiplied: ``layer + (1 - matte) * source`` is the
       converted frame, to one code value; of EXR always, of PNG and TIFF where the face itself stays within
       0..1. (PNG stores straight colour, as its standard says.) For a film and for display-referred pictures
-      these are R'G'B' codes, to be read raw; for scene-linear and logarithmic pictures the file's own values,
-      with the highlights that are kept from the source. Of a PQ or HLG film it is the face as the network
-      drew it, display-referred.
+      these are R'G'B' codes (of a PQ or HLG film, in that curve), to be read raw; for scene-linear and
+      logarithmic pictures the file's own values.
     * stmap: in R and G where a pixel lies in the aligned crop, u to the right and v upwards, 0..1; in B (EXR:
       also in A) the matte. 0 outside the crop.
 
-    For each face call ``held`` and ``add_face``, then blend; for each frame then ``write``, before the frame
-    goes to the writer. Frames may overlap, as in batches.
+    Call ``blend`` for each face, then ``write`` for each frame, before it goes to the writer. Frames may
+    overlap, as in batches.
 
     Args:
         source: ``info`` of what the frames come from.
@@ -51,13 +53,15 @@ class CompositorOutputs:
         overwrite: replace pictures that are there.
         comment: what the layer says of itself; the others hold no picture of anybody.
         first_number: of a film's first frame.
+        numbers: that will be written, where they are known better than from ``source``.
+        beside: the converted frames' own files, where these are a sequence.
 
     Attributes:
         losses: what the files cannot hold; known before the first frame.
 
     Raises:
-        UsageError: no pattern, one used twice, or a format that cannot hold the picture.
-        OutputExistsError: a picture exists and ``overwrite`` is False.
+        UsageError: no pattern, one used twice, that of the holdout, or a format that cannot hold it.
+        OutputExistsError, OutputError: as `NumberedFiles`.
         InputMissingError, BadInputError: the holdout cannot be used.
         ConfigurationError: the extra ``vfx`` is not installed.
     """
@@ -73,59 +77,58 @@ class CompositorOutputs:
         overwrite: bool = False,
         comment: str | None = None,
         first_number: int = 0,
+        numbers: Iterable[int] | None = None,
+        beside: SequenceName | None = None,
     ) -> None:
         self.losses: list[str] = []
         self._source, self._comment = source, comment
         self._faces: dict[int, list[FaceLayer]] = {}
         self._files: dict[str, NumberedFiles] = {}
+        self._holdout = None if holdout is None else Holdout(holdout, source)
+        given = beside, None if self._holdout is None else self._holdout.name
+        others = [name for name in given if name is not None]
         for kind, pattern in (("matte", matte), ("layer", layer), ("stmap", stmap)):
             if pattern is not None:
                 openimageio()
-                files = NumberedFiles(pattern, source, overwrite=overwrite, first_number=first_number)
-                self._check(kind, files)
+                files = NumberedFiles(
+                    pattern, source, overwrite=overwrite, first_number=first_number, numbers=numbers
+                )
+                self._check(kind, files, others)
                 self._files[kind] = files
-        if layer is not None and source.colour.transfer is not Transfer.SDR:
-            transfer = source.colour.transfer.name
-            self.losses.append(f"{layer}: shows faces display-referred, not as {transfer} codes")
-        self._holdout = None if holdout is None else Holdout(holdout, source)
+                others.append(files.name)
 
-    def held(self, frame: Frame, matrix: Affine, size: int) -> NDArray[np.float32]:
-        """How much of the source is to be kept: float32 ``[size, size]``, 0 without a holdout.
-
-        Args:
-            frame: that a face is blended into; frames come in order.
-            matrix: float64 ``[2, 3]``, mask coordinates to luma coordinates.
-            size: side of the mask, px.
-
-        Raises:
-            InputMissingError, BadInputError: the holdout lacks this frame, or is damaged.
-        """
-        if self._holdout is None:
-            return np.zeros((size, size), np.float32)
-        return self._holdout.sampled(frame, matrix, size)
-
-    def add_face(
+    def blend(
         self,
         frame: Frame,
         matrix: Affine,
         face: NDArray[np.float32],
         mask: NDArray[np.float32],
         colour: NDArray[np.float64],
-    ) -> None:
-        """Notes a face with the very arguments of `kernels.blend`; later ones lie over earlier ones.
+    ) -> tuple[int, int, int, int] | None:
+        """As `kernels.blend`, but for the holdout; takes notes for `write`. Frames come in order.
 
         Raises:
             UsageError: a field of an interlaced frame.
+            InputMissingError, BadInputError: the holdout lacks this frame, or is damaged.
         """
-        if not self._files:
-            return
         if frame.whole is not None:
             raise UsageError(
                 "fields have no matte, layer or ST-map: choose --deinterlace or --as-progressive"
             )
-        layer = face_layer(frame.width, frame.height, matrix, face, mask, colour)
+        layer = face_layer(frame, matrix, face, mask, colour) if self._files else None
         if layer is not None:
-            self._faces.setdefault(frame.index, []).append(layer.over(frame))
+            layer = layer.over(frame)
+        if self._holdout is None:
+            box = kernels.blend(frame, matrix, face, mask, colour)
+        else:
+            held = self._holdout.matte(frame)
+            with kept(frame, held):
+                box = kernels.blend(frame, matrix, face, mask, colour)
+            if layer is not None:
+                layer = layer.held_back(held)
+        if layer is not None:
+            self._faces.setdefault(frame.index, []).append(layer)
+        return box
 
     def write(self, frame: Frame) -> None:
         """Writes a frame's pictures, also where it has no face.
@@ -143,6 +146,8 @@ class CompositorOutputs:
         for face in faces:
             under = matte[face.rows, face.columns]
             under += face.weight * (1 - under)
+        if faces and isinstance(frame.picture, SourcePicture):
+            matte *= frame.picture.share()
         for kind, files in self._files.items():
             if kind == "matte":
                 picture = np.repeat(matte[..., None], 4 if files.name.extension == ".exr" else 3, axis=2)
@@ -175,15 +180,15 @@ class CompositorOutputs:
         else:
             self.abandon()
 
-    def _check(self, kind: str, files: NumberedFiles) -> None:
+    def _check(self, kind: str, files: NumberedFiles, others: list[SequenceName]) -> None:
         if files.name.extension == ".dpx":
             raise UsageError(f"{files.name}: DPX holds no such picture: choose .exr, .png or .tif")
         if kind == "layer" and files.name.extension != ".exr" and self._source.colour.bits == FLOAT_BITS:
             raise UsageError(f"{files.name}: only floats hold this clip's layer: choose .exr")
         if kind == "layer" and files.name.extension != ".exr":
             self.losses.append(f"{files.name}: a face brighter than white or darker than black is clipped")
-        if any(str(other.name) == str(files.name) for other in self._files.values()):
-            raise UsageError(f"{files.name}: is named for two outputs: give each its own")
+        if any(files.takes_the_place_of(other) for other in others):
+            raise UsageError(f"{files.name}: is named twice: give each sequence its own name")
 
     def _put(
         self, files: NumberedFiles, frame: Frame, picture: NDArray[np.float32], comment: str | None

@@ -15,8 +15,8 @@ Rgb = NDArray[np.float32]
 
 # sRGB (IEC 61966-2-1): a straight line, then a power.
 _LINEAR_END, _LINEAR_SLOPE, _OFFSET, _EXPONENT = 0.0031308, 12.92, 0.055, 2.4
-_KNEE = 0.8
-_SHOULDER = 0.04
+_KNEE = 0.9
+_SHOULDER = 0.2
 # Cineon: 10-bit codes of black and white, and code values a unit of density of negative film with gamma 0.6.
 _BLACK_CODE, _WHITE_CODE, _DENSITY_PER_CODE, _NEGATIVE_GAMMA = 95.0, 685.0, 0.002, 0.6
 
@@ -27,7 +27,8 @@ class DisplayTransform(Protocol):
     Attributes:
         name: for messages.
         separable: each channel is mapped by itself, all alike.
-        knee: display value from which highlights are compressed; infinite where they are not.
+        highlights: display luma from which the source begins to show through what is blended over it, and
+            from which it stays; None where highlights are not compressed.
     """
 
     @property
@@ -35,7 +36,7 @@ class DisplayTransform(Protocol):
     @property
     def separable(self) -> bool: ...
     @property
-    def knee(self) -> float: ...
+    def highlights(self) -> tuple[float, float] | None: ...
 
     def to_display(self, values: Rgb) -> Rgb:
         """Float32 ``[..., 3]`` as the file holds them (integers: 0..1) to display-like R'G'B'."""
@@ -51,7 +52,7 @@ class Identity:
 
     name = "display"
     separable = True
-    knee = float("inf")
+    highlights = None
 
     def to_display(self, values: Rgb) -> Rgb:
         return values
@@ -61,17 +62,24 @@ class Identity:
 
 
 class SceneLinear:
-    """Light to display: the sRGB curve up to 0.8 (linear 0.604), above it a logarithmic shoulder.
+    """Light to display: the sRGB curve up to 0.9 (linear 0.787), above it a logarithmic shoulder.
 
-    Nothing is clipped: white (1.0) shows at 0.877, 16 at 1.02, the greatest half (65504) at 1.35. The slopes
-    meet at the knee; negative values go the same way, mirrored. Of a float32 that went to display and back,
-    at most 1 part in 100 000 is lost; where the display value is rounded to half in between, up to 1.3 %,
-    in the shoulder.
+    Nothing is clipped: diffuse white (1.0) shows at 0.986, 2 at 1.18, 16 at 1.64, the greatest half (65504)
+    at 3.3. The slopes meet at the knee; negative values go the same way, mirrored. Of a float32 that went to
+    display and back, at most 1 part in 100 000 is lost; where the display value is rounded to half in
+    between, up to 0.5 %, in the shoulder. A steeper way back would turn a small error of a network into
+    glaring colours.
+
+    Highlights are what is brighter than diffuse white, and stay from a stop above it. Skin is darker, so a
+    face is replaced whole.
     """
 
     name = "scene-linear"
     separable = True
-    knee = _KNEE
+
+    @property
+    def highlights(self) -> tuple[float, float]:
+        return _HIGHLIGHTS
 
     def to_display(self, values: Rgb) -> Rgb:
         light = np.abs(values)
@@ -96,7 +104,10 @@ class Cineon:
 
     name = "cineon"
     separable = True
-    knee = _KNEE
+
+    @property
+    def highlights(self) -> tuple[float, float]:
+        return _HIGHLIGHTS
 
     def to_display(self, values: Rgb) -> Rgb:
         density = (1023.0 * np.asarray(values, np.float64) - _WHITE_CODE) * _DENSITY_PER_CODE
@@ -130,6 +141,11 @@ _KNEE_SLOPE = (1.0 + _OFFSET) / _EXPONENT * _KNEE_LIGHT ** (1.0 / _EXPONENT - 1.
 _BLACK_LIGHT = 10.0 ** ((_BLACK_CODE - _WHITE_CODE) * _DENSITY_PER_CODE / _NEGATIVE_GAMMA)
 _LEAST_EXPOSURE = 10.0 ** (-_WHITE_CODE * _DENSITY_PER_CODE / _NEGATIVE_GAMMA)
 _SCENE_LINEAR = SceneLinear()
+# Diffuse white, and a stop above it.
+_HIGHLIGHTS = (
+    float(_SCENE_LINEAR.to_display(np.ones(1, np.float32))[0]),
+    float(_SCENE_LINEAR.to_display(np.full(1, 2.0, np.float32))[0]),
+)
 
 BUILT_IN: dict[str, DisplayTransform] = {
     transform.name: transform for transform in (Identity(), SceneLinear(), Cineon())

@@ -25,8 +25,8 @@ from .picture import Picture, Samples, damaged, open_picture, reason_of
 
 _MAGIC = 20000630
 _SINGLE_TILED, _DEEP, _MULTI_PART = 0x200, 0x800, 0x1000
-# By number of the compression method: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB.
-_LINES_PER_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256)
+# By number of the compression method: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB, HTJ2K (two).
+_LINES_PER_CHUNK = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256, 256, 32)
 _ZIPPED = (2, 3)
 _SAMPLE_TYPES = (("uint", "<u4"), ("half", "<f2"), ("float", "<f4"))
 _DISCLOSURE = b"crossface:disclosure"
@@ -124,7 +124,10 @@ class _Part:
 
     @property
     def lines(self) -> int:
-        return _LINES_PER_CHUNK[self.attributes["compression"][0]]
+        method = self.attributes["compression"][0]
+        if method >= len(_LINES_PER_CHUNK):
+            raise ValueError(f"compression method {method} is not known")
+        return _LINES_PER_CHUNK[method]
 
     @property
     def chunk_count(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError, UsageError
+from ..errors import ConfigurationError, UsageError
 from ..frame import Frame
 from ..video.info import VideoInfo
 from ..video.timecode import Timecode, advanced
@@ -90,8 +91,8 @@ def write_picture(path: Path, kind: str, samples: NDArray[Any], bits: int, heade
         header: what else the file says.
 
     Raises:
-        ConfigurationError: OpenImageIO is missing.
-        OutputError: the disk is full, or another I/O error.
+        ConfigurationError: OpenImageIO is missing, or cannot write this kind.
+        OSError: the disk is full, or another I/O error.
     """
     oiio = openimageio()
     height, width, channels = samples.shape
@@ -122,11 +123,11 @@ def write_picture(path: Path, kind: str, samples: NDArray[Any], bits: int, heade
         spec.attribute("FramesPerSecond", oiio.TypeDesc("rational"), header.rate.as_integer_ratio())
     out = oiio.ImageOutput.create(kind)
     if out is None:
-        raise OutputError(f"{path}: this OpenImageIO cannot write {kind}: install its wheel from PyPI")
+        raise ConfigurationError(f"this OpenImageIO cannot write {kind}: install its wheel from PyPI")
     written = out.open(str(path), spec) and out.write_image(samples)
     if not (out.close() and written):
-        reason = " ".join(out.geterror().split())
-        raise OutputError(f"{path}: cannot be written ({reason}): check the folder and its free space")
+        # Who gave the path knows the name that the picture was to have.
+        raise OSError(errno.EIO, " ".join(out.geterror().replace(str(path), "the file").split()))
 
 
 def _packed(timecode: Timecode) -> tuple[int, int]:

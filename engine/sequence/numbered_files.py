@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import OutputExistsError, UsageError
+from ..errors import OutputError, OutputExistsError, UsageError
 from ..frame import Frame
 from ..part_file import PartFile
 from ..video.info import VideoInfo
 from .name import SequenceName, find_sequence
 from .reader import SequenceInfo
+
+# Patterns of other padding agree where numbers are long; names without one are those of a film's first frame.
+_FAR_APART = (0, 1, 1001, 999_999_999)
 
 
 class NumberedFiles:
@@ -28,6 +32,7 @@ class NumberedFiles:
     Raises:
         UsageError: no name of a sequence, the source itself, or a range where numbers are kept.
         OutputExistsError: a picture exists and ``overwrite`` is False.
+        OutputError: there is no such folder, or nothing may be written there.
     """
 
     def __init__(
@@ -48,18 +53,30 @@ class NumberedFiles:
         if found.padding is not None and found.frames is not None:
             if self._first_number is None:
                 raise UsageError(f"{found}: pictures keep their numbers: name no range")
+            if numbers is not None:
+                numbers = range(found.frames[0], found.frames[0] + len(list(numbers)))
             self._first_number = found.frames[0]
-        self._written: list[Path] = []
+        self._written: list[tuple[Path, tuple[int, ...]]] = []
         if isinstance(source, SequenceInfo):
-            if found.path(source.start_pts).resolve() == source.path.resolve():
+            if source.sequence is not None and self.takes_the_place_of(source.sequence, source.numbers):
                 raise UsageError(f"{found}: is the source itself: give the output another name or folder")
             numbers = source.numbers if numbers is None else numbers
-        if not overwrite and found.folder.is_dir():
+        if not (found.folder.is_dir() and os.access(found.folder, os.W_OK | os.X_OK)):
+            raise OutputError(
+                f"{found}: cannot be written: {found.folder} is no folder, or closed to you: make it first"
+            )
+        if not overwrite:
             self._refuse_existing(None if numbers is None else set(numbers))
 
     def number(self, frame: Frame) -> int:
         """The number of a frame's file."""
         return frame.pts if self._first_number is None else self._first_number + frame.index
+
+    def takes_the_place_of(self, other: SequenceName, numbers: Iterable[int] = _FAR_APART) -> bool:
+        """True where a file of ``other`` is one of these, for some number; however the folder is spelled."""
+        if self.name.folder.resolve() != other.folder.resolve():
+            return False
+        return any(self.name.path(number).name == other.path(number).name for number in numbers)
 
     @contextmanager
     def new(self, frame: Frame) -> Iterator[Path]:
@@ -74,13 +91,15 @@ class NumberedFiles:
             raise UsageError(f"{path}: is one picture, and there are more: give a pattern as shot.####.exr")
         with PartFile(path, overwrite=self._overwrite) as part:
             yield part
-        self._written.append(path)
+            # Before it has its name: a signal may strike just after.
+            self._written.append((path, _identity(part)))
 
     def abandon(self) -> None:
         """Remove what has been written."""
-        for path in self._written:
+        for path, written in self._written:
             with contextlib.suppress(OSError):
-                path.unlink()
+                if _identity(path) == written:
+                    path.unlink()
         self._written = []
 
     def _refuse_existing(self, wanted: set[int] | None) -> None:
@@ -92,3 +111,9 @@ class NumberedFiles:
         if there:
             more = f", and {len(there) - 1} more" if len(there) > 1 else ""
             raise OutputExistsError(f"{there[0]}: exists already{more}: give another name or --overwrite")
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Tells a file from another that has taken its name since."""
+    now = path.stat()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns

@@ -64,14 +64,16 @@ class OcioTransform:
             exact = ocio.OPTIMIZATION_LOSSLESS
             self._forward = loaded.getProcessor(colorspace, target).getOptimizedCPUProcessor(exact)
             self._backward = loaded.getProcessor(target, colorspace).getOptimizedCPUProcessor(exact)
+        except ocio.ExceptionMissingFile as error:
+            raise InputMissingError(f"{config}: {_line(error)} Put it there") from error
         except ocio.Exception as error:
             names = ", ".join(loaded.getColorSpaceNames())
             raise UsageError(f"{config}: {_line(error)} It has: {names}") from error
         self._check_round_trip(config, target)
 
     @property
-    def knee(self) -> float:
-        return float("inf") if self._shown is None else self._shown.knee
+    def highlights(self) -> tuple[float, float] | None:
+        return None if self._shown is None else self._shown.highlights
 
     def to_display(self, values: Rgb) -> Rgb:
         mapped = _applied(self._forward, values)

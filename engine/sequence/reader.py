@@ -19,13 +19,15 @@ from ..video.info import VideoInfo
 from .display_curves import BUILT_IN, DisplayTransform
 from .name import SequenceName, find_sequence
 from .patch import read_patchable
-from .picture import FLOAT_BITS, FORMATS, Picture, Window
+from .picture import FLOAT_BITS, Picture, Window
 from .source_picture import SourcePicture
 
 # H.273: BT.709 primaries, sRGB curve, R'G'B'.
 _SRGB_TAGS = ColourTags(primaries=1, transfer=13, matrix=0, range=FULL_RANGE)
 _DEFAULT_RATE = Fraction(24)
 _ROTATIONS = {1: 0, 3: 180, 6: -90, 8: 90}
+# Where they differ from OpenImageIO's.
+_LIBAV_NAMES = {"openexr": "exr"}
 _NO_WINDOW = Window(0, 0, 0, 0)
 
 
@@ -221,7 +223,7 @@ class SequenceReader:
         return SequenceInfo(
             path=self.name.path(self._first[0]),
             stream_index=-1,
-            codec=FORMATS[self.name.extension],
+            codec=_LIBAV_NAMES.get(first.format, first.format),
             width=window.width,
             height=window.height,
             pix_fmt=f"gbr{suffix}",

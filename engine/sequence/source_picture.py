@@ -13,8 +13,8 @@ from .display_curves import DisplayTransform
 from .picture import FLOAT_BITS, Picture, Samples, Window
 
 _GREATEST_HALF = 65504.0
-# Blended pixels whose source is brighter than this on display keep it; between the knee and here, a share.
-_HIGHLIGHT = 0.95
+# BT.709.
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _ROWS_AT_ONCE = 16
 
 
@@ -50,32 +50,38 @@ class SourcePicture:
             As ``picture.rgb`` with only the changed samples replaced, and where: bool ``[height, width]``.
         """
         picture, transform = self.picture, self.transform
-        rows, columns = self._place
-        before = self._shown()[self._overlap]
-        after = np.stack([planes[n][rows, columns] for n in (2, 0, 1)], axis=-1)
-        differs = before != after
+        shown = self._shown()[self._overlap]
+        drawn = [planes[n][self._place] for n in (2, 0, 1)]
         changed = np.zeros(picture.rgb.shape[:2], bool)
-        where = changed[self._overlap]
-        where[...] = differs.any(axis=-1)
+        inside = changed[self._overlap]
+        for channel, plane in enumerate(drawn):
+            inside |= plane != shown[..., channel]
         rgb = picture.rgb.copy()
-        if not where.any():
+        where = np.nonzero(inside)
+        if not where[0].size:
             return rgb, changed
-        kept = before[where].astype(np.float32)
-        share = _share(kept.max(axis=-1, keepdims=True), transform.knee)
-        drawn = kept + share * (after[where].astype(np.float32) - kept)
-        values = (
-            transform.from_display(drawn) if picture.bits == FLOAT_BITS or self.is_mapped else after[where]
-        )
-        replaced = differs[where] if transform.separable else np.broadcast_to(True, values.shape)
-        rgb[self._overlap][where] = np.where(
-            replaced & (share > 0), self._stored(values), picture.rgb[self._overlap][where]
-        )
+        before, after = shown[where], np.stack([plane[where] for plane in drawn], axis=-1)
+        share = _share(before, transform)[:, None]
+        values: Samples
+        if picture.bits == FLOAT_BITS or self.is_mapped:
+            values = transform.from_display(before + share * (after - before))
+        else:
+            values = after
+        differs = before != after if transform.separable else np.full(after.shape, True)
+        own = rgb[self._overlap]
+        own[where] = np.where(differs & (share > 0), self._stored(values), own[where])
         return rgb, changed
 
     @property
     def is_mapped(self) -> bool:
         """The frame shows other values than the file holds."""
         return self.transform.name != "display"
+
+    def share(self) -> NDArray[np.float32]:
+        """How much of a blend the file takes, float32 ``[height, width]``: less than 1 in highlights."""
+        share = np.ones((self.window.height, self.window.width), np.float32)
+        share[self._place] = _share(self._shown()[self._overlap].astype(np.float32), self.transform)
+        return share
 
     def values(self, planes: tuple[Plane, Plane, Plane]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The file's own R, G, B before and after blending, for the whole frame.
@@ -146,11 +152,12 @@ class SourcePicture:
         return values.astype(kind)
 
 
-def _share(shown: NDArray[np.float32], knee: float) -> NDArray[np.float32]:
-    """How much of a blend is taken: all up to the knee, nothing of a highlight."""
-    if not np.isfinite(knee):
-        return np.ones_like(shown)
-    x = np.clip((shown - np.float32(knee)) / np.float32(_HIGHLIGHT - knee), 0.0, 1.0)
+def _share(shown: NDArray[np.float32], transform: DisplayTransform) -> NDArray[np.float32]:
+    """How much of a blend is taken, without the last axis: all but for highlights of the source."""
+    if transform.highlights is None:
+        return np.ones(shown.shape[:-1], np.float32)
+    begin, end = (np.float32(value) for value in transform.highlights)
+    x = np.clip((shown @ _LUMA - begin) / (end - begin), 0.0, 1.0)
     share: NDArray[np.float32] = 1.0 - x * x * (3.0 - 2.0 * x)
     return share
 

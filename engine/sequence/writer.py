@@ -113,7 +113,7 @@ class SequenceWriter:
     def _tell_losses(self) -> None:
         info, colour = self._info, self._info.colour
         if isinstance(info, SequenceInfo):
-            if info.codec == self._kind:
+            if info.sequence is not None and FORMATS[info.sequence.extension] == self._kind:
                 return
             self._lose("pictures change their format: metadata and other channels are not kept")
         else:

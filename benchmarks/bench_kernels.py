@@ -15,10 +15,11 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its idle threads spin, on our clock
 
@@ -41,30 +42,48 @@ FORMATS = {
 FACE_PX = 300
 CROP_PX = 256
 DETECTOR_PX = (640, 384)
-RUNS = 25
+ROUNDS = 24
+Key = TypeVar("Key")
+
 KERNELS = ("crop", "stats", "blend", "face", "resize")
 
 
-def median_ms(work: Callable[[], object], clock_ns: Callable[[], int], runs: int) -> float:
-    """Of one call, after one call to warm up."""
-    work()
-    times_ms = []
-    for _ in range(runs):
-        start_ns = clock_ns()
-        work()
-        times_ms.append((clock_ns() - start_ns) / 1e6)
-    return statistics.median(times_ms)
+@dataclass(frozen=True)
+class Work:
+    """Something to be timed.
+
+    Attributes:
+        run: once.
+        clock_ns: CPU time of the process (all threads), or the clock on the wall.
+        every: rounds from one timing to the next.
+    """
+
+    run: Callable[[], object]
+    clock_ns: Callable[[], int] = time.process_time_ns
+    every: int = 1
 
 
-def cpu_ms(work: Callable[[], object], runs: int = RUNS) -> float:
-    """CPU time of the process (all threads)."""
-    return median_ms(work, time.process_time_ns, runs)
+def medians_ms(works: Mapping[Key, Work], rounds: int = ROUNDS) -> dict[Key, float]:
+    """Times everything in turn, round after round, so that a busy neighbour slows all alike.
+
+    Each timing follows a run that brings its data back into the caches.
+    """
+    times_ms: dict[Key, list[float]] = {key: [] for key in works}
+    for number in range(rounds):
+        for key, work in works.items():
+            if number % work.every == 0:
+                work.run()
+                start_ns = work.clock_ns()
+                work.run()
+                times_ms[key].append((work.clock_ns() - start_ns) / 1e6)
+    return {key: statistics.median(times) for key, times in times_ms.items()}
 
 
 def copy_gb_s() -> float:
     """Memory that a plain copy reads and writes in a second, on one core, far beyond the caches."""
     source, target = np.ones(2**27, np.uint8), np.empty(2**27, np.uint8)
-    return 2 * source.nbytes / 1e6 / cpu_ms(lambda: np.copyto(target, source), runs=9)
+    work = Work(lambda: np.copyto(target, source))
+    return 2 * source.nbytes / 1e6 / medians_ms({"copy": work}, rounds=9)["copy"]
 
 
 def noise_frame(name: str, width: int, height: int, transfer: Transfer) -> Frame:
@@ -169,33 +188,53 @@ def touched_mb(frame: Frame, mask: NDArray[np.float32]) -> dict[str, float]:
     return megabytes
 
 
-def measure(name: str, width: int, height: int, transfer: Transfer, opencv: bool) -> dict[str, float]:
-    frame = noise_frame(name, width, height, transfer)
-    matrix, mask = placement(width, height), oval_mask()
+def works_of(frame: Frame, mask: NDArray[np.float32], *, opencv: bool) -> dict[str, Work]:
+    matrix = placement(frame.width, frame.height)
     face = kernels.crop(frame, matrix[None], CROP_PX)[0]
     batch = np.empty((1, 3, CROP_PX, CROP_PX), np.float32)
     unchanged = np.eye(3, 4)
-    times_ms = {
-        "crop": cpu_ms(lambda: kernels.crop(frame, matrix[None], CROP_PX, out=batch, threads=1)),
-        "stats": cpu_ms(lambda: kernels.stats(face, mask)),
-        "blend": cpu_ms(lambda: kernels.blend(frame, matrix, face, mask, unchanged, threads=1)),
-    }
-    times_ms["face"] = sum(times_ms.values())
-    times_ms["resize"] = cpu_ms(lambda: kernels.resize(frame, *DETECTOR_PX, threads=1))
 
     def one_face() -> None:
         kernels.crop(frame, matrix[None], CROP_PX, out=batch)
         kernels.stats(face, mask)
         kernels.blend(frame, matrix, face, mask, unchanged)
 
-    times_ms["face_wall"] = median_ms(one_face, time.perf_counter_ns, RUNS)
+    works = {
+        "crop": Work(lambda: kernels.crop(frame, matrix[None], CROP_PX, out=batch, threads=1)),
+        "stats": Work(lambda: kernels.stats(face, mask)),
+        "blend": Work(lambda: kernels.blend(frame, matrix, face, mask, unchanged, threads=1)),
+        "resize": Work(lambda: kernels.resize(frame, *DETECTOR_PX, threads=1)),
+        "face_wall": Work(one_face, time.perf_counter_ns),
+    }
     if opencv:
         cv2.setNumThreads(1)
-        times_ms["opencv_frame"] = cpu_ms(full_frame_opencv(frame, matrix, mask), runs=5)
-        picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        times_ms["opencv_box"] = cpu_ms(box_opencv(picture, matrix, mask))
-    rates = {f"{kernel}_gb_s": mb / times_ms[kernel] for kernel, mb in touched_mb(frame, mask).items()}
-    return times_ms | rates
+        picture = np.random.default_rng(0).integers(0, 256, (frame.height, frame.width, 3), np.uint8)
+        works["opencv_frame"] = Work(full_frame_opencv(frame, matrix, mask), every=3)
+        works["opencv_box"] = Work(box_opencv(picture, matrix, mask))
+    return works
+
+
+def measured() -> dict[str, dict[str, float]]:
+    """Times in ms and rates in GB/s, by frame and kernel."""
+    kinds = [(f"{label} yuv420p", "yuv420p", size, Transfer.SDR) for label, size in FRAME_SIZES.items()]
+    for name, transfer in FORMATS.items():
+        label = f"1080p {name}" + ("" if transfer == Transfer.SDR else f" {transfer.name}")
+        kinds.append((label, name, FRAME_SIZES["1080p"], transfer))
+    mask = oval_mask()
+    frames = {label: noise_frame(name, *size, transfer) for label, name, size, transfer in kinds}
+    works = {}
+    for number, (label, frame) in enumerate(frames.items()):
+        opencv = cv2 is not None and number < len(FRAME_SIZES)
+        for kernel, work in works_of(frame, mask, opencv=opencv).items():
+            works[label, kernel] = work
+    results: dict[str, dict[str, float]] = {label: {} for label in frames}
+    for (label, kernel), time_ms in medians_ms(works).items():
+        results[label][kernel] = time_ms
+    for label, figures in results.items():
+        figures["face"] = sum(figures[kernel] for kernel in ("crop", "stats", "blend"))
+        for kernel, megabytes in touched_mb(frames[label], mask).items():
+            figures[f"{kernel}_gb_s"] = megabytes / figures[kernel]
+    return results
 
 
 cv2: Any = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
@@ -209,13 +248,7 @@ def main() -> None:
     options = parser.parse_args()
 
     copied_gb_s = copy_gb_s()
-    results = {
-        f"{label} yuv420p": measure("yuv420p", *size, Transfer.SDR, cv2 is not None)
-        for label, size in FRAME_SIZES.items()
-    }
-    for name, transfer in FORMATS.items():
-        label = f"1080p {name}" + ("" if transfer == Transfer.SDR else f" {transfer.name}")
-        results[label] = measure(name, *FRAME_SIZES["1080p"], transfer, opencv=False)
+    results = measured()
 
     print(f"{FACE_PX} px face, {CROP_PX} px crop, {_native.isa_variants()[-1]}, {cpu_model()}")
     print("CPU time on one thread; two threads of one core slow each other. face = crop + stats + blend;")

@@ -193,8 +193,10 @@ def info_of(
 
 def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
     for metadata in (stream.metadata, *(other.metadata for other in container.streams), container.metadata):
-        if "timecode" in metadata:
-            return metadata["timecode"]
+        # Matroska writes its keys in capitals.
+        for key, value in metadata.items():
+            if key.lower() == "timecode":
+                return str(value)
     return None
 
 

@@ -137,6 +137,8 @@ class Writer:
     @property
     def keeps_codec(self) -> bool:
         """True where the output is encoded as the source is, but for the quality."""
+        if self._source is None:
+            return False
         encoder, decoder = av.Codec(self._encoding.encoder, "w"), av.Codec(self._info.codec, "r")
         return encoder.canonical_name == decoder.canonical_name and not self._encoding.converts
 
@@ -269,7 +271,7 @@ class Writer:
             losses.append(
                 f"{info.path}: the cropping that players apply is lost: the output shows whole frames"
             )
-        if self._span is not None and self._span.start_s:
+        if self._source is not None and self._span is not None and self._span.start_s:
             losses.append(
                 f"{info.path}: the part from {float(self._span.start_s):.3f} s on is written: there time is 0"
             )

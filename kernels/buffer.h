@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstddef>
-#include <new>
 
 #include "common/variant.h"
+#include "scratch.h"
 
 namespace crossface::CF_VARIANT {
 
@@ -13,8 +13,8 @@ template <typename T>
 class Buffer {
   public:
     explicit Buffer(std::size_t count)
-        : data_(static_cast<T*>(::operator new(count * sizeof(T), kAlignment))), count_(count) {}
-    ~Buffer() { ::operator delete(data_, kAlignment); }
+        : data_(static_cast<T*>(take_scratch(count * sizeof(T)))), count_(count) {}
+    ~Buffer() { give_scratch(data_); }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
@@ -27,7 +27,6 @@ class Buffer {
     }
 
   private:
-    static constexpr std::align_val_t kAlignment{64};
     T* data_;
     std::size_t count_;
 };

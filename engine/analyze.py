@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from .clip import Clip, ReadingSettings
 from .events import Event, Finished, Progress, Warned
-from .face.detector import Detector
-from .face.faces_file import FacesHeader, Selection, write_faces
-from .face.landmarks import LandmarkFinder
-from .face.smooth import SteadySighting, smooth
-from .face.track import Tracker
+from .face.align import Points
+from .face.faces_file import FacesHeader, write_faces
+from .face.link import link
+from .face.seen import SeenFrame, seen
+from .face.smooth import smooth
+from .face.track import Sighting
+from .jobs.planning import segments_of
+from .jobs.watching import Watcher
 from .part_file import PartFile, keep_sources
 from .pipeline import Prefetch
+from .sequence.name import find_sequence
+from .settings import AnalysisSettings, ConversionSettings
+from .video.index import scan
+
+__all__ = ["AnalysisSettings", "analyze", "watch"]
 
 _READ_AHEAD_FRAMES = 8
 
 
-@dataclass(frozen=True)
-class AnalysisSettings:
-    """What changes the result of an analysis.
-
-    Attributes:
-        detect_every: frames from one search by the detector to the next.
-        detector_px: long side of the picture that the detector sees.
-        select: which tracks are swapped; see `write_faces`.
-    """
-
-    detect_every: int = 5
-    detector_px: int = 640
-    select: Selection = "largest"
-
-
-def watch(clip: Clip, settings: AnalysisSettings) -> Generator[SteadySighting]:
-    """Every frame of a clip with its faces, tracked and steady; streaming.
+def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting, dict[int, Points]]]:
+    """Every frame of a clip with its faces, tracked, and all landmarks of each track, steady; streaming.
 
     Raises:
         ConfigurationError: face models are missing.
         BadInputError: from the clip, while iterating.
     """
-    tracker = Tracker(
-        Detector(long_side_px=settings.detector_px, pixel_aspect=float(clip.info.sample_aspect_ratio or 1)),
-        LandmarkFinder(display=clip.info.display),
-        every=settings.detect_every,
-    )
+    watcher = Watcher(clip.path, settings, ReadingSettings())
     with Prefetch(clip, depth=_READ_AHEAD_FRAMES) as frames:
-        yield from smooth(tracker.follow(frames))
+        yield from smooth(
+            watcher.sightings(clip, frames),
+            lambda sighting: sighting.frame.pts,
+            lambda sighting: {face.track: face.mesh.landmarks for face in sighting.faces},
+        )
 
 
 def analyze(
@@ -75,30 +68,56 @@ def analyze(
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
         UsageError: ``output`` is the clip, or a reading setting that does not fit it.
     """
-    settings = settings or AnalysisSettings()
+    settings, reading = settings or AnalysisSettings(), reading or ReadingSettings()
     path, output = Path(clip), Path(output)
     keep_sources(output, path)
-    with (
-        PartFile(output, overwrite=overwrite) as part,
-        Clip(path, reading) as source,
-        # Its thread must have ended before the clip closes, whatever is raised here.
-        closing(watch(source, settings)) as sightings,
-    ):
-        header = FacesHeader(
-            source_hash=source.content_hash(),
-            width=source.info.width,
-            height=source.info.height,
-            time_base=str(source.info.time_base),
-            settings=asdict(settings),
-            software=f"crossface {version('crossface')}",
-        )
+    warnings: list[str] = []
+    with PartFile(output, overwrite=overwrite) as part:
+        with Clip(path, reading) as source:
+            info, of = source.info, source.frame_count
+            header = FacesHeader(
+                source_hash=source.content_hash(),
+                width=info.width,
+                height=info.height,
+                time_base=str(info.time_base),
+                settings=asdict(settings),
+                software=f"crossface {version('crossface')}",
+            )
+        parts = _parts(path, settings, reading, warnings)
         frames = faces = 0
-        with part.open("w", encoding="utf-8") as file:
-            for found in write_faces(file, header, sightings, settings.select):
-                frames, faces = frames + 1, faces + found
-                yield Progress("analyze", frames, source.frame_count)
-        for warning in source.warnings:
-            yield Warned(warning)
+        with (
+            part.open("w", encoding="utf-8") as file,
+            # Its threads must have ended before anything else happens, whatever is raised here.
+            closing(link(parts, settings.select)) as linked,
+        ):
+            for frame in write_faces(file, header, linked):
+                frames, faces = frames + 1, faces + len(frame.faces)
+                yield Progress("analyze", frames, of)
+        yield from map(Warned, dict.fromkeys(warnings))
     if not faces:
         yield Warned(f"{path}: no face found in {frames} frames")
     yield Finished(output, frames, faces)
+
+
+def _parts(
+    path: Path, settings: AnalysisSettings, reading: ReadingSettings, warnings: list[str]
+) -> Iterator[Iterator[SeenFrame]]:
+    """The clip in the parts that a conversion has, so that both find the same; a sequence in one."""
+    watcher = Watcher(path, settings, reading, warnings=warnings)
+    if find_sequence(path, reading.frames) is not None or reading.tolerate_damage:
+        yield _whole(path, watcher, reading, warnings)
+        return
+    index = scan(path, video_stream=reading.video_stream, fps=reading.fps)
+    with Clip(path, reading, index=index) as clip:
+        span = clip.span
+    first, end = (0, index.count) if span is None else (span.first, span.end)
+    for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):
+        yield watcher.watch(segment)
+
+
+def _whole(
+    path: Path, watcher: Watcher, reading: ReadingSettings, warnings: list[str]
+) -> Iterator[SeenFrame]:
+    with Clip(path, reading) as clip, Prefetch(clip, depth=_READ_AHEAD_FRAMES) as frames:
+        yield from seen(watcher.sightings(clip, frames))
+        warnings += clip.warnings

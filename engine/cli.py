@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import FrameType
@@ -22,12 +22,23 @@ from . import weights
 from .analyze import AnalysisSettings, analyze
 from .clip import ReadingSettings
 from .convert import CompositorPaths, ConversionSettings, convert
-from .errors import CrossfaceError, UsageError
+from .errors import CrossfaceError
 from .face.faces_file import FacesFile
-from .options import PATH, analysis_options, overwrite_option, progress_option, ranged_reading_options
+from .jobs.commands import job_commands
+from .jobs.farm import submit_command
+from .options import (
+    PATH,
+    analysis_options,
+    conversion_options,
+    models_of,
+    overwrite_option,
+    progress_option,
+    ranged_reading_options,
+    swap_option,
+    workers_option,
+)
 from .progress import Format, show
 from .review.sheet import sheet
-from .swap.colour_match import METHODS, Method
 
 
 @click.command("analyze")
@@ -51,80 +62,55 @@ def analyze_command(
 
 @click.command("convert")
 @click.argument("clip", type=PATH)
-@click.argument("model", type=PATH)
+@click.argument("model", type=PATH, required=False)
 @click.option("-o", "--output", type=PATH, required=True, help="A film, or an image sequence as f.####.exr.")
-@click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed first.")
-@click.option(
-    "--colour", type=click.Choice(METHODS), default=ConversionSettings().colour, help="Colour match."
-)
-@click.option(
-    "--codec",
-    default="libx264",
-    help="libx264, libx265, libsvtav1, libvpx-vp9, prores, dnxhr, ffv1, source (the clip's own), or another.",
-)
-@click.option("--crf", help="Quality of x264, x265, AV1 and VP9; lower is better.")
-@click.option("--preset", help="Speed of x264, x265 and AV1.")
-@click.option("--encoder-option", "encoder_options", multiple=True, metavar="KEY=VALUE", help="Any other.")
-@click.option("--pix-fmt", help="Convert to this pixel format, as yuv422p10le; else none is changed.")
-@click.option("--batch", type=click.IntRange(1, 1024), default=8, help="Faces a run of the network.")
+@click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed on the way.")
+@swap_option
 @click.option("--matte", type=PATH, help="Sequence to write: the share of each pixel that was replaced.")
 @click.option("--layer", type=PATH, help="Sequence to write: the swapped faces alone, premultiplied.")
 @click.option("--stmap", type=PATH, help="Sequence to write: each pixel's place in the aligned face.")
 @click.option("--holdout", type=PATH, help="Matte to read: where it is white, CLIP stays as it is.")
+@workers_option
+@click.option("--executor", metavar="dask://HOST:PORT", help="A cluster that does the segments instead.")
+@conversion_options
 @analysis_options
 @ranged_reading_options
 @overwrite_option
 @progress_option
 def convert_command(
     clip: Path,
-    model: Path,
+    model: Path | None,
     output: Path,
     faces: Path | None,
-    colour: Method,
-    codec: str,
-    crf: str | None,
-    preset: str | None,
-    encoder_options: tuple[str, ...],
-    pix_fmt: str | None,
-    batch: int,
+    swaps: tuple[str, ...],
+    workers: int,
+    executor: str | None,
+    settings: ConversionSettings,
     analysis: AnalysisSettings,
     reading: ReadingSettings,
     overwrite: bool,
     progress: Format,
     **compositing: Path | None,
 ) -> None:
-    """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export"."""
-    settings = ConversionSettings(
-        colour=colour,
-        batch=batch,
-        codec=codec,
-        encoder_options=_encoder_options(crf, preset, encoder_options),
-        pix_fmt=pix_fmt,
-    )
+    """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export".
+
+    From film to film it can be stopped and killed: the same command goes on, from OUTPUT.job beside the
+    output, and makes the same film.
+    """
     events = convert(
         clip,
-        model,
+        models_of(model, swaps),
         output,
         faces=faces,
         settings=settings,
         analysis=analysis,
         reading=reading,
         compositing=CompositorPaths(**compositing),
+        workers=workers,
+        executor=executor,
         overwrite=overwrite,
     )
     show(events, progress)
-
-
-def _encoder_options(
-    crf: str | None, preset: str | None, others: tuple[str, ...]
-) -> Mapping[str, str] | None:
-    options = {key: value for key, value in (("crf", crf), ("preset", preset)) if value is not None}
-    for other in others:
-        key, equals, value = other.partition("=")
-        if not (key and equals):
-            raise UsageError(f"--encoder-option {other}: give it as KEY=VALUE")
-        options[key] = value
-    return options or None
 
 
 @click.command("sheet")
@@ -152,7 +138,14 @@ def weights_command(folder: Path | None) -> None:
         click.echo(path)
 
 
-commands: list[click.Command] = [analyze_command, convert_command, sheet_command, weights_command]
+commands: list[click.Command] = [
+    analyze_command,
+    convert_command,
+    *job_commands,
+    submit_command,
+    sheet_command,
+    weights_command,
+]
 
 
 class _Commands(click.Group):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,10 +19,10 @@ from .sequence.display import display_transform
 from .sequence.name import SequenceName, find_sequence
 from .sequence.reader import SequenceReader
 from .video.fields import Fields
-from .video.index import scan
+from .video.index import SourceIndex, scan
 from .video.range import Span, resolve
 from .video.reader import Interlaced, Reader, VideoInfo
-from .video.reading.packets import demuxed
+from .video.reading.packets import PacketDigest, demuxed
 from .video.source import open_source
 from .video.writing.passthrough import Span as TimeSpan
 
@@ -67,6 +66,7 @@ class Clip:
     Args:
         path: a video file, or a sequence as `find_sequence` knows it.
         settings: how to read it.
+        index: of the film, where it has been scanned already; it is not tried anew then.
 
     Attributes:
         source: of the pictures as they are stored: what a writer needs.
@@ -81,11 +81,21 @@ class Clip:
     source: VideoInfo
     info: VideoInfo
 
-    def __init__(self, path: Path | str, settings: ReadingSettings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        settings: ReadingSettings | None = None,
+        *,
+        index: SourceIndex | None = None,
+    ) -> None:
         settings = settings or ReadingSettings()
         self.path = Path(path)
+        self._index = index
         name = find_sequence(path, settings.frames)
-        self._reader = _film(self.path, settings) if name is None else _sequence(name, settings)
+        if name is None:
+            self._reader: Reader | SequenceReader = _film(self.path, settings, trusted=index is not None)
+        else:
+            self._reader = _sequence(name, settings)
         try:
             self.source = self.info = self._reader.info
             self._fields: Fields | None = None
@@ -159,8 +169,19 @@ class Clip:
         self.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        span = self.span
-        frames = self._reader.frames(span.start_pts, span.end_pts) if span else iter(self._reader)
+        return self.frames(*((self.span.start_pts, self.span.end_pts) if self.span else (None, None)))
+
+    def frames(self, start_pts: int | None, end_pts: int | None, *, first_index: int = 0) -> Iterator[Frame]:
+        """The frames (or fields of frames) of a part; what a full read would give, with the indices it would.
+
+        Args:
+            start_pts: of the part's first frame, in ``source.time_base``; None for the clip's first.
+            end_pts: of the first frame after it; None for the clip's end.
+            first_index: of the part's first frame.
+        """
+        frames = self._reader.frames(start_pts, end_pts)
+        if first_index:
+            frames = (_counted_from(first_index, frame) for frame in frames)
         return frames if self._fields is None else self._fields.split(frames)
 
     def _span(self, settings: ReadingSettings) -> Span | None:
@@ -178,7 +199,7 @@ class Clip:
                 start_timecode=self._reader.info.timecode,
                 numbers=numbers,
             )
-        index = scan(self.path, video_stream=settings.video_stream, fps=settings.fps)
+        index = self._index or scan(self.path, video_stream=settings.video_stream, fps=settings.fps)
         return resolve(
             settings.start,
             settings.end,
@@ -190,7 +211,12 @@ class Clip:
         )
 
 
-def _film(path: Path, settings: ReadingSettings) -> Reader:
+def _counted_from(first_index: int, frame: Frame) -> Frame:
+    frame.index += first_index
+    return frame
+
+
+def _film(path: Path, settings: ReadingSettings, *, trusted: bool) -> Reader:
     if settings.frames or settings.colorspace or settings.ocio_config or settings.channels:
         raise UsageError(f"{path}: frames, colour space and channels are chosen for image sequences only")
     return Reader(
@@ -199,6 +225,7 @@ def _film(path: Path, settings: ReadingSettings) -> Reader:
         interlaced=settings.interlaced,
         fps=settings.fps,
         video_stream=settings.video_stream,
+        trusted=trusted,
     )
 
 
@@ -229,17 +256,15 @@ def packet_hash(path: Path) -> str:
     Raises:
         InputMissingError, BadInputError: the film cannot be opened.
     """
-    digest = hashlib.sha256()
+    digest = PacketDigest()
     _, container = open_source(path)
     with container:
         try:
             for packet in demuxed(container):
-                digest.update(f"{packet.stream_index} {packet.pts} {packet.dts} {packet.size}\n".encode())
-                if packet.size:
-                    digest.update(packet)
+                digest.add(packet)
         except av.error.FFmpegError as error:
             # The reader meets the same damage and reports it; what could be read still identifies the clip.
-            digest.update(str(error.errno).encode())
+            digest.add_error(error)
         except ValueError as error:
             raise BadInputError(f"{path}: cannot be read to its end ({error}): export it again") from error
     return digest.hexdigest()

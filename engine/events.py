@@ -14,12 +14,14 @@ class Progress:
     Attributes:
         stage: of the work.
         frame: frames done in it.
-        of: frames that the container declares; 0 where it does not say.
+        of: frames that there are; 0 where nobody knows yet.
+        segment: of the job, in which the frame lies; None where there are none.
     """
 
-    stage: Literal["analyze", "convert"]
+    stage: Literal["analyze", "convert", "join"]
     frame: int
     of: int
+    segment: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Finished:
         output: its path.
         frames: frames in it.
         faces: faces found, or swapped.
+        already: it was there before, made by the same job.
     """
 
     output: Path
     frames: int
     faces: int
+    already: bool = False
 
 
 Event = Progress | Warned | Finished

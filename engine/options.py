@@ -10,10 +10,11 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from .analyze import AnalysisSettings
 from .clip import OnMissing, ReadingSettings
 from .errors import UsageError
 from .progress import FORMATS
+from .settings import AnalysisSettings, ConversionSettings
+from .swap.colour_match import METHODS
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,6 +78,40 @@ _ANALYSIS = (
 )
 
 
+_DEFAULTS = ConversionSettings()
+_CONVERSION = (
+    click.option("--colour", type=click.Choice(METHODS), default=_DEFAULTS.colour, help="Colour match."),
+    click.option(
+        "--codec",
+        default=_DEFAULTS.codec,
+        help="libx264, libx265, libsvtav1, libvpx-vp9, prores, dnxhr, ffv1, source (the clip's), or another.",
+    ),
+    click.option("--crf", help="Quality of x264, x265, AV1 and VP9; lower is better."),
+    click.option("--preset", help="Speed of x264, x265 and AV1."),
+    click.option(
+        "--encoder-option", "encoder_options", multiple=True, metavar="KEY=VALUE", help="Any other."
+    ),
+    click.option(
+        "--encoder-threads",
+        type=click.IntRange(1, 64),
+        default=_DEFAULTS.encoder_threads,
+        help="Of each encoder; another number may give other bytes.",
+    ),
+    click.option("--pix-fmt", help="Convert to this pixel format, as yuv422p10le; else none is changed."),
+    click.option(
+        "--batch", type=click.IntRange(1, 1024), default=_DEFAULTS.batch, help="Faces a run of the network."
+    ),
+    click.option(
+        "--segment-seconds",
+        "segment_s",
+        type=click.FloatRange(0.1, 3600),
+        default=_DEFAULTS.segment_s,
+        help="Least length of a segment of the work.",
+    ),
+    click.option("--whole", is_flag=True, help="One segment, as a bit rate or two passes want."),
+)
+
+
 def _gathered(
     options: tuple[Callable[..., Any], ...], name: str, make: Callable[..., object]
 ) -> Callable[[Command], Command]:
@@ -109,6 +144,51 @@ def _reading_settings(
     return ReadingSettings(interlaced=modes[0] if modes else "refuse", **others)  # type: ignore[arg-type]
 
 
+def _conversion_settings(
+    *, crf: str | None, preset: str | None, encoder_options: tuple[str, ...], **others: Any
+) -> ConversionSettings:
+    options = {key: value for key, value in (("crf", crf), ("preset", preset)) if value is not None}
+    for option in encoder_options:
+        key, equals, value = option.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--encoder-option {option}: give it as KEY=VALUE")
+        options[key] = value
+    return ConversionSettings(encoder_options=options or None, **others)
+
+
+def models_of(model: Path | None, swaps: tuple[str, ...]) -> dict[str | None, Path]:
+    """The models of a command line, by whom they are for.
+
+    Raises:
+        UsageError: none, or a ``--swap`` that is not WHOM=MODEL, or twice the same one.
+    """
+    models: dict[str | None, Path] = {} if model is None else {None: model}
+    for swap in swaps:
+        whom, equals, path = swap.partition("=")
+        if not (whom and equals and path):
+            raise UsageError(f"--swap {swap}: give it as TRACK=MODEL or PERSON=MODEL")
+        if whom in models:
+            raise UsageError(f"--swap {swap}: {whom} has a model already")
+        models[whom] = Path(path)
+    if not models:
+        raise UsageError("no model given: name an ONNX file of crossface export, or use --swap")
+    return models
+
+
+swap_option = click.option(
+    "--swap",
+    "swaps",
+    multiple=True,
+    metavar="WHOM=MODEL",
+    help="A track's number or a person's name in the faces file, and the model for them; more than once.",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    help="Processes side by side; the bytes stay the same.",
+)
 reading_options = _gathered(_READING, "reading", _reading_settings)
 ranged_reading_options = _gathered(_RANGE + _READING, "reading", _reading_settings)
 analysis_options = _gathered(_ANALYSIS, "analysis", AnalysisSettings)
+conversion_options = _gathered(_CONVERSION, "settings", _conversion_settings)

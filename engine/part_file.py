@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from .errors import BusyError, OutputError, OutputExistsError, UsageError
+
+_LOCK_ATTEMPTS = 10
+_LOCK_PAUSE_S = 0.01
 
 
 def keep_sources(output: Path, *sources: Path) -> None:
@@ -19,6 +23,47 @@ def keep_sources(output: Path, *sources: Path) -> None:
     """
     if any(output.resolve() == source.resolve() for source in sources):
         raise UsageError(f"{output}: is the source itself: give the output another name")
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Removes what `PartFile` left of processes that were killed; gives the paths.
+
+    Parts that a living process holds stay. Only for folders of our own: others name files so too.
+
+    Raises:
+        OutputError: the folder cannot be read, or a part cannot be removed.
+    """
+    swept = []
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") and path.suffix == ".part" and _removed(path):
+                swept.append(path)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be swept ({error.strerror}): check the folder and its permissions"
+        ) from error
+    return swept
+
+
+def _removed(path: Path) -> bool:
+    """Remove a part that nobody holds; under its lock, so that nobody takes it meanwhile."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its owner may have renamed it since.
+        if not os.path.samestat(os.stat(path), os.fstat(file)):
+            return False
+        path.unlink()
+        return True
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    finally:
+        os.close(file)
 
 
 class PartFile:
@@ -87,16 +132,25 @@ class PartFile:
         while True:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                self._lock_file(file)
+            except BaseException:
                 os.close(file)
-                raise BusyError(f"{self.target}: another process writes it: wait for its end") from error
+                raise
             # Between opening and locking, its owner may have renamed it to the target or removed it.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.stat(self.path), os.fstat(file)):
                     os.ftruncate(file, 0)
                     return file
             os.close(file)
+
+    def _lock_file(self, file: int) -> None:
+        """Raises BusyError after some patience: `sweep` holds the lock for a moment."""
+        for _ in range(_LOCK_ATTEMPTS):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(_LOCK_PAUSE_S)
+        raise BusyError(f"{self.target}: another process writes it: wait for its end")
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -53,13 +53,18 @@ class Prefetch(Generic[Item]):
 
     def _run(self, source: Iterable[Item]) -> None:
         error: BaseException | None = None
+        items = iter(source)
         try:
-            for item in source:
+            for item in items:
                 self._items.put(item)
                 if self._stopped.is_set():
-                    return
+                    break
         except BaseException as raised:  # handed over to the taker, whatever it is
             error = raised
+        finally:
+            # What a generator holds open is closed here, before anybody closes what it reads from.
+            if isinstance(items, Generator):
+                items.close()
         self._items.put(_End(error))
 
 

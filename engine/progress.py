@@ -1,4 +1,4 @@
-"""Events on a terminal: a bar, or a JSON object a line; warnings on stderr."""
+"""Events on a terminal: a bar, or lines for programs and render farms; warnings on stderr."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from . import events
+from .errors import CrossfaceError
 from .events import Event
 
-Format = Literal["auto", "bar", "json", "none"]
-FORMATS: tuple[Format, ...] = ("auto", "bar", "json", "none")
+Format = Literal["auto", "bar", "json", "openjd", "none"]
+FORMATS: tuple[Format, ...] = ("auto", "bar", "json", "openjd", "none")
 
 
 def show(stream: Generator[Event], progress: Format) -> None:
     """Runs a generator of events to its end and shows them.
 
-    ``bar`` draws on stderr; ``json`` prints one object a line on stdout; ``auto`` is a bar where stderr
-    is a terminal and nothing elsewhere. Warnings go to stderr in every form.
+    ``bar`` draws on stderr; ``json`` prints one object a line on stdout; ``openjd`` prints there what Open
+    Job Description reads from a task; ``auto`` is a bar where stderr is a terminal and nothing elsewhere.
+    Warnings go to stderr in every form.
     """
     if progress == "auto":
         progress = "bar" if sys.stderr.isatty() else "none"
@@ -37,17 +39,25 @@ def show(stream: Generator[Event], progress: Format) -> None:
             advance = stack.enter_context(_Bar()).advance
         elif progress == "json":
             advance = _JsonLines().advance
+        elif progress == "openjd":
+            advance = stack.enter_context(_OpenJdLines()).advance
         for event in stream:
             if isinstance(event, events.Progress):
                 advance(event)
             elif isinstance(event, events.Warned):
                 click.echo(f"crossface: warning: {event.message}", err=True)
             elif progress == "json":
-                _print(
-                    {"ev": "done", "output": str(event.output), "frames": event.frames, "faces": event.faces}
-                )
+                _print({"ev": "done", **dataclasses.asdict(event), "output": str(event.output)})
+            elif progress == "openjd":
+                click.echo(f"openjd_progress: 100.0\nopenjd_status: {_said(event)}")
             else:
+                if event.already:
+                    click.echo(f"crossface: {_said(event)}", err=True)
                 click.echo(event.output)
+
+
+def _said(finished: events.Finished) -> str:
+    return f"{finished.output}: {'already done' if finished.already else 'done'}"
 
 
 def _ignore(progress: events.Progress) -> None:
@@ -99,6 +109,33 @@ class _JsonLines:
         self._printed = now
         fps = progress.frame / max(now - started, 1e-3)
         _print({"ev": "progress", **dataclasses.asdict(progress), "fps": round(fps, 2)})
+
+
+class _OpenJdLines:
+    """Progress of the stage that is farthest, at most once a second, and why it failed."""
+
+    _INTERVAL_S = 1.0
+    _STAGES = ("analyze", "convert", "join")
+
+    def __init__(self) -> None:
+        self._stage = 0
+        self._printed = -self._INTERVAL_S
+
+    def __enter__(self) -> _OpenJdLines:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CrossfaceError):
+            click.echo(f"openjd_fail: {error}")
+
+    def advance(self, progress: events.Progress) -> None:
+        stage, now = self._STAGES.index(progress.stage), time.monotonic()
+        if stage < self._stage or (stage == self._stage and now - self._printed < self._INTERVAL_S):
+            return
+        self._stage, self._printed = stage, now
+        percent = 100.0 * progress.frame / max(1, progress.of)
+        click.echo(f"openjd_progress: {min(100.0, percent):.1f}")
+        click.echo(f"openjd_status: {progress.stage} {progress.frame}/{progress.of}")
 
 
 def _print(fields: dict[str, object]) -> None:

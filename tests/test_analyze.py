@@ -193,9 +193,16 @@ def sightings(
         yield Sighting(frame, 0, () if track is None else (TrackedFace(track, mesh),))
 
 
+def smoothed(*arguments: Any) -> Iterator[tuple[Sighting, dict[int, NDArray[np.float64]]]]:
+    return smooth(
+        sightings(*arguments),
+        lambda sighting: sighting.frame.pts,
+        lambda sighting: {face.track: face.mesh.landmarks for face in sighting.faces},
+    )
+
+
 def steadied(*arguments: Any) -> NDArray[np.float64]:
-    found = smooth(sightings(*arguments))
-    return np.array([steady.faces[0].landmarks[0] for steady in found if steady.faces])
+    return np.array([points[0] for _, tracks in smoothed(*arguments) for points in tracks.values()])
 
 
 EVEN = list(range(0, 40 * 512, 512))
@@ -248,8 +255,8 @@ def test_smoothing_halves_noise_and_stops_at_the_tracks_end() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 7, 8, 13, 14, 30])
 def test_smoothing_gives_every_frame_once_and_in_order(count: int) -> None:
     places = np.zeros((count, 2))
-    found = list(smooth(sightings(places, EVEN[:count])))
-    assert [steady.sighting.frame.index for steady in found] == list(range(count))
+    found = list(smoothed(places, EVEN[:count]))
+    assert [sighting.frame.index for sighting, _ in found] == list(range(count))
 
 
 def test_a_faces_file_reads_as_it_was_written(analysed: Callable[[str], Path]) -> None:
@@ -333,7 +340,7 @@ def test_files_that_are_no_faces_file(analysed: Callable[[str], Path], clips: Pa
         (clips / "single_face.mp4").read_bytes(),
         good[: len(good) // 2].encode(),
         good[: -len(tracks) // 2].encode(),
-        header.replace('"faces": 1', '"faces": 99').encode() + b"\n" + rest.encode(),
+        header.replace('"faces": 2', '"faces": 99').encode() + b"\n" + rest.encode(),
         header.replace('"width"', '"girth"').encode() + b"\n" + rest.encode(),
         good.replace('{"tracks": [', '{"tracks": [7, ').encode(),
         good.replace('"first_pts"', '"pts_first"').encode(),

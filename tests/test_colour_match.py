@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossface.engine.swap.colour_match import METHODS, Method, Statistics, SteadyMatch, transform
+from crossface.engine.swap.colour_match import METHODS, Measured, Method, Statistics, SteadyMatch, transform
 
 # Rec. 709 luma, and the two differences that Cb and Cr are made of (ITU-R BT.709, items 3.2 and 3.3).
 OPPONENT = np.array(
@@ -104,20 +104,26 @@ def test_one_flat_colour_gives_finite_numbers(method: Method) -> None:
 def test_steady_match_damps_a_flash_and_forgets_it_at_a_cut() -> None:
     calm, flash, drawn = statistics(colours(1)), statistics(colours(1) + 0.2), statistics(colours(2))
     match = SteadyMatch("mean")
-    before = match.update(0, 7, drawn, calm)
+    before = match.update(Measured(0, 0, 7, drawn, calm))
     np.testing.assert_allclose(before, transform("mean", drawn, calm))
-    during = match.update(0, 7, drawn, flash)
+    during = match.update(Measured(1, 0, 7, drawn, flash))
     step = (during - before)[:, 3]
     assert (step > 0).all() and (step < 0.1).all(), "less than half of the flash in its first frame"
     for _ in range(40):
-        settled = match.update(0, 7, drawn, flash)
+        settled = match.update(Measured(1, 0, 7, drawn, flash))
     np.testing.assert_allclose(settled, transform("mean", drawn, flash), atol=1e-4)
-    np.testing.assert_allclose(match.update(1, 7, drawn, calm), before, err_msg="a new shot starts anew")
+    np.testing.assert_allclose(
+        match.update(Measured(2, 1, 7, drawn, calm)), before, err_msg="a new shot starts anew"
+    )
 
 
 def test_tracks_do_not_share_their_colours() -> None:
     drawn, left, right = (statistics(colours(n)) for n in (1, 2, 3))
     match = SteadyMatch("reinhard")
     for _ in range(3):
-        np.testing.assert_allclose(match.update(0, 0, drawn, left), transform("reinhard", drawn, left))
-        np.testing.assert_allclose(match.update(0, 1, drawn, right), transform("reinhard", drawn, right))
+        np.testing.assert_allclose(
+            match.update(Measured(0, 0, 0, drawn, left)), transform("reinhard", drawn, left)
+        )
+        np.testing.assert_allclose(
+            match.update(Measured(0, 0, 1, drawn, right)), transform("reinhard", drawn, right)
+        )

@@ -178,7 +178,7 @@ def test_what_is_no_face_is_not_touched(
     else:
         assert audio_packets(target) == audio_packets(source)
         assert times_s(target) == times_s(source)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [target.name]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [target.name, f"{target.name}.job"]
 
 
 def test_a_single_face_has_audio_to_keep(clips: Path) -> None:
@@ -218,9 +218,19 @@ def test_a_second_run_gives_the_same_bytes_whatever_the_batch(
 def test_without_a_faces_file_the_clip_is_analysed_first(clips: Path, swapper: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     events = list(convert(clips / "single_face.mp4", swapper, target, settings=QUICK))
-    stages = [event.stage for event in events if isinstance(event, Progress)]
-    assert stages == ["analyze"] * 72 + ["convert"] * 72
-    assert [event.frame for event in events if isinstance(event, Progress)] == [*range(1, 73)] * 2
+    progress = [event for event in events if isinstance(event, Progress)]
+    frames = {
+        stage: [event.frame for event in progress if event.stage == stage]
+        for stage in ("analyze", "convert", "join")
+    }
+    assert progress[0].stage == "analyze" and frames["convert"] == [*range(1, 73)]
+    for counted in frames.values():
+        assert counted == sorted(counted) and counted[-1] == 72
+    for event in progress:
+        analysed = [other.frame for other in progress[: progress.index(event)] if other.stage == "analyze"]
+        assert event.stage != "convert" or analysed[-1] >= event.frame, (
+            "a frame is converted before it is seen"
+        )
     assert events[-1] == Finished(target, 72, 72)
 
 
@@ -245,13 +255,22 @@ def test_colours_are_matched_to_the_source(
 
 
 @pytest.mark.parametrize("taken", [0, 1, 90, 120])
-def test_closing_half_way_leaves_nothing(clips: Path, swapper: Path, tmp_path: Path, taken: int) -> None:
+def test_closed_half_way_there_is_no_output_and_the_next_run_makes_it(
+    clips: Path, swapper: Path, tmp_path: Path, taken: int
+) -> None:
     """Closed before it starts, in the analysis, and in the conversion."""
-    events = convert(clips / "single_face.mp4", swapper, tmp_path / "out.mp4", settings=QUICK)
+    clip, target = clips / "single_face.mp4", tmp_path / "out.mp4"
+    events = convert(clip, swapper, target, settings=QUICK)
     for _ in range(taken):
         next(events)
     events.close()
-    assert list(tmp_path.iterdir()) == []
+    left = {entry.name for entry in tmp_path.rglob("*")}
+    assert target.name not in left and not any(name.endswith(".part") for name in left)
+    assert taken > 1 or not left
+    run(convert(clip, swapper, target, settings=QUICK))
+    whole = tmp_path / "whole.mp4"
+    run(convert(clip, swapper, whole, settings=QUICK))
+    assert target.read_bytes() == whole.read_bytes()
 
 
 def test_a_clip_without_a_face_comes_back_as_it_was(clips: Path, swapper: Path, tmp_path: Path) -> None:

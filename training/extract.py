@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,7 @@ from ..engine.analyze import AnalysisSettings, watch
 from ..engine.clip import Clip, ReadingSettings
 from ..engine.errors import BadInputError, OutputError, OutputExistsError, UsageError
 from ..engine.face.align import crop_to_frame
-from ..engine.face.landmarks import yaw_deg
-from ..engine.face.smooth import SteadyFace
+from ..engine.face.landmarks import Mesh, yaw_deg
 from ..engine.frame import Frame
 from ..engine.review.png import write_png
 from . import faceset
@@ -89,13 +88,14 @@ def extract(
                 Clip(path, reading) as clip,
                 closing(watch(clip, settings or AnalysisSettings())) as sightings,
             ):
-                for steady in sightings:
-                    frame = steady.sighting.frame
+                for sighting, landmarks in sightings:
+                    frame = sighting.frame
                     if ranges_s and _time_s(frame) >= max(end for _, end in ranges_s):
                         break
                     wanted = frame.index % every == 0 and _inside(_time_s(frame), ranges_s)
-                    for face in steady.faces[: 1 if largest_only else None] if wanted else ():
-                        record, rgb = _cut(frame, face, clip.info.display, path.name, faces)
+                    for face in sighting.faces[: 1 if largest_only else None] if wanted else ():
+                        steady = replace(face.mesh, landmarks=landmarks[face.track])
+                        record, rgb = _cut(frame, steady, clip.info.display, path.name, faces)
                         write_png(folder / record.file, rgb)
                         lines.write(record.to_json() + "\n")
                         faces += 1
@@ -128,7 +128,7 @@ def _whole_faceset(output: Path) -> Iterator[Path]:
 
 
 def _cut(
-    frame: Frame, face: SteadyFace, display: NDArray[np.float64], source: str, number: int
+    frame: Frame, face: Mesh, display: NDArray[np.float64], source: str, number: int
 ) -> tuple[FaceRecord, NDArray[np.uint8]]:
     """A face's record and its crop, RGB ``[SIZE_PX, SIZE_PX, 3]``."""
     transform = crop_to_frame(

@@ -1,39 +1,29 @@
 """``shot.faces``: what the analysis found, as JSON lines that a person can read and edit.
 
-A header, then a line a frame, then one line with the tracks. Each track says
-whether it is swapped (``"swap": true``); change that, or delete a face from a
-frame's line, and convert with the edited file.
+A header, then a line a frame, then one line with the tracks. A face is swapped
+in the frames where it is chosen (``"chosen": true``) if its track is swapped
+(``"swap": true``); where a track is chosen in no frame and swapped all the
+same, it is in all of its frames. A track may be given a name (``"person":
+"anna"``). Change these, or delete a face from a frame's line, and convert with
+the edited file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from ..errors import BadInputError, InputMissingError
-from .align import (
-    FACE_OVAL,
-    LANDMARK_COUNT,
-    LANDMARK_SCHEME,
-    LEFT_EYE,
-    LIPS,
-    NOSE_TIP,
-    RIGHT_EYE,
-    TEMPLATE,
-    Points,
-)
-from .smooth import SteadySighting
+from .align import LANDMARK_COUNT, LANDMARK_SCHEME, Points
+from .link import LinkedFrame
+from .seen import KEPT_POINTS
 
-FORMAT_VERSION = 1
-# Enough for alignment, outlines, eyes and mouth; all 468 points would make the file four times as large.
-KEPT_POINTS = tuple(sorted({*TEMPLATE, *FACE_OVAL, *LEFT_EYE, *RIGHT_EYE, *LIPS, NOSE_TIP}))
-
-Selection = Literal["largest", "all"]
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -71,11 +61,13 @@ class Face:
         track: number of its track.
         presence: 0..1.
         landmarks: float64 ``[468, 2]``, luma px, smoothed; NaN where the file does not keep a point.
+        person: the name that somebody gave its track.
     """
 
     track: int
     presence: float
     landmarks: Points
+    person: str | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -93,6 +85,27 @@ class FrameFaces:
     faces: tuple[Face, ...]
 
 
+def chosen_faces(frame: LinkedFrame) -> FrameFaces:
+    """What a faces file says of a frame, without the file."""
+    faces = tuple(
+        Face(face.track, face.presence, _spread(_rounded(face.points), KEPT_POINTS))
+        for face in frame.faces
+        if face.chosen
+    )
+    return FrameFaces(frame.pts, frame.shot, faces)
+
+
+def _rounded(points: Points) -> Points:
+    return np.round(points, 2)
+
+
+def _spread(points: Points, indices: Sequence[int]) -> Points:
+    """All landmarks, of which only some are known."""
+    landmarks = np.full((LANDMARK_COUNT, 2), np.nan)
+    landmarks[list(indices)] = points
+    return landmarks
+
+
 @dataclass
 class Track:
     """A track's entry in the last line. Times are in ``time_base`` units."""
@@ -102,72 +115,49 @@ class Track:
     first_pts: int
     last_pts: int
     frames: int = 0
+    chosen_frames: int = 0
     mean_height_px: float = 0.0
     lowest_presence: float = 1.0
     swap: bool = False
-    weight: float = field(default=0.0, repr=False)
+    person: str | None = None
 
-    def add(self, pts: int, height_px: float, presence: float) -> None:
+    def add(self, pts: int, height_px: float, presence: float, chosen: bool) -> None:
         self.last_pts = pts
         self.frames += 1
+        self.chosen_frames += chosen
+        self.swap = self.chosen_frames > 0
         self.mean_height_px += (height_px - self.mean_height_px) / self.frames
         self.lowest_presence = min(self.lowest_presence, presence)
-        self.weight += height_px * height_px
 
 
-def write_faces(
-    file: TextIO, header: FacesHeader, sightings: Iterable[SteadySighting], select: Selection
-) -> Iterator[int]:
-    """Writes a faces file, streaming; gives the number of faces of each frame.
+def write_faces(file: TextIO, header: FacesHeader, frames: Iterable[LinkedFrame]) -> Iterator[LinkedFrame]:
+    """Writes a faces file while its frames pass through.
 
     Args:
         file: open for writing; the caller makes it appear whole or not at all.
         header: its first line.
-        sightings: every frame of the clip in order.
-        select: which tracks are swapped: ``all``, or ``largest``: at any time only one face, of the
-            tracks of the shot the largest and longest first.
+        frames: every frame of the clip in order.
     """
     file.write(json.dumps(asdict(header)) + "\n")
     tracks: dict[int, Track] = {}
-    for steady in sightings:
-        frame, shot = steady.sighting.frame, steady.sighting.shot
+    for frame in frames:
         entries = []
-        for face in steady.faces:
-            track = tracks.setdefault(face.track, Track(face.track, shot, frame.pts, frame.pts))
-            height_px = float(np.ptp(face.landmarks[:, 1]))
-            track.add(frame.pts, height_px, face.presence)
+        for face in frame.faces:
+            track = tracks.setdefault(face.track, Track(face.track, frame.shot, frame.pts, frame.pts))
+            track.add(frame.pts, face.box[3] - face.box[1], face.presence, face.chosen)
             entries.append(
                 {
                     "track": face.track,
-                    "presence": round(face.presence, 4),
-                    "landmarks": _rounded(face.landmarks),
-                    "raw": _rounded(face.raw),
+                    "chosen": face.chosen,
+                    "presence": face.presence,
+                    "landmarks": _rounded(face.points).tolist(),
+                    "raw": _rounded(face.raw).tolist(),
                 }
             )
-        file.write(json.dumps({"pts": frame.pts, "shot": shot, "faces": entries}) + "\n")
-        yield len(entries)
-    _select(tracks, select)
-    lines = []
-    for track in tracks.values():
-        fields = asdict(track)
-        del fields["weight"]
-        fields["mean_height_px"] = round(track.mean_height_px, 1)
-        lines.append(fields)
+        file.write(json.dumps({"pts": frame.pts, "shot": frame.shot, "faces": entries}) + "\n")
+        yield frame
+    lines = [{**asdict(track), "mean_height_px": round(track.mean_height_px, 1)} for track in tracks.values()]
     file.write(json.dumps({"tracks": lines}) + "\n")
-
-
-def _rounded(landmarks: Points) -> list[list[float]]:
-    points: list[list[float]] = np.round(landmarks[list(KEPT_POINTS)], 2).tolist()
-    return points
-
-
-def _select(tracks: dict[int, Track], select: Selection) -> None:
-    chosen: list[Track] = []
-    for track in sorted(tracks.values(), key=lambda track: -track.weight):
-        clear = all(track.last_pts < other.first_pts or other.last_pts < track.first_pts for other in chosen)
-        if select == "all" or clear:
-            track.swap = True
-            chosen.append(track)
 
 
 class FacesFile:
@@ -175,6 +165,7 @@ class FacesFile:
 
     Args:
         path: the file.
+        named: numbers of tracks and names of persons whose faces are swapped whatever the file says.
 
     Attributes:
         header: its first line.
@@ -185,8 +176,9 @@ class FacesFile:
         BadInputError: not a faces file of this version, or cut short.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, named: Collection[str] = ()) -> None:
         self.path = path
+        self._named = named
         try:
             with path.open(encoding="utf-8") as file:
                 first = file.readline()
@@ -209,10 +201,18 @@ class FacesFile:
             raise BadInputError(f"{path}: its header or tracks are damaged: run crossface analyze") from error
         self.tracks = {track.track: track for track in entries}
 
+    def check_source(self, clip: Path, source_hash: str) -> None:
+        """Raises BadInputError where the file was made from another clip."""
+        if self.header.source_hash != source_hash:
+            raise BadInputError(
+                f"{self.path}: was made from another clip than {clip}: run crossface analyze on this one"
+            )
+
     @property
     def swaps(self) -> bool:
         """Whether any face is to be swapped."""
-        return any(track.swap and track.frames > 0 for track in self.tracks.values())
+        tracks = self.tracks.values()
+        return any(track.frames > 0 and (track.swap or self._is_named(track)) for track in tracks)
 
     def __iter__(self) -> Iterator[FrameFaces]:
         """Frames in order, with the faces of the tracks that are swapped.
@@ -226,20 +226,27 @@ class FacesFile:
                     continue
                 fields = self._parse(line, number)
                 try:
-                    faces = [
-                        self._face(entry) for entry in fields["faces"] if self.tracks[entry["track"]].swap
-                    ]
+                    faces = [self._face(entry) for entry in fields["faces"] if self._is_swapped(entry)]
                     yield FrameFaces(int(fields["pts"]), int(fields["shot"]), tuple(faces))
                 except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
                     raise self._damaged(number) from error
 
+    def _is_named(self, track: Track) -> bool:
+        return str(track.track) in self._named or track.person in self._named
+
+    def _is_swapped(self, entry: Mapping[str, Any]) -> bool:
+        track = self.tracks[entry["track"]]
+        if self._is_named(track):
+            return True
+        return track.swap and (bool(entry["chosen"]) or not track.chosen_frames)
+
     def _face(self, entry: Mapping[str, Any]) -> Face:
-        landmarks = np.full((LANDMARK_COUNT, 2), np.nan)
         kept = np.array(entry["landmarks"], np.float64)
         if kept.shape != (len(self.header.points), 2):
             raise ValueError(f"landmarks of shape {kept.shape}")
-        landmarks[list(self.header.points)] = kept
-        return Face(int(entry["track"]), float(entry["presence"]), landmarks)
+        number = int(entry["track"])
+        landmarks = _spread(kept, self.header.points)
+        return Face(number, float(entry["presence"]), landmarks, self.tracks[number].person)
 
     def _parse(self, line: str, number: int) -> dict[str, Any]:
         try:

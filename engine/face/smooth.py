@@ -3,86 +3,73 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .align import Points
-from .track import Sighting, TrackedFace
 
 RADIUS_FRAMES = 6
 _SIGMA_FRAMES = 3.0
 
-
-@dataclass(frozen=True)
-class SteadyFace:
-    """A tracked face with smoothed landmarks.
-
-    Attributes:
-        track: number of its track.
-        presence: 0..1.
-        landmarks: float64 ``[468, 2]``, luma px, smoothed.
-        raw: the same as measured.
-    """
-
-    track: int
-    presence: float
-    landmarks: Points
-    raw: Points
+Item = TypeVar("Item")
+PointsOfTracks = Mapping[int, Points]
 
 
-@dataclass(frozen=True)
-class SteadySighting:
-    """A `Sighting` whose faces are steady."""
-
-    sighting: Sighting
-    faces: tuple[SteadyFace, ...]
-
-
-def smooth(sightings: Iterable[Sighting]) -> Iterator[SteadySighting]:
+def smooth(
+    frames: Iterable[Item], pts_of: Callable[[Item], int], points_of: Callable[[Item], PointsOfTracks]
+) -> Iterator[tuple[Item, dict[int, Points]]]:
     """Smooths each track; holds `RADIUS_FRAMES` frames back.
 
     A point's place is the value at the frame's time of a parabola fitted to its
     track's places around, with Gaussian weights (local regression; Cleveland
     1979): zero phase, and exact for steady acceleration.
+
+    Args:
+        frames: in order.
+        pts_of: a frame's time, in units of any length.
+        points_of: the points ``[n, 2]`` of each track that is seen in a frame. A track has no holes.
+
+    Returns:
+        Each frame with its tracks' points, smoothed.
     """
-    around: deque[Sighting] = deque(maxlen=2 * RADIUS_FRAMES + 1)
+    around: deque[tuple[Item, int, PointsOfTracks]] = deque(maxlen=2 * RADIUS_FRAMES + 1)
     centre = -1
-    for sighting in sightings:
+    for frame in frames:
         full = len(around) == around.maxlen
-        around.append(sighting)
+        around.append((frame, pts_of(frame), points_of(frame)))
         if full:
-            yield _steady(around, centre)
+            yield _smoothed(around, centre)
         elif len(around) > RADIUS_FRAMES:
             centre += 1
-            yield _steady(around, centre)
+            yield _smoothed(around, centre)
     for n in range(centre + 1, len(around)):
-        yield _steady(around, n)
+        yield _smoothed(around, n)
 
 
-def _steady(around: deque[Sighting], centre: int) -> SteadySighting:
-    sighting = around[centre]
-    return SteadySighting(sighting, tuple(_steady_face(around, centre, face) for face in sighting.faces))
+def _smoothed(around: deque[tuple[Item, int, PointsOfTracks]], centre: int) -> tuple[Item, dict[int, Points]]:
+    frame, _, tracks = around[centre]
+    return frame, {track: _smoothed_track(around, centre, track) for track in tracks}
 
 
-def _steady_face(around: deque[Sighting], centre: int, face: TrackedFace) -> SteadyFace:
-    times, places = [0], [face.mesh.landmarks]
-    now = around[centre].frame.pts
+def _smoothed_track(around: deque[tuple[Item, int, PointsOfTracks]], centre: int, track: int) -> Points:
+    _, now, tracks = around[centre]
+    times, places = [0], [tracks[track]]
     # A track has no holes, so its run ends where it is not seen.
     for step in (-1, 1):
         n = centre + step
         while 0 <= n < len(around) and abs(n - centre) <= RADIUS_FRAMES:
-            here = next((other for other in around[n].faces if other.track == face.track), None)
-            if here is None:
+            _, pts, others = around[n]
+            if track not in others:
                 break
-            times.append(around[n].frame.pts - now)
-            places.append(here.mesh.landmarks)
+            times.append(pts - now)
+            places.append(others[track])
             n += step
     weights = _weights_at_zero(np.array(times, np.float64))
-    landmarks = np.tensordot(weights, np.stack(places), axes=1)
-    return SteadyFace(face.track, face.mesh.presence, landmarks, face.mesh.landmarks)
+    points: Points = np.tensordot(weights, np.stack(places), axes=1)
+    return points
 
 
 def _weights_at_zero(times: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,25 +1,29 @@
 """Faces through time: detection now and then, landmarks tracked between, nothing lost at the seams.
 
-Frames go through in windows of a few frames. A window's last frame is searched
-by the detector; a face that it finds new is followed backwards to where it
-came in, so that looking only now and then costs no frame of a face.
+Frames go through in windows of a few frames. At a window's last frame the
+detector glances or searches; a face that it finds new is followed backwards to
+where it came in, so that looking only now and then costs no frame of a face.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frame import Frame
-from .detector import Detector, intersection_over_union
-from .landmarks import LandmarkFinder, Mesh
+from .detector import Box, Detector, intersection_over_union
+from .landmarks import LEAST_PRESENCE, LandmarkFinder, Mesh
 
-_LEAST_PRESENCE = 0.5
+WINDOWS_A_SEARCH = 8
+
 # Two meshes that overlap this much are one face.
 _SAME_FACE = 0.4
+# And two detections, one false alarm.
+_SAME_ALARM = 0.6
 _THUMBNAIL = (18, 32)
 _SAMPLES = 4
 _CUT_MEAN_DIFFERENCE = 0.07
@@ -31,7 +35,7 @@ class TrackedFace:
     """A face in a frame, as found.
 
     Attributes:
-        track: number of its track, unique in the clip; a track never crosses a cut.
+        track: number of its track, from 0 in each run of `Tracker.follow`; a track never crosses a cut.
         mesh: landmarks and presence.
     """
 
@@ -45,68 +49,63 @@ class Sighting:
 
     Attributes:
         frame: as decoded.
-        shot: number of the shot, from 0.
+        shot: number of the shot, from 0 in each run of `Tracker.follow`.
         faces: the largest first.
+        cut: whether the frame is the first of a shot, the run's first frame excepted: what stood
+            before that is for `is_cut` to say.
     """
 
     frame: Frame
     shot: int
     faces: tuple[TrackedFace, ...]
+    cut: bool = False
 
 
 class Tracker:
-    """Follows every face of a clip.
+    """Follows every face of a clip, or of one chunk of it after another.
 
     Args:
-        detector: searches a window's last frame, and the first and last of a shot.
+        detector: looks at each window's last frame: a search at each shot's first frame, its last,
+            and every `WINDOWS_A_SEARCH` windows, else a glance.
         finder: measures and follows.
-        every: frames from one search to the next; 1 searches each frame.
+        every: frames of a window; 1 looks at each frame.
     """
 
     def __init__(self, detector: Detector, finder: LandmarkFinder, *, every: int = 5) -> None:
         self._detector = detector
         self._finder = finder
         self._every = every
-        self._next_track = 0
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[Sighting]:
-        """Sightings in the frames' order; holds at most ``every`` frames back."""
-        shot = 0
-        live: list[TrackedFace] = []
+        """Sightings in the frames' order; holds at most ``every`` frames back.
+
+        Each run stands by itself: its first and last frame are searched, and tracks and shots count from 0.
+        """
+        shot = _Shot(0, itertools.count())
         window: list[Frame] = []
         before: NDArray[np.float32] | None = None
-        opening = True
         for frame in frames:
-            thumbnail = _thumbnail(frame)
-            if before is not None and _is_cut(before, thumbnail):
-                if window:
-                    yield from self._sightings(window, live, shot)
-                shot, live, window, opening = shot + 1, [], [], True
-            before = thumbnail
+            small = thumbnail(frame)
+            cut = before is not None and is_cut(before, small)
+            before = small
+            # Only now is it known whether the window's last frame is the shot's.
+            if cut or len(window) == (self._every if shot.windows else 1):
+                yield from self._window(shot, window, last=cut)
+                window = []
+            if cut:
+                shot = _Shot(shot.number + 1, shot.tracks)
             window.append(frame)
-            if opening or len(window) == self._every:
-                sightings = self._sightings(window, live, shot)
-                yield from sightings
-                live, window, opening = list(sightings[-1].faces), [], False
         if window:
-            yield from self._sightings(window, live, shot)
+            yield from self._window(shot, window, last=True)
 
-    def _sightings(self, window: list[Frame], live: list[TrackedFace], shot: int) -> list[Sighting]:
+    def _window(self, shot: _Shot, window: list[Frame], *, last: bool) -> list[Sighting]:
         faces: list[list[TrackedFace]] = []
         for frame in window:
-            live = self._step(frame, live)
-            faces.append(live)
-        last = window[-1]
-        detections = [
-            detection
-            for detection in self._detector.detect([last])[0]
-            if not _overlaps(detection.box, faces[-1])
-        ]
-        for mesh in self._finder.find(last, detections):
-            if mesh.presence < _LEAST_PRESENCE or _overlaps(mesh.box, faces[-1]):
-                continue
-            found = TrackedFace(self._next_track, mesh)
-            self._next_track += 1
+            shot.faces = self._step(frame, shot.faces)
+            faces.append(shot.faces)
+        thorough = last or shot.windows % WINDOWS_A_SEARCH == 0
+        for mesh in self._new_meshes(shot, window[-1], thorough=thorough):
+            found = TrackedFace(next(shot.tracks), mesh)
             faces[-1] = [*faces[-1], found]
             for n in range(len(window) - 2, -1, -1):
                 earlier = self._step(window[n], [found])
@@ -114,23 +113,70 @@ class Tracker:
                     break
                 found = earlier[0]
                 faces[n] = [*faces[n], found]
+        shot.faces = faces[-1]
+        first = shot.windows == 0
+        shot.windows += 1
         return [
-            Sighting(frame, shot, tuple(sorted(found, key=_area, reverse=True)))
-            for frame, found in zip(window, faces, strict=True)
+            Sighting(
+                frame,
+                shot.number,
+                tuple(sorted(found, key=_area, reverse=True)),
+                cut=first and n == 0 and shot.number > 0,
+            )
+            for n, (frame, found) in enumerate(zip(window, faces, strict=True))
         ]
+
+    def _new_meshes(self, shot: _Shot, frame: Frame, *, thorough: bool) -> Iterator[Mesh]:
+        """Of faces that nobody follows yet."""
+        if thorough:
+            shot.refused = []
+        known = [face.mesh.box for face in shot.faces]
+        for detection in self._detector.search(frame) if thorough else self._detector.glance(frame):
+            if _meets(detection.box, known, _SAME_FACE) or _meets(detection.box, shot.refused, _SAME_ALARM):
+                continue
+            if thorough or self._finder.is_face(frame, detection):
+                (mesh,) = self._finder.find(frame, [detection])
+                if mesh.presence >= LEAST_PRESENCE and not _meets(mesh.box, known, _SAME_FACE):
+                    known.append(mesh.box)
+                    yield mesh
+                    continue
+            shot.refused.append(detection.box)
 
     def _step(self, frame: Frame, faces: list[TrackedFace]) -> list[TrackedFace]:
         """The faces one frame on, without those that are gone or have run into another."""
         kept: list[TrackedFace] = []
         meshes = self._finder.track(frame, [face.mesh for face in faces])
         for face, mesh in zip(faces, meshes, strict=True):
-            if mesh.presence >= _LEAST_PRESENCE and not _overlaps(mesh.box, kept):
+            if mesh.presence >= LEAST_PRESENCE and not _overlaps(mesh.box, kept):
                 kept.append(TrackedFace(face.track, mesh))
         return kept
 
 
-def _overlaps(box: tuple[float, float, float, float], faces: list[TrackedFace]) -> bool:
-    return any(intersection_over_union(box, face.mesh.box) > _SAME_FACE for face in faces)
+@dataclass
+class _Shot:
+    """How far a shot has been followed.
+
+    Attributes:
+        number: of the shot.
+        tracks: numbers for tracks.
+        windows: those done.
+        faces: in the last frame.
+        refused: what was taken for a face since the last search, and is none.
+    """
+
+    number: int
+    tracks: Iterator[int]
+    windows: int = 0
+    faces: list[TrackedFace] = field(default_factory=list)
+    refused: list[Box] = field(default_factory=list)
+
+
+def _overlaps(box: Box, faces: list[TrackedFace]) -> bool:
+    return _meets(box, [face.mesh.box for face in faces], _SAME_FACE)
+
+
+def _meets(box: Box, others: list[Box], overlap: float) -> bool:
+    return any(intersection_over_union(box, other) > overlap for other in others)
 
 
 def _area(face: TrackedFace) -> float:
@@ -138,7 +184,7 @@ def _area(face: TrackedFace) -> float:
     return (x1 - x0) * (y1 - y0)
 
 
-def _thumbnail(frame: Frame) -> NDArray[np.float32]:
+def thumbnail(frame: Frame) -> NDArray[np.float32]:
     """The luma plane in small, 0..1, from a few samples a block: enough to tell one shot from another."""
     luma, colour = frame.planes[0], frame.colour
     rows, columns = (
@@ -147,11 +193,11 @@ def _thumbnail(frame: Frame) -> NDArray[np.float32]:
     )
     samples = luma[np.ix_(rows, columns)].astype(np.float32)
     blocks = samples.reshape(_THUMBNAIL[0], _SAMPLES, _THUMBNAIL[1], _SAMPLES).mean(axis=(1, 3))
-    thumbnail: NDArray[np.float32] = np.clip(blocks / np.float32(colour.white), 0.0, 1.0)
-    return thumbnail
+    small: NDArray[np.float32] = np.clip(blocks / np.float32(colour.white), 0.0, 1.0)
+    return small
 
 
-def _is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
+def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
     """True where the picture changed much and in its layout, not only in its brightness."""
     if float(np.abs(after - before).mean()) < _CUT_MEAN_DIFFERENCE:
         return False

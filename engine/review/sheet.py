@@ -6,21 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
 from ..clip import Clip, ReadingSettings
 from ..errors import BadInputError, UsageError
 from ..frame import Frame, Matrix
 from ..part_file import keep_sources
+from ..video.info import VideoInfo
 from .png import write_png
+from .strip import Box, stacked, strip
 
-Box = tuple[float, float, float, float]
-Image = NDArray[np.uint8]
-
-_GAP_PX = 4
 # Encoding alone moves the mean of an 8x8 block by a code value or two.
 _BLOCK_PX = 8
 _CHANGED_CODES = 6.0
@@ -71,18 +67,17 @@ def sheet(
     sights = [_sight(old, new, boxes) for old, new, _ in _pairs(before, after, reading)]
     chosen = _choose(sights, rows)
     strips = [
-        _strip(old, new, sights[old.index].box, rotation, width_px)
-        for old, new, rotation in _pairs(before, after, reading)
+        strip(old, new, sights[old.index].box, info, width_px)
+        for old, new, info in _pairs(before, after, reading)
         if old.index in chosen
     ]
-    gap = np.zeros((_GAP_PX, width_px, 3), np.uint8)
-    return write_png(out, np.concatenate([part for strip in strips for part in (strip, gap)][:-1]))
+    return write_png(out, stacked(strips))
 
 
 def _pairs(
     before: Path | str, after: Path | str, reading: ReadingSettings
-) -> Iterator[tuple[Frame, Frame, int]]:
-    """Frames before and after, and by how many degrees a player turns them."""
+) -> Iterator[tuple[Frame, Frame, VideoInfo]]:
+    """Frames before and after, and what the clip says of those before."""
     # Fields go back into the frames that they came from: these are what was written.
     whole = "as_progressive" if reading.interlaced == "fields" else reading.interlaced
     old_reading = replace(reading, interlaced=whole)
@@ -93,7 +88,7 @@ def _pairs(
             )
         try:
             for one, other in zip(old, new, strict=True):
-                yield one, other, old.info.rotation
+                yield one, other, old.info
         except ValueError as error:
             raise BadInputError(
                 f"{after}: has another number of frames than {before}: give a clip and its source"
@@ -130,46 +125,3 @@ def _choose(sights: list[_Sight], rows: int) -> set[int]:
         int(max(stretch, key=lambda number: (sights[number].box is not None, sights[number].change)))
         for stretch in stretches
     }
-
-
-def _strip(old: Frame, new: Frame, box: Box | None, rotation: int, width_px: int) -> Image:
-    """One row of the sheet: two pictures, two square faces as high as the pictures."""
-    images = [_shown(frame) for frame in (old, new)]
-    faces = [_face(image, box) for image in images]
-    # np.rot90 turns counter-clockwise, as the display matrix does.
-    images, faces = ([np.rot90(i, rotation // 90) for i in group] for group in (images, faces))
-    height, width, _ = images[0].shape
-    picture_width_px = round((width_px - 3 * _GAP_PX) / (2 + 2 * height / width))
-    face_px = (width_px - 3 * _GAP_PX - 2 * picture_width_px) // 2
-    cells = [_scale(image, picture_width_px, face_px) for image in images]
-    cells += [_scale(face, face_px, face_px) for face in faces]
-    strip = np.zeros((face_px, width_px, 3), np.uint8)
-    left = 0
-    for cell in cells:
-        strip[:, left : left + cell.shape[1]] = cell
-        left += cell.shape[1] + _GAP_PX
-    return strip
-
-
-def _shown(frame: Frame) -> Image:
-    """A frame as the networks see it, in 8 bits."""
-    rgb, _ = kernels.resize(frame, frame.width, frame.height)
-    codes: Image = np.rint(np.clip(rgb, 0.0, 1.0) * 255).astype(np.uint8)
-    return codes.transpose(1, 2, 0)
-
-
-def _face(image: Image, box: Box | None) -> Image:
-    """The square around a box with a third of margin, kept inside the picture; black without one."""
-    height, width, _ = image.shape
-    if box is None:
-        return np.zeros((16, 16, 3), np.uint8)
-    side = max(16, round(min(max(box[2] - box[0], box[3] - box[1]) * 4 / 3, width, height)))
-    x = round(min(max((box[0] + box[2] - side) / 2, 0), max(width - side, 0)))
-    y = round(min(max((box[1] + box[3] - side) / 2, 0), max(height - side, 0)))
-    return image[y : y + side, x : x + side]
-
-
-def _scale(image: Image, width: int, height: int) -> Image:
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    scaled = picture.reformat(width=width, height=height, interpolation="BICUBIC")
-    return scaled.to_ndarray().astype(np.uint8, copy=False)

@@ -20,9 +20,11 @@ from ..errors import BadInputError
 from .reading.decode import is_hidden, is_ranked, skipped_packets, starts_at_keyframes
 from .reading.keyframe import holds_intra_picture
 from .reading.limits import MAX_PIXELS, PATIENCE_S
-from .reading.packets import LATE_STREAM, demuxed
+from .reading.packets import LATE_STREAM, PacketDigest, demuxed
 from .reading.times import declared_end
 from .source import TIMELESS, choose_film, films, open_source, try_source
+
+UNSPLIT = "it cannot be split"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def scan(
     fps: Fraction | None = None,
     max_pixels: int = MAX_PIXELS,
     trusted: bool = False,
+    digest: PacketDigest | None = None,
 ) -> SourceIndex:
     """Read every packet once.
 
@@ -97,6 +100,7 @@ def scan(
         fps: frames a second for a file whose frames have no times.
         max_pixels: of the largest picture that opening the file may decode.
         trusted: do without the trial of the file in a process of its own.
+        digest: is given every packet.
 
     Raises:
         UsageError: no video stream of that number.
@@ -115,11 +119,15 @@ def scan(
         try:
             late = partial(warnings.append, f"{path}: {LATE_STREAM}")
             for packet in demuxed(container, late=late):
+                if digest is not None:
+                    digest.add(packet)
                 if packet.size:
                     tallies[packet.stream.index].add(packet)
                     if packet.stream.index == stream.index:
                         frames.add(packet)
         except (av.error.FFmpegError, ValueError) as error:
+            if digest is not None and isinstance(error, av.error.FFmpegError):
+                digest.add_error(error)
             warnings.append(f"{path}: cannot be read to its end ({error})")
         if len(films(container)) > 1 and video_stream is None:
             warnings.append(f"{path}: has {len(films(container))} video streams: choose by --video-stream")
@@ -220,7 +228,7 @@ def _with_times(
         warnings.append(f"{path}: {moved} frames have the time of another: they are shown just after it")
     keys = np.unique(np.frombuffer(frames.key_pts, np.int64))
     if len(keys) <= 1 and len(pts) > 1:
-        warnings.append(f"{path}: has {len(keys)} keyframes in {len(pts)} frames: it cannot be split")
+        warnings.append(f"{path}: has {len(keys)} keyframes in {len(pts)} frames: {UNSPLIT}")
     declared = declared_end(stream, container)
     last = int(pts[-1])
     return SourceIndex(

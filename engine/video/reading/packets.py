@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -30,3 +32,23 @@ def demuxed(
     except IndexError:
         # PyAV has given the packets of all others by then, and stumbles over the end of this one.
         late()
+
+
+class PacketDigest:
+    """sha256 over packets: time, stream and payload; no path enters it."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, packet: Packet[Stream]) -> None:
+        head = f"{packet.stream_index} {packet.pts} {packet.dts} {packet.size}\n"
+        self._digest.update(head.encode())
+        if packet.size:
+            self._digest.update(packet)
+
+    def add_error(self, error: av.error.FFmpegError) -> None:
+        """Reading ended with it."""
+        self._digest.update(str(error.errno).encode())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()

@@ -34,7 +34,7 @@ _ENCODERS = {
     "libvpx-vp9": "libvpx-vp9",
 }
 # Visually lossless: no difference at normal viewing, at a cost in size that finishing can bear.
-_QUALITY = {
+DEFAULT_QUALITY = {
     "libx264": {"crf": "16", "preset": "medium"},
     "libx264rgb": {"crf": "16", "preset": "medium"},
     "libx265": {"crf": "15", "preset": "medium"},
@@ -298,7 +298,7 @@ def _distance(pix_fmt: str, other: str) -> tuple[int, ...]:
 
 def _quality(encoder: str, options: Mapping[str, str]) -> dict[str, str]:
     """The user's options, and the defaults that they do not speak of."""
-    defaults = _FIXED_QUANTISER if encoder in _QUANTISED else _QUALITY.get(encoder, {})
+    defaults = _FIXED_QUANTISER if encoder in _QUANTISED else DEFAULT_QUALITY.get(encoder, {})
     said = {*options, *(part.partition("=")[0] for value in options.values() for part in value.split(":"))}
     if said & _RATE_CONTROL:
         defaults = {key: value for key, value in defaults.items() if key in _SPEED}

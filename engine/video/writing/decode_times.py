@@ -22,9 +22,14 @@ class DecodeTimes:
 
     Args:
         numbered: the encoder counts frames instead of keeping time: packets get their pts back here.
+
+    Attributes:
+        needed_delay: how long a picture is shown before its turn in decode order, at most so far; decode
+            times that are the sorted times less this never pass the pts.
     """
 
     def __init__(self, *, numbered: bool = False) -> None:
+        self.needed_delay = 0
         self._numbered = numbered
         self._by_number: dict[int, int] = {}
         self._pending: deque[int] = deque()
@@ -60,7 +65,9 @@ class DecodeTimes:
             assert packet.pts is not None
             packet.pts = self._by_number.pop(packet.pts)
         assert packet.pts is not None
-        dts = min(self._pending.popleft() - self._delay, packet.pts)
+        turn = self._pending.popleft()
+        self.needed_delay = max(self.needed_delay, turn - packet.pts)
+        dts = min(turn - self._delay, packet.pts)
         if given is not None:
             dts = min(dts, given)
         if self._last_dts is not None:

@@ -1,0 +1,132 @@
+"""Faces of a clip's frames for its conversion: from a faces file, or linked while the analysis runs ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from itertools import islice
+
+from ..face.faces_file import FacesFile, FrameFaces, chosen_faces
+from ..face.link import LOOK_AHEAD_FRAMES, link
+from ..face.smooth import RADIUS_FRAMES
+from ..pipeline import Prefetch
+from .folder import JobFolder
+from .plan import Plan
+from .watching import WatchedParts, Watcher
+
+# Going on over so many frames costs less than beginning anew.
+_WORTH_GOING_ON = 1500
+# How far the analysis may run ahead of who takes its frames.
+_AHEAD_FRAMES = 128
+
+Opened = AbstractContextManager[Iterable[FrameFaces]]
+
+
+class FaceLines:
+    """Gives the faces of consecutive frames, again and again; goes on where it was if that is enough.
+
+    A context manager: leaving it stops an analysis that is under way.
+
+    Args:
+        start: gives frames from a number on, to the clip's end.
+
+    Attributes:
+        passed: frames that were given out or looked at so far, counted from the clip's first.
+    """
+
+    def __init__(self, start: Callable[[int], Opened]) -> None:
+        self.passed = 0
+        self._start = start
+        self._stack = ExitStack()
+        self._frames: Iterator[FrameFaces] | None = None
+        self._next = 0
+        self._peeked: deque[FrameFaces] = deque()
+
+    def peek(self) -> Generator[FrameFaces]:
+        """The frames from the first on, which `frames_from` gives once more."""
+        seen: deque[FrameFaces] = deque()
+        try:
+            for frame in self.frames_from(0):
+                seen.append(frame)
+                yield frame
+        finally:
+            self._peeked, self._next = seen, 0
+
+    def frames_from(self, first: int) -> Generator[FrameFaces]:
+        """The frame (or field) of this number, and all that follow.
+
+        Raises:
+            CrossfaceError: of the analysis, or of the file.
+        """
+        if self._frames is None or not 0 <= first - self._next <= _WORTH_GOING_ON:
+            self.close()
+            self._frames, self._next = iter(self._stack.enter_context(self._start(first))), first
+        while (frame := self._take()) is not None:
+            if self._next > first:
+                yield frame
+
+    def close(self) -> None:
+        self._stack.close()
+        self._frames = None
+        self._peeked.clear()
+
+    def __enter__(self) -> FaceLines:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _take(self) -> FrameFaces | None:
+        if self._frames is None:
+            return None
+        frame = self._peeked.popleft() if self._peeked else next(self._frames, None)
+        if frame is not None:
+            self._next += 1
+            self.passed = max(self.passed, self._next)
+        return frame
+
+
+def lines_of(plan: Plan, folder: JobFolder, *, watch: bool = True, threads: int = 0) -> FaceLines:
+    """For the frames of a job.
+
+    Args:
+        plan: of the job.
+        folder: of the job.
+        watch: analyse what has not been analysed; else that is an error.
+        threads: of the analysis' networks; 0 for one a core.
+
+    Raises:
+        InputMissingError, BadInputError: the plan's faces file cannot be used.
+    """
+    if plan.faces is not None:
+        file = FacesFile(plan.faces, named={model.whom for model in plan.models if model.whom is not None})
+        return FaceLines(lambda first: nullcontext(islice(_planned(file, plan), first, None)))
+    watcher = Watcher(plan.source, plan.analysis, plan.reading, threads=threads) if watch else None
+    parts = WatchedParts(plan, folder, watcher)
+
+    def start(first: int) -> Opened:
+        frames = (chosen_faces(frame) for frame in link(parts, plan.analysis.select, skip=first))
+        # Where others watch, parts are read when they are needed, and not before they are there.
+        return Prefetch(frames, depth=_AHEAD_FRAMES) if watch else closing(frames)
+
+    return FaceLines(start)
+
+
+def _planned(file: FacesFile, plan: Plan) -> Iterator[FrameFaces]:
+    """The lines of the plan's frames."""
+    first_pts = plan.segments[0].start_pts
+    fields = 2 if plan.reading.interlaced == "fields" else 1
+    for line in file:
+        if first_pts is None or line.pts >= fields * first_pts:
+            yield line
+
+
+def parts_needed(plan: Plan, number: int) -> int:
+    """How many parts, from the first on, must be watched before segment ``number`` can be converted."""
+    ahead = 0
+    for segment in plan.segments[number + 1 :]:
+        if ahead >= max(LOOK_AHEAD_FRAMES, RADIUS_FRAMES):
+            return segment.number
+        ahead += segment.frames
+    return len(plan.segments)

@@ -1,0 +1,42 @@
+"""What, beside plan and sources, decides the bytes of a conversion: the machine's kind and the software."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from .. import _native
+
+# Wheels whose code computes or writes samples.
+_PACKAGES = ("crossface", "av", "numpy", "onnxruntime")
+# Instructions for which ONNX Runtime has kernels of their own.
+_INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
+
+
+def fingerprint() -> dict[str, str]:
+    """Machines that give the same dictionary give the same bytes."""
+    return {
+        "machine": platform.machine(),
+        "instructions": " ".join(_instructions()),
+        **{name: version(name) for name in _PACKAGES},
+        "kernels": hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16],
+    }
+
+
+def differences(wanted: dict[str, str], here: dict[str, str]) -> str:
+    """Names what is not the same."""
+    names = [name for name in {**wanted, **here} if wanted.get(name) != here.get(name)]
+    return ", ".join(
+        f"{name} {wanted.get(name, 'none')} there, {here.get(name, 'none')} here" for name in names
+    )
+
+
+def _instructions() -> list[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return list(_native.isa_variants())
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
+    return [name for name in _INSTRUCTIONS if name in flags]

@@ -1,0 +1,168 @@
+"""The end of a job: its parts become the film, what it is is written down, and its folder is tidied."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from ..clip import Clip
+from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
+from ..events import Event, Finished, Progress, Warned
+from ..face.faces_file import FacesHeader, write_faces
+from ..face.link import link
+from ..part_file import PartFile
+from ..review.write import write_review
+from ..video.info import VideoInfo
+from ..video.join import Join, check_part
+from .fingerprint import differences
+from .folder import JobFolder, Sidecar
+from .plan import Plan
+from .segment import disclosure, encoding_of, load_swappers
+from .watching import WatchedParts
+
+_BLOCK_BYTES = 1 << 20
+
+
+def join(
+    plan: Plan, folder: JobFolder, sidecars: Sequence[Sidecar], *, told: Sequence[str] = (), overwrite: bool
+) -> Generator[Event]:
+    """Joins finished parts into the output, and reviews it.
+
+    Args:
+        plan: of the job.
+        folder: of the job.
+        sidecars: of all parts, in order.
+        told: warnings that the user has had already.
+        overwrite: replace an output that is there.
+
+    Raises:
+        ConfigurationError: parts were made on machines that do not give the same bytes.
+        InputMissingError, BadInputError: a part is missing or damaged.
+        OutputExistsError, OutputError: the output is there already, or cannot be written.
+    """
+    _check_fingerprints(plan, sidecars)
+    for sidecar in sidecars:
+        check_part(sidecar.part)
+    faces = sum(sidecar.faces for sidecar in sidecars)
+    if not faces:
+        yield Warned(
+            f"{plan.source}: no face was swapped: {plan.output} shows the clip as it is, encoded anew"
+        )
+    folder.joining_path.touch()
+    with Clip(plan.source, plan.reading) as clip:
+        film = Join(
+            plan.output,
+            clip.source,
+            [sidecar.part for sidecar in sidecars],
+            encoding_of(plan, clip.source),
+            span=clip.span_s,
+            comment=disclosure(load_swappers(plan, threads=1)) if faces else None,
+            overwrite=overwrite,
+        )
+        with film:
+            for frames in film:
+                yield Progress("join", frames, plan.frames)
+        info = clip.info
+    later = [loss for loss in film.losses if loss not in told]
+    yield from map(Warned, later)
+    if plan.faces is None:
+        _write_faces(plan, folder, info)
+    try:
+        write_review(
+            folder.path,
+            source=plan.source,
+            output=plan.output,
+            records=[folder.records(segment.number) for segment in plan.segments],
+            reading=plan.reading,
+            warnings=[*told, *later],
+        )
+    except CrossfaceError as error:  # the film is whole all the same
+        yield Warned(str(error))
+    yield from _finished(plan, folder, faces)
+
+
+def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
+    """The end of a job that found no face to swap."""
+    yield Warned(f"{plan.source}: no face to swap: {plan.output} is a copy of the clip")
+    with PartFile(plan.output, overwrite=overwrite) as part:
+        shutil.copyfile(plan.source, part)
+    yield from _finished(plan, folder, 0)
+
+
+def already_done(plan: Plan, folder: JobFolder) -> Finished | None:
+    """What a finished job of this plan said; None where it is not finished.
+
+    Raises:
+        OutputExistsError: the output is not what the job made.
+    """
+    done = folder.read_done()
+    if done is None or done.get("plan") != plan.id or not plan.output.exists():
+        return None
+    if _state(plan.output) != done.get("state") and _sha256(plan.output) != done.get("sha256"):
+        raise OutputExistsError(
+            f"{plan.output}: was changed since it was made: give another name, or --overwrite to make it anew"
+        )
+    folder.clear_segments()
+    return Finished(plan.output, int(done["frames"]), int(done["faces"]), already=True)
+
+
+def _finished(plan: Plan, folder: JobFolder, faces: int) -> Generator[Event]:
+    folder.write_done(
+        {
+            "plan": plan.id,
+            "frames": plan.frames,
+            "faces": faces,
+            "sha256": _sha256(plan.output),
+            "state": _state(plan.output),
+        }
+    )
+    folder.clear_segments()
+    yield Finished(plan.output, plan.frames, faces)
+
+
+def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
+    for segment, sidecar in zip(plan.segments, sidecars, strict=True):
+        if sidecar.fingerprint != sidecars[0].fingerprint:
+            names = differences(sidecars[0].fingerprint, sidecar.fingerprint)
+            raise ConfigurationError(
+                f"{sidecar.part.path}: segment {segment.number} was made by other software or on another "
+                f"kind of machine than segment 0 ({names}): make it anew like the others"
+            )
+
+
+def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> None:
+    """What was found, for people to look at and edit."""
+    header = FacesHeader(
+        source_hash=plan.source_hash,
+        width=info.width,
+        height=info.height,
+        time_base=str(info.time_base),
+        settings=asdict(plan.analysis),
+        software=f"crossface {version('crossface')}",
+    )
+    with (
+        PartFile(folder.path / "shot.faces", overwrite=True) as part,
+        part.open("w", encoding="utf-8") as file,
+        closing(link(WatchedParts(plan, folder, None), plan.analysis.select)) as frames,
+    ):
+        for _ in write_faces(file, header, frames):
+            pass
+
+
+def _state(path: Path) -> list[int]:
+    """Changes whenever the file does."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

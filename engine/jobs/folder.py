@@ -1,0 +1,246 @@
+"""What lies in a job's folder: the plan, and for each segment what was seen, recorded and encoded."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInputError, BusyError, InputMissingError, OutputError
+from ..part_file import PartFile
+from ..swap.colour_match import Measured, Statistics
+from ..video.part import Part
+from .path_mapping import PathMapping
+from .plan import Plan
+
+
+def folder_of(output: Path) -> Path:
+    """Beside the output, so that parts lie on its file system."""
+    return output.with_name(f"{output.name}.job")
+
+
+def open_job(plan_path: Path) -> tuple[Plan, JobFolder]:
+    """A plan, with the paths that this host has, and its folder.
+
+    Raises:
+        InputMissingError, BadInputError: the plan or the rules for paths cannot be used.
+    """
+    plan, mapping = Plan.read(plan_path), PathMapping.of_environment()
+    here = replace(
+        plan,
+        source=mapping.here(str(plan.source)),
+        output=mapping.here(str(plan.output)),
+        faces=None if plan.faces is None else mapping.here(str(plan.faces)),
+        models=tuple(replace(model, path=mapping.here(str(model.path))) for model in plan.models),
+    )
+    return here, JobFolder(plan_path.parent, plan_path)
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is said of a finished part.
+
+    Attributes:
+        plan: its id.
+        part: the file.
+        faces: swapped in it.
+        warnings: of its reading and conversion.
+        colours: measured in its last frames, which the next segment begins with.
+        fingerprint: of the machine that made it.
+    """
+
+    plan: str
+    part: Part
+    faces: int
+    warnings: tuple[str, ...]
+    colours: tuple[Measured, ...]
+    fingerprint: dict[str, str]
+
+
+class JobFolder:
+    """Paths and small files of a job; the segments' own files appear whole or not at all.
+
+    Args:
+        path: the folder.
+        plan_path: of the plan in it; ``plan.json`` where None.
+    """
+
+    def __init__(self, path: Path, plan_path: Path | None = None) -> None:
+        self.path = path
+        self.plan_path = path / "plan.json" if plan_path is None else plan_path
+        self.done_path = path / "done.json"
+        self.joining_path = path / "joining"
+
+    def seen(self, number: int) -> Path:
+        return self.path / f"seen-{number:04d}.jsonl"
+
+    def records(self, number: int) -> Path:
+        return self.path / f"records-{number:04d}.jsonl"
+
+    def part(self, number: int, suffix: str) -> Path:
+        return self.path / f"part-{number:04d}{suffix}"
+
+    def sidecar_path(self, number: int) -> Path:
+        return self.path / f"part-{number:04d}.json"
+
+    def write_sidecar(self, number: int, sidecar: Sidecar) -> None:
+        """Says that the part is finished.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        fields = {
+            **asdict(sidecar),
+            "part": {**asdict(sidecar.part), "path": sidecar.part.path.name},
+            "colours": [_listed(each) for each in sidecar.colours],
+        }
+        with PartFile(self.sidecar_path(number), overwrite=True) as part:
+            part.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+
+    def sidecar(self, number: int, plan: Plan) -> Sidecar | None:
+        """Of a finished part; None where it is not finished.
+
+        Raises:
+            BadInputError: the sidecar is damaged, or belongs to another plan.
+        """
+        path = self.sidecar_path(number)
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            part = Part(**{**fields["part"], "path": self.path / fields["part"]["path"]})
+            colours = tuple(map(_measured, fields["colours"]))
+            sidecar = Sidecar(
+                fields["plan"],
+                part,
+                int(fields["faces"]),
+                tuple(fields["warnings"]),
+                colours,
+                dict(fields["fingerprint"]),
+            )
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInputError(f"{path}: is damaged: delete it, and its segment is made anew") from error
+        if sidecar.plan != plan.id:
+            raise BadInputError(
+                f"{path}: belongs to another plan: delete the job's folder, or convert with --overwrite"
+            )
+        if not part.path.exists():
+            return None
+        return sidecar
+
+    def require_all(self, found: Mapping[int, Sidecar | None]) -> None:
+        """Raises InputMissingError where a part is not finished."""
+        missing = [number for number, sidecar in found.items() if sidecar is None]
+        if missing:
+            names = ", ".join(map(str, missing[:10])) + (" and more" if len(missing) > 10 else "")
+            raise InputMissingError(
+                f"{self.plan_path}: segments {names} are not converted yet: "
+                f"run crossface segment {self.plan_path} --seg {missing[0]}"
+            )
+
+    def is_seen(self, number: int) -> bool:
+        return self.seen(number).exists()
+
+    def may_replace(self, output: Path, *, overwrite: bool) -> bool:
+        """False where an output is there that neither was given up to us nor made by this job."""
+        return overwrite or self.joining_path.exists() or self.done_path.exists() or not output.exists()
+
+    def read_done(self) -> dict[str, Any] | None:
+        """What is known of the finished film; None where there is none."""
+        try:
+            fields = json.loads(self.done_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return fields if isinstance(fields, dict) else None
+
+    def write_done(self, fields: dict[str, Any]) -> None:
+        with PartFile(self.done_path, overwrite=True) as part:
+            part.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+
+    def clear_segments(self, *, keep_seen: bool = False) -> None:
+        """Remove what is of no use once the film is there."""
+        for pattern in ("part-*", "records-*", *(() if keep_seen else ("seen-*",))):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    def begin_anew(self, *, keep_seen: bool) -> None:
+        """Forget what was done; with ``keep_seen`` only what follows the analysis."""
+        self.done_path.unlink(missing_ok=True)
+        self.joining_path.unlink(missing_ok=True)
+        self.clear_segments(keep_seen=keep_seen)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the job against other processes; the system lets go of it if we are killed.
+
+        A folder in which nothing was done is removed in the end.
+
+        Raises:
+            BusyError: another process works on it.
+            OutputError: the folder cannot be written.
+        """
+        lock = self.path / ".lock"
+        try:
+            file = self._locked(lock)
+        except OSError as error:
+            raise OutputError(f"{lock}: cannot be made ({error.strerror}): check the folder") from error
+        try:
+            yield
+        finally:
+            if not any(self.path.glob("seen-*.jsonl")) and not any(self.path.glob("part-*.json")):
+                self._remove_traces(lock)
+            os.close(file)
+
+    def _locked(self, lock: Path) -> int:
+        while True:
+            self.path.mkdir(exist_ok=True)
+            file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(file)
+                raise BusyError(
+                    f"{self.path}: another process works on this job: wait for its end"
+                ) from error
+            # Between opening and locking, its owner may have removed it.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(lock), os.fstat(file)):
+                    return file
+            os.close(file)
+
+    def _remove_traces(self, lock: Path) -> None:
+        if self.done_path.exists():
+            return
+        with contextlib.suppress(OSError):
+            self.plan_path.unlink(missing_ok=True)
+            lock.unlink()
+            self.path.rmdir()
+
+
+def _listed(measured: Measured) -> list[Any]:
+    statistics = [
+        [each.mean.tolist(), each.covariance.tolist()] for each in (measured.drawn, measured.source)
+    ]
+    return [measured.frame, measured.shot, measured.track, *statistics]
+
+
+def _measured(fields: list[Any]) -> Measured:
+    frame, shot, track, drawn, source = fields
+    return Measured(
+        int(frame),
+        int(shot),
+        int(track),
+        *(
+            Statistics(np.array(mean, np.float64).reshape(3), np.array(covariance, np.float64).reshape(3, 3))
+            for mean, covariance in (drawn, source)
+        ),
+    )

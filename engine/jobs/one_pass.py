@@ -1,0 +1,233 @@
+"""Conversions that no plan of segments is made for: image sequences, and what compositors want beside a film.
+
+Pictures appear one by one, and a film when it is whole; a conversion that was stopped begins anew.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..analyze import analyze
+from ..clip import Clip, ReadingSettings
+from ..compositing import CompositorOutputs
+from ..errors import BadInputError, UsageError
+from ..events import Event, Finished, Progress, Warned
+from ..face.faces_file import FacesFile, FrameFaces
+from ..frame import Frame
+from ..pipeline import Drain, Prefetch
+from ..sequence.name import find_sequence
+from ..sequence.picture import FLOAT_BITS
+from ..sequence.writer import SequenceWriter
+from ..settings import AnalysisSettings, CompositorPaths, ConversionSettings
+from ..swap.batch import BatchSwapper
+from ..video.fields import is_last_of_its_frame
+from ..video.writer import Writer
+from .segment import Swappers, batches, disclosure
+
+_READ_AHEAD_FRAMES = 8
+_WRITE_BEHIND_FRAMES = 8
+
+
+def convert_in_one_pass(
+    clip: Path,
+    swappers: Swappers,
+    output: Path,
+    *,
+    faces: Path | None,
+    settings: ConversionSettings,
+    analysis: AnalysisSettings,
+    reading: ReadingSettings,
+    compositing: CompositorPaths,
+    overwrite: bool,
+) -> Generator[Event]:
+    """As `convert`, which says what the arguments are."""
+    job = _Job(clip, output, settings, reading, compositing, overwrite)
+    losses = job.rehearse()
+    yield from map(Warned, losses)
+    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
+        given = faces is not None
+        if faces is None:
+            faces = Path(scratch) / "shot.faces"
+            for event in analyze(job.clip, faces, settings=analysis, reading=job.reading):
+                if not isinstance(event, Finished):
+                    yield event
+                if isinstance(event, Warned):
+                    losses.append(event.message)
+        faces_file = FacesFile(faces, named={whom for whom in swappers if whom is not None})
+        if given:
+            _check(faces_file, job)
+        if faces_file.swaps:
+            try:
+                yield from _untold(_converted(job, swappers, faces_file, disclosure(swappers)), losses)
+                return
+            except _NothingSwappedError:
+                yield Warned(
+                    f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
+                    "no face: train longer, or look there"
+                )
+        yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
+        yield from _untold(_converted(job, swappers, faces_file, None), losses)
+
+
+class _NothingSwappedError(Exception):
+    """The output says that faces were replaced, and none was."""
+
+
+class _Sink(Protocol):
+    """Where frames go."""
+
+    losses: list[str]
+
+    def write(self, frame: Frame) -> None: ...
+    def abandon(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is converted into what; see `convert`."""
+
+    clip: Path
+    output: Path
+    settings: ConversionSettings
+    reading: ReadingSettings
+    compositing: CompositorPaths
+    overwrite: bool
+
+    def open(self) -> Clip:
+        return Clip(self.clip, self.reading)
+
+    def sink(self, clip: Clip, comment: str | None) -> SequenceWriter | Writer:
+        name = find_sequence(self.output)
+        if name is not None:
+            return SequenceWriter(
+                name,
+                clip.source,
+                overwrite=self.overwrite,
+                comment=comment,
+                first_number=clip.first_number,
+                numbers=clip.output_numbers,
+            )
+        if clip.numbers is not None and self.settings.codec == "source":
+            raise UsageError(
+                f"{self.output}: pictures have no codec of a film: choose --codec prores or ffv1"
+            )
+        options = self.settings.encoder_options
+        writer = Writer(
+            self.output,
+            clip.source,
+            codec=self.settings.codec,
+            options=None if options is None else dict(options),
+            pix_fmt=self.settings.pix_fmt,
+            overwrite=self.overwrite,
+            comment=comment,
+            threads=self.settings.encoder_threads,
+            span=clip.span_s,
+        )
+        if clip.numbers is not None and clip.source.colour.bits == FLOAT_BITS:
+            writer.losses.append(
+                f"{self.output}: shows light as sRGB up to 0.9, and highlights above that compressed"
+            )
+        return writer
+
+    def compositor(self, clip: Clip, comment: str | None) -> CompositorOutputs | None:
+        """Raises UsageError for fields, which have no full pictures of their own."""
+        if not any(astuple(self.compositing)):
+            return None
+        if clip.info is not clip.source:
+            raise UsageError(f"{self.clip}: mattes and layers are of whole frames: use --deinterlace")
+        return CompositorOutputs(
+            clip.source,
+            **asdict(self.compositing),
+            overwrite=self.overwrite,
+            comment=comment,
+            first_number=clip.first_number,
+            numbers=clip.output_numbers,
+            beside=find_sequence(self.output),
+        )
+
+    def rehearse(self) -> list[str]:
+        """What the output will not hold; or an error.
+
+        All of it is found before the analysis costs somebody an hour.
+        """
+        with self.open() as clip:
+            sink = self.sink(clip, None)
+            sinks: list[_Sink] = [sink]
+            try:
+                if compositor := self.compositor(clip, None):
+                    sinks.append(compositor)
+            finally:
+                for each in sinks:
+                    each.abandon()
+        return list(dict.fromkeys(loss for each in sinks for loss in each.losses))
+
+
+def _check(faces_file: FacesFile, job: _Job) -> None:
+    """Raises BadInputError where clip and faces file do not belong together."""
+    with job.open() as clip:
+        faces_file.check_source(job.clip, clip.content_hash())
+
+
+def _untold(events: Iterator[Event], told: list[str]) -> Iterator[Event]:
+    """Events without the warnings that were given before."""
+    return (event for event in events if not (isinstance(event, Warned) and event.message in told))
+
+
+def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: str | None) -> Iterator[Event]:
+    settings, frames = job.settings, 0
+    with ExitStack() as stack:
+        clip = stack.enter_context(job.open())
+        compositor = job.compositor(clip, comment)
+        if compositor is not None:
+            stack.enter_context(compositor)
+        batch_swapper = BatchSwapper(
+            swappers, clip.info.display, colour=settings.colour, mask=settings.mask, outputs=compositor
+        )
+        sink = job.sink(clip, comment)
+        stack.enter_context(sink)
+        decoded = stack.enter_context(Prefetch(clip, depth=_READ_AHEAD_FRAMES))
+        encoder = stack.enter_context(Drain(sink.write, depth=_WRITE_BEHIND_FRAMES))
+        lines = _matched(decoded, faces_file, partly=clip.span is not None)
+        for batch in batches(lines, settings.batch):
+            yield from map(Warned, batch_swapper.process(batch))
+            for frame, _ in batch:
+                if compositor is not None:
+                    compositor.write(frame)
+                if is_last_of_its_frame(frame):
+                    encoder.put(frame.whole or frame)
+                frames += 1
+                yield Progress("convert", frames, clip.frame_count)
+        if comment is not None and not batch_swapper.faces:
+            raise _NothingSwappedError
+        stack.pop_all().close()
+    told = [*clip.warnings, *sink.losses, *(compositor.losses if compositor else [])]
+    yield from map(Warned, dict.fromkeys(told))
+    yield Finished(job.output, frames, batch_swapper.faces)
+
+
+def _matched(
+    frames: Iterable[Frame], faces_file: FacesFile, *, partly: bool
+) -> Iterator[tuple[Frame, FrameFaces]]:
+    """Frames with their lines of the faces file, which may hold more frames where ``partly``.
+
+    Raises:
+        BadInputError: a frame without a line, or a line without a frame.
+    """
+    lines = iter(faces_file)
+    for frame in frames:
+        line = next(lines, None)
+        while partly and line is not None and line.pts < frame.pts:
+            line = next(lines, None)
+        if line is None or line.pts != frame.pts:
+            raise BadInputError(
+                f"{faces_file.path}: frame {frame.index} (pts {frame.pts}) has no line: "
+                "run crossface analyze again"
+            )
+        yield frame, line
+    if not partly and next(lines, None) is not None:
+        raise BadInputError(f"{faces_file.path}: has more frames than the clip: run crossface analyze again")

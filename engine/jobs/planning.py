@@ -1,0 +1,205 @@
+"""Makes plans: reads a clip's packets once, and finds out all that can be known before work begins."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..clip import Clip, ReadingSettings
+from ..errors import UsageError
+from ..face.faces_file import FacesFile
+from ..part_file import keep_sources
+from ..settings import AnalysisSettings, ConversionSettings
+from ..swap.colour_match import MEMORY_FRAMES
+from ..swap.model import Swapper
+from ..video.index import UNSPLIT, SourceIndex, scan
+from ..video.info import VideoInfo
+from ..video.part import needs_whole_film
+from ..video.reading.packets import PacketDigest
+from ..video.writer import Writer
+from ..video.writing.codecs import Encoding, choose_encoding
+from .fingerprint import fingerprint
+from .plan import Plan, PlannedModel, Segment, StreamSummary
+
+# A segment that would be left shorter than this share of the usual length joins the one before.
+_LEAST_REST = 0.5
+# Bytes a pixel that encoders of ours write at their default quality at most, as far as was seen.
+_BYTES_PER_PIXEL = {"ffv1": 2.5, "prores_ks": 1.0, "dnxhd": 1.0, "rawvideo": 6.0}
+_USUAL_BYTES_PER_PIXEL = 0.12
+
+
+def make_plan(
+    clip: Path | str,
+    models: Mapping[str | None, Path | str],
+    output: Path | str,
+    *,
+    faces: Path | str | None = None,
+    conversion: ConversionSettings | None = None,
+    analysis: AnalysisSettings | None = None,
+    reading: ReadingSettings | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Plan the conversion of a film into a film. Only packets are read, and the first picture.
+
+    Args:
+        clip: a video file.
+        models: ONNX files of `crossface export`, by whom they are for; see `PlannedModel`.
+        output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``.
+        faces: a faces file of this clip; it will be analysed where None.
+        conversion: its settings.
+        analysis: of the analysis, where ``faces`` is None.
+        reading: how the clip is read, and which frames of it.
+        overwrite: the output may be there.
+
+    Raises:
+        UsageError: settings that make no sense or that the encoder refuses; ``output`` is a source.
+        InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
+        OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
+    """
+    path, output = Path(clip).absolute(), Path(output).absolute()
+    conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
+    conversion.check()
+    faces = None if faces is None else Path(faces).absolute()
+    keep_sources(output, path, *map(Path, models.values()), *([faces] if faces else []))
+    digest = PacketDigest()
+    index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
+    source_hash = digest.hexdigest()
+    with Clip(path, reading, index=index) as source:
+        info = source.source
+        encoding = choose_encoding(
+            conversion.codec,
+            info,
+            output,
+            options=None if conversion.encoder_options is None else dict(conversion.encoder_options),
+            pix_fmt=conversion.pix_fmt,
+        )
+        losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
+        span = source.span
+        warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
+    whole = conversion.whole or reading.tolerate_damage
+    option = needs_whole_film(encoding)
+    if option is not None and not whole:
+        raise UsageError(
+            f"{output}: {option} spreads bits over the whole film, which is encoded in segments: "
+            "use --crf, or --whole for a single segment"
+        )
+    first, end = (0, index.count) if span is None else (span.first, span.end)
+    segments = segments_of(index, first, end, length_s=conversion.segment_s, whole=whole)
+    if index.end_pts - int(index.pts[0]) < 2 * conversion.segment_s / index.time_base:
+        # As short as this one it would not be split anyway.
+        warnings = [warning for warning in warnings if not warning.endswith(UNSPLIT)]
+    disk_bytes = _disk_bytes(index, info, encoding, end - first)
+    free_bytes = shutil.disk_usage(output.parent).free
+    if disk_bytes > free_bytes:
+        warnings.append(
+            f"{output}: about {disk_bytes / 1e9:.1f} GB may be needed, and {free_bytes / 1e9:.1f} GB are free"
+        )
+    return Plan(
+        source=path,
+        source_hash=source_hash,
+        time_base=index.time_base,
+        streams=tuple(
+            StreamSummary(each.index, each.type, each.codec, each.packets, each.size_bytes)
+            for each in index.streams
+        ),
+        reading=reading,
+        analysis=analysis or AnalysisSettings(),
+        conversion=conversion,
+        models=tuple(_planned(Path(model).absolute(), whom) for whom, model in models.items()),
+        faces=faces,
+        faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
+        output=output,
+        segments=segments,
+        warnings=tuple(warnings),
+        losses=tuple(losses),
+        disk_bytes=disk_bytes,
+        copied_without_face=keeps_codec and _keeps_all_else(path, output, reading),
+        fingerprint=fingerprint(),
+    )
+
+
+def segments_of(
+    index: SourceIndex, first: int, end: int, *, length_s: float, whole: bool = False
+) -> tuple[Segment, ...]:
+    """Cuts frames ``first`` to ``end`` of a film at keyframes, at least ``length_s`` apart.
+
+    A segment is longer where keyframes are farther apart. What decides about a cut lies before it, but for
+    the last one, so that frames at the end change nothing at the beginning.
+    """
+    pts = index.pts
+    starts = [first]
+    if not whole and index.exact_times:
+        length = length_s / float(index.time_base)
+        for key_pts in index.key_pts[np.isin(index.key_pts, pts)]:
+            frame = int(np.searchsorted(pts, key_pts))
+            if first < frame < end and pts[frame] - pts[starts[-1]] >= length:
+                starts.append(frame)
+        if len(starts) > 1 and index.end_pts - pts[starts[-1]] < _LEAST_REST * length and end == index.count:
+            starts.pop()
+    segments = []
+    for number, (start, stop) in enumerate(zip(starts, [*starts[1:], end], strict=True)):
+        lead = min(MEMORY_FRAMES, start - first)
+        segments.append(
+            Segment(
+                number,
+                start - first,
+                stop - start,
+                None if start == 0 else int(pts[start]),
+                None if stop == index.count else int(pts[stop]),
+                lead,
+                int(pts[start - lead]) if lead else None,
+            )
+        )
+    return tuple(segments)
+
+
+def _rehearsed(
+    source: Clip, output: Path, conversion: ConversionSettings, *, overwrite: bool
+) -> tuple[list[str], bool]:
+    """What the output will not hold, and whether it has the clip's codec; or an error."""
+    options = conversion.encoder_options
+    writer = Writer(
+        output,
+        source.source,
+        codec=conversion.codec,
+        options=None if options is None else dict(options),
+        pix_fmt=conversion.pix_fmt,
+        overwrite=overwrite,
+        threads=conversion.encoder_threads,
+        span=source.span_s,
+    )
+    writer.abandon()
+    return writer.losses, writer.keeps_codec
+
+
+def _keeps_all_else(path: Path, output: Path, reading: ReadingSettings) -> bool:
+    """True where nothing but the codec keeps a clip without a swapped face from being its own output."""
+    return (
+        path.suffix.lower() == output.suffix.lower()
+        and all(limit is None for limit in (reading.start, reading.end, reading.fps))
+        and reading.interlaced != "deinterlace"
+    )
+
+
+def _planned(path: Path, whom: str | None) -> PlannedModel:
+    swapper = Swapper(path, batch=1, threads=1)
+    return PlannedModel(path, swapper.sha256, whom)
+
+
+def _checked_faces(path: Path, clip: Path, source_hash: str) -> str:
+    FacesFile(path).check_source(clip, source_hash)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _disk_bytes(index: SourceIndex, info: VideoInfo, encoding: Encoding, frames: int) -> int:
+    """Of parts and film together, roughly: all depends on the pictures."""
+    per_pixel = _BYTES_PER_PIXEL.get(encoding.encoder, _USUAL_BYTES_PER_PIXEL)
+    if encoding.options.get("qp") == "0" or encoding.options.get("crf") == "0":
+        per_pixel = _BYTES_PER_PIXEL["ffv1"]
+    video = int(frames * info.width * info.height * per_pixel)
+    others = sum(each.size_bytes for each in index.streams if each.index != index.stream_index)
+    return 2 * video + others

@@ -1,0 +1,220 @@
+"""A job from plan to film: what is done already stays, what is missing is made, and all is joined."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
+from typing import Literal
+
+from ..errors import BusyError, ConfigurationError
+from ..events import Event, Progress, Warned
+from ..part_file import sweep
+from .faces import FaceLines, lines_of, parts_needed
+from .fingerprint import differences, fingerprint
+from .finish import copy_source, join
+from .folder import JobFolder, Sidecar
+from .plan import Plan
+from .segment import SegmentConverter
+from .supervisor import supervise
+from .watching import WatchedParts, Watcher
+
+_NOTHING_SWAPPED = (
+    "no face was swapped: there is none, or the model draws no mask yet, or the faces file leaves no face: "
+    "look there, or train longer"
+)
+
+
+Stage = Literal["analyze", "convert", "all"]
+
+
+def run(
+    plan: Plan,
+    folder: JobFolder,
+    *,
+    workers: int = 1,
+    executor: str | None = None,
+    overwrite: bool = False,
+) -> Generator[Event]:
+    """Does what is missing of a job; closed or killed at any point, another run goes on from there.
+
+    Args:
+        plan: of the job.
+        folder: of the job, with the plan in it; nobody else works on it.
+        workers: processes side by side; 1 works in this one.
+        executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
+        overwrite: replace an output that is there.
+
+    Raises:
+        CrossfaceError: as `convert`.
+    """
+    sweep(folder.path)
+    yield from map(Warned, dict.fromkeys([*plan.warnings, *plan.losses]))
+    missing = [segment.number for segment in plan.segments if folder.sidecar(segment.number, plan) is None]
+    converted = True
+    if missing and executor is not None:
+        converted = yield from _on_cluster(plan, folder, missing, executor)
+    elif missing and workers > 1:
+        converted = yield from supervise(plan, folder, missing, workers)
+    elif missing:
+        converted = yield from _in_this_process(plan, folder, missing)
+    yield from finish(plan, folder, converted=converted, overwrite=overwrite)
+
+
+def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: bool) -> Generator[Event]:
+    """The end of a job whose segments are converted, or need not be.
+
+    Args:
+        plan: of the job.
+        folder: of the job.
+        converted: False where no face was found in the whole clip.
+        overwrite: replace an output that is there.
+
+    Raises:
+        InputMissingError: a segment has not been converted; names all that have not.
+        CrossfaceError: as `join`.
+    """
+    overwrite = folder.may_replace(plan.output, overwrite=overwrite)
+    sidecars = finished_parts(plan, folder) if converted else []
+    told = dict.fromkeys([*plan.warnings, *plan.losses])
+    later = dict.fromkeys(warning for sidecar in sidecars for warning in sidecar.warnings)
+    faces = sum(sidecar.faces for sidecar in sidecars)
+    if sidecars and not faces:
+        later[f"{plan.source}: {_NOTHING_SWAPPED}"] = None
+    yield from (Warned(warning) for warning in later if warning not in told)
+    if plan.copied_without_face and not faces:
+        yield from copy_source(plan, folder, overwrite=overwrite)
+    else:
+        yield from join(plan, folder, sidecars, told=[*told, *later], overwrite=overwrite)
+
+
+def do_segments(
+    plan: Plan, folder: JobFolder, numbers: Sequence[int], stage: Stage = "all", *, workers: int = 1
+) -> Generator[Event]:
+    """Does some segments, which others may be doing parts of; what is done already is left.
+
+    Args:
+        plan: of the job.
+        folder: of the job, with the plan in it.
+        numbers: of the segments.
+        stage: "analyze" or "convert" them, or both.
+        workers: processes side by side; 1 works in this one.
+
+    Raises:
+        ConfigurationError: this machine would not give the bytes that the plan's machine gives.
+        BusyError: another process is at one of them, or they have not been analysed yet.
+        CrossfaceError: as `convert`.
+    """
+    here = fingerprint()
+    if dict(plan.fingerprint) != here:
+        raise ConfigurationError(
+            f"{folder.plan_path}: was planned for other software or another kind of machine "
+            f"({differences(dict(plan.fingerprint), here)}): plan on a machine like those that work"
+        )
+    sweep(folder.path)
+    missing = [number for number in numbers if folder.sidecar(number, plan) is None]
+    if stage == "convert" and missing and plan.faces is None:
+        needed = range(max(parts_needed(plan, number) for number in missing))
+        unseen = [number for number in needed if not folder.is_seen(number)]
+        if unseen:
+            raise BusyError(
+                f"{folder.plan_path}: segments {', '.join(map(str, unseen))} are not analysed yet: "
+                "convert when they are (--stage analyze)"
+            )
+    unseen = [number for number in numbers if not folder.is_seen(number)] if plan.faces is None else []
+    if workers > 1:
+        watch = unseen if stage == "analyze" else None
+        yield from supervise(plan, folder, [] if stage == "analyze" else missing, workers, watch=watch)
+    elif stage == "analyze":
+        yield from _analysed(plan, folder, unseen)
+    else:
+        yield from _in_this_process(plan, folder, missing, always=True)
+
+
+def _analysed(plan: Plan, folder: JobFolder, numbers: Sequence[int]) -> Generator[Event]:
+    parts = WatchedParts(plan, folder, Watcher(plan.source, plan.analysis, plan.reading))
+    of = sum(plan.segments[number].frames for number in numbers)
+    done = 0
+    for number in numbers:
+        with closing(parts.part(plan.segments[number])) as frames:
+            for n, _ in enumerate(frames, start=1):
+                yield Progress("analyze", done + _frames(plan, n), of, number)
+        done += plan.segments[number].frames
+
+
+def _on_cluster(
+    plan: Plan, folder: JobFolder, missing: Sequence[int], address: str
+) -> Generator[Event, None, bool]:
+    from .dask_cluster import run_on_dask  # an extra, which few have
+
+    if plan.faces is None:
+        unseen = [segment for segment in plan.segments if not folder.is_seen(segment.number)]
+        yield from run_on_dask(address, folder.plan_path, "analyze", unseen)
+    if len(missing) == len(plan.segments) and plan.copied_without_face:
+        with lines_of(plan, folder, watch=False) as lines:
+            found = yield from _any_face(plan, lines)
+        if not found:
+            return False
+    yield from run_on_dask(
+        address, folder.plan_path, "convert", [plan.segments[number] for number in missing]
+    )
+    return True
+
+
+def finished_parts(plan: Plan, folder: JobFolder) -> list[Sidecar]:
+    """Of all segments.
+
+    Raises:
+        InputMissingError: a segment has not been converted; names all that have not.
+        BadInputError: a sidecar is damaged or of another plan.
+    """
+    found = {segment.number: folder.sidecar(segment.number, plan) for segment in plan.segments}
+    folder.require_all(found)
+    return [sidecar for sidecar in found.values() if sidecar is not None]
+
+
+def _in_this_process(
+    plan: Plan, folder: JobFolder, missing: Sequence[int], *, always: bool = False
+) -> Generator[Event, None, bool]:
+    """Makes segments in order, while their analysis runs ahead in a thread; faceless ones with ``always``.
+
+    Returns:
+        False where no face was found in the whole clip, and nothing was converted therefore.
+    """
+    with ExitStack() as stack:
+        lines = stack.enter_context(lines_of(plan, folder))
+        if not always and len(missing) == len(plan.segments) and plan.copied_without_face:
+            found = yield from _any_face(plan, lines)
+            if not found:
+                return False
+        converter = SegmentConverter(plan, folder, lines)
+        done = sum(each.frames for each in plan.segments if each.number not in missing)
+        analysed = lines.passed
+        for number in missing:
+            segment = plan.segments[number]
+            with closing(converter.convert(segment)) as events:
+                for event in events:
+                    if plan.faces is None and lines.passed > analysed:
+                        analysed = lines.passed
+                        yield Progress("analyze", _frames(plan, analysed), plan.frames)
+                    if isinstance(event, Progress):
+                        share = event.frame * segment.frames // max(1, event.of)
+                        event = Progress("convert", done + share, plan.frames, number)
+                    yield event
+            done += segment.frames
+        return True
+
+
+def _any_face(plan: Plan, lines: FaceLines) -> Generator[Event, None, bool]:
+    """Looks as far as the first face: without any, nothing need be encoded."""
+    with closing(lines.peek()) as frames:
+        for n, line in enumerate(frames):
+            if line.faces:
+                return True
+            if plan.faces is None:
+                yield Progress("analyze", _frames(plan, n + 1), plan.frames)
+    return False
+
+
+def _frames(plan: Plan, count: int) -> int:
+    """Whole frames, of what may be fields."""
+    return min(plan.frames, count // (2 if plan.reading.interlaced == "fields" else 1) or 1)

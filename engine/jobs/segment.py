@@ -1,0 +1,220 @@
+"""The second pass over a segment: its frames with new faces, encoded into a part of the film."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+from ..clip import Clip
+from ..errors import BadInputError
+from ..events import Event, Progress
+from ..face.faces_file import FrameFaces
+from ..frame import Frame
+from ..pipeline import Drain, Prefetch
+from ..review.measure import Recorder
+from ..swap.batch import BatchSwapper
+from ..swap.colour_match import MEMORY_FRAMES, Measured
+from ..swap.model import Swapper
+from ..video.fields import is_last_of_its_frame
+from ..video.info import VideoInfo
+from ..video.part import PartWriter, part_suffix
+from ..video.writing.codecs import Encoding, choose_encoding
+from .faces import FaceLines
+from .fingerprint import fingerprint
+from .folder import JobFolder, Sidecar
+from .plan import Plan, Segment
+from .watching import check_count, frames_of
+
+_READ_AHEAD_FRAMES = 8
+_WRITE_BEHIND_FRAMES = 8
+# Frames without a face wait with those around them that have one: only so many.
+_FRAMES_PER_FACE = 2
+
+Swappers = Mapping[str | None, Swapper]
+Matched = tuple[Frame, FrameFaces]
+
+
+class SegmentConverter:
+    """Converts segments of one plan; keeps its networks loaded.
+
+    Args:
+        plan: of the job.
+        folder: of the job.
+        faces: of the clip's frames; nobody else takes from it.
+        threads: of the networks; 0 for one a core.
+
+    Raises:
+        InputMissingError, BadInputError: a model cannot be used, or is not the plan's.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: JobFolder,
+        faces: FaceLines,
+        *,
+        threads: int = 0,
+    ) -> None:
+        self._plan, self._folder, self._faces = plan, folder, faces
+        self._swappers = load_swappers(plan, threads=threads)
+
+    def convert(self, segment: Segment) -> Generator[Event]:
+        """Makes the segment's part and its sidecar.
+
+        Raises:
+            BadInputError: the clip is damaged, or faces and frames do not belong together.
+            OutputError: the part cannot be written.
+            BusyError: another process writes it.
+        """
+        plan, settings = self._plan, self._plan.conversion
+        reading = replace(plan.reading, start=None, end=None)
+        warnings: dict[str, None] = {}
+        colours = self._colours_before(segment)
+        lead = colours is None
+        with ExitStack() as stack:
+            clip = stack.enter_context(Clip(plan.source, reading))
+            encoding = encoding_of(plan, clip.source)
+            per_frame = 1 if clip.info is clip.source else 2
+            lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0
+            first = per_frame * segment.first_frame
+            recorder = stack.enter_context(Recorder(self._folder.records(segment.number), clip.info))
+            writer = stack.enter_context(
+                PartWriter(
+                    self._folder.part(segment.number, part_suffix(encoding)),
+                    clip.source,
+                    encoding,
+                    threads=settings.encoder_threads,
+                    overwrite=True,
+                )
+            )
+            swapper = BatchSwapper(
+                self._swappers,
+                clip.info.display,
+                colour=settings.colour,
+                mask=settings.mask,
+                recorder=recorder,
+                measured=colours or (),
+            )
+            frames = frames_of(clip, segment, lead=lead)
+            if lead:
+                frames = islice(frames, per_frame * segment.lead_frames - lead_frames, None)
+            decoded = stack.enter_context(Prefetch(frames, depth=_READ_AHEAD_FRAMES))
+            encoder = stack.enter_context(Drain(writer.write, depth=_WRITE_BEHIND_FRAMES))
+            lines = stack.enter_context(closing(self._faces.frames_from(first - lead_frames)))
+            matched = match(decoded, lines, plan.source)
+            for batch in batches(islice(matched, lead_frames), settings.batch):
+                swapper.process(batch, blend=False)
+            done = 0
+            for batch in batches(matched, settings.batch):
+                warnings.update(dict.fromkeys(swapper.process(batch)))
+                for frame, line in batch:
+                    recorder.frame(frame.pts, line.shot, swapper.tracks_of(line))
+                    if is_last_of_its_frame(frame):
+                        encoder.put(frame.whole or frame)
+                    done += 1
+                    yield Progress("convert", done, segment.frames * per_frame, segment.number)
+            check_count(plan.source, segment, done, fields=per_frame == 2)
+            if segment.end_pts is None and next(lines, None) is not None:
+                raise BadInputError(
+                    f"{plan.faces or plan.source}: has more frames than the clip: run crossface analyze again"
+                )
+            stack.pop_all().close()
+        warnings.update(dict.fromkeys([*clip.warnings, *writer.losses]))
+        self._folder.write_sidecar(
+            segment.number,
+            Sidecar(
+                plan.id,
+                writer.part,
+                swapper.faces,
+                tuple(warnings),
+                tuple(swapper.colours),
+                fingerprint(),
+            ),
+        )
+
+    def _colours_before(self, segment: Segment) -> tuple[Measured, ...] | None:
+        """What was measured in the frames before; None where it must be measured anew.
+
+        Both give the same numbers, for a face's statistics depend on its frame alone.
+        """
+        if not segment.lead_frames:
+            return ()
+        before = self._folder.sidecar(segment.number - 1, self._plan)
+        if before is None or self._plan.segments[segment.number - 1].frames < segment.lead_frames:
+            return None
+        first = segment.first_frame * (2 if self._plan.reading.interlaced == "fields" else 1)
+        return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
+
+
+def load_swappers(plan: Plan, *, threads: int = 0) -> Swappers:
+    """The plan's networks.
+
+    Raises:
+        InputMissingError: one is not there.
+        BadInputError: one is damaged, or another than when the plan was made.
+    """
+    swappers: dict[str | None, Swapper] = {}
+    for model in plan.models:
+        swapper = Swapper(model.path, batch=plan.conversion.batch, threads=threads)
+        if swapper.sha256 != model.sha256:
+            raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")
+        swappers[model.whom] = swapper
+    return swappers
+
+
+def disclosure(swappers: Swappers) -> str:
+    """What every output says of itself, in words."""
+    people = []
+    for swapper in swappers.values():
+        consent = f", consent {swapper.metadata.consent}" if swapper.metadata.consent else ""
+        people.append(f"identity {swapper.metadata.identity}, model {swapper.sha256[:16]}{consent}")
+    return f"Contains AI-generated imagery: faces replaced by Crossface {version('crossface')}, " + "; ".join(
+        people
+    )
+
+
+def encoding_of(plan: Plan, info: VideoInfo) -> Encoding:
+    """How the film's frames are encoded."""
+    settings = plan.conversion
+    options = settings.encoder_options
+    return choose_encoding(
+        settings.codec,
+        info,
+        plan.output,
+        options=None if options is None else dict(options),
+        pix_fmt=settings.pix_fmt,
+    )
+
+
+def match(frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path) -> Iterator[Matched]:
+    """Frames with their faces.
+
+    Raises:
+        BadInputError: a frame without a line of its time.
+    """
+    for frame in frames:
+        line = next(lines, None)
+        if line is None or line.pts != frame.pts:
+            raise BadInputError(
+                f"{path}: frame {frame.index} (pts {frame.pts}) is not what was analysed: "
+                "run crossface analyze again, or begin anew with --overwrite"
+            )
+        yield frame, line
+
+
+def batches(work: Iterable[Matched], faces_per_batch: int) -> Iterator[list[Matched]]:
+    """Consecutive frames, until their faces fill a batch or too many frames wait for that."""
+    batch: list[Matched] = []
+    faces = 0
+    for frame, line in work:
+        batch.append((frame, line))
+        faces += len(line.faces)
+        if not faces or faces >= faces_per_batch or len(batch) >= _FRAMES_PER_FACE * faces_per_batch:
+            yield batch
+            batch, faces = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,132 @@
+"""A process that does tasks of a job which its parent names: a JSON object a line, in and out.
+
+In: ``{"task": "watch", "segment": 3}`` or ``"convert"``. Out: ``{"frame": 12, "of": 250}`` now and then, and
+at a task's end ``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``. When
+its input ends, its parent is dead, and it ends too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from ..errors import CrossfaceError
+from ..events import Progress
+from .faces import lines_of
+from .folder import open_job
+from .segment import SegmentConverter
+from .watching import WatchedParts, Watcher
+
+_REPORT_S = 0.2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--threads", type=int, required=True, help="Of the networks.")
+    parser.add_argument("--cores", help="Numbers of the cores to run on, with commas; any without it.")
+    options = parser.parse_args()
+    # The parent decides what an interrupt at the terminal, which reaches both, is to mean.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if options.cores:
+        os.sched_setaffinity(0, set(map(int, options.cores.split(","))))
+    tasks = _read_tasks()
+    with ExitStack() as stack:
+        worker: _Worker | None = None
+        while (task := tasks.get()) is not None:
+            try:
+                worker = worker or stack.enter_context(closing(_Worker(options.plan, options.threads)))
+                _say(done=True, faces=worker.do(task["task"], task["segment"]))
+            except CrossfaceError as error:
+                _say(error=type(error).__name__, message=str(error))
+            except Exception as error:  # a bug of ours: the parent tells of it
+                _say(error="CrossfaceError", message=f"internal error: {type(error).__name__}: {error}")
+
+
+class _Worker:
+    """Keeps networks loaded from task to task."""
+
+    def __init__(self, plan_path: Path, threads: int) -> None:
+        self._threads = threads
+        self._plan, self._folder = open_job(plan_path)
+        self._watcher: Watcher | None = None
+        self._lines = lines_of(self._plan, self._folder, watch=False)
+        self._converter: SegmentConverter | None = None
+
+    def do(self, task: str, number: int) -> bool:
+        """Gives whether there are faces in the segment."""
+        return self._watch(number) if task == "watch" else self._convert(number)
+
+    def close(self) -> None:
+        self._lines.close()
+
+    def _watch(self, number: int) -> bool:
+        plan, segment = self._plan, self._plan.segments[number]
+        self._watcher = self._watcher or Watcher(
+            plan.source, plan.analysis, plan.reading, threads=self._threads
+        )
+        faces, report = False, _Reporter()
+        for n, frame in enumerate(WatchedParts(plan, self._folder, self._watcher).part(segment)):
+            faces = faces or bool(frame.faces)
+            report(n + 1, segment.frames)
+        return faces
+
+    def _convert(self, number: int) -> bool:
+        self._converter = self._converter or SegmentConverter(
+            self._plan, self._folder, self._lines, threads=self._threads
+        )
+        report = _Reporter()
+        with closing(self._converter.convert(self._plan.segments[number])) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    report(event.frame, event.of)
+        sidecar = self._folder.sidecar(number, self._plan)
+        return sidecar is not None and sidecar.faces > 0
+
+
+class _Reporter:
+    """Reports a few times a second."""
+
+    def __init__(self) -> None:
+        self._last_s = 0.0
+
+    def __call__(self, frame: int, of: int) -> None:
+        now = time.monotonic()
+        if now - self._last_s >= _REPORT_S:
+            self._last_s = now
+            _say(frame=frame, of=of)
+
+
+def _say(**fields: Any) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def _read_tasks() -> queue.Queue[dict[str, Any] | None]:
+    tasks: queue.Queue[dict[str, Any] | None] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            task = json.loads(line)
+            tasks.put(task)
+            if task is None:
+                return
+        # The parent is gone without a word: what is under way is of no use to anybody, and would only
+        # keep others from it.
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=read, name="tasks", daemon=True).start()
+    return tasks
+
+
+if __name__ == "__main__":
+    main()

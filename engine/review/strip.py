@@ -1,0 +1,83 @@
+"""One row of a contact sheet: a frame before and after, and its face enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..frame import Frame
+from ..video.info import VideoInfo
+from .text import written
+
+Box = tuple[float, float, float, float]
+Image = NDArray[np.uint8]
+
+_GAP_PX = 4
+# Letters 21 px high on a sheet 1600 px wide.
+_WIDTH_PER_DOT_PX = 500
+
+
+def stacked(rows: Sequence[Image]) -> Image:
+    """Rows of one width, one below the other, black lines between them."""
+    gap = np.zeros((_GAP_PX, rows[0].shape[1], 3), np.uint8)
+    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
+
+
+def caption(text: str, width_px: int, colour: tuple[int, int, int] = (230, 230, 230)) -> Image:
+    """A line of text on black, cut off where it is too long: uint8 ``[height, width_px, 3]``."""
+    dot_px = max(1, width_px // _WIDTH_PER_DOT_PX)
+    dots = written(text).repeat(dot_px, 0).repeat(dot_px, 1)[:, : width_px - 4 * dot_px]
+    line = np.zeros((len(dots) + 4 * dot_px, width_px, 3), np.uint8)
+    line[2 * dot_px : -2 * dot_px, 2 * dot_px : 2 * dot_px + dots.shape[1]][dots] = colour
+    return line
+
+
+def strip(old: Frame, new: Frame, box: Box | None, info: VideoInfo, width_px: int) -> Image:
+    """A row: two pictures, two square faces as high as the pictures; all as a player shows them.
+
+    Args:
+        old: the frame before.
+        new: the frame after, of the same size.
+        box: of the face, luma px; None leaves its places black.
+        info: of ``old``.
+        width_px: of the row.
+    """
+    pixel_aspect = float(info.sample_aspect_ratio or 1)
+    on_its_side = info.rotation % 180 == 90
+    aspect = (old.width * pixel_aspect / old.height) ** (-1 if on_its_side else 1)
+    picture_px = round((width_px - 3 * _GAP_PX) / (2 + 2 / aspect))
+    height_px = max(1, (width_px - 3 * _GAP_PX - 2 * picture_px) // 2)
+    size_px = (height_px, picture_px) if on_its_side else (picture_px, height_px)
+    cells = [kernels.resize(frame, *size_px, pixel_aspect=pixel_aspect)[0] for frame in (old, new)]
+    cells += [_face(frame, box, pixel_aspect, height_px) for frame in (old, new)]
+    row = np.zeros((height_px, width_px, 3), np.uint8)
+    left = 0
+    for cell in cells:
+        # np.rot90 turns counter-clockwise, as the display matrix does.
+        image = np.rot90(_codes(cell), info.rotation // 90)
+        row[:, left : left + image.shape[1]] = image
+        left += image.shape[1] + _GAP_PX
+    return row
+
+
+def _codes(rgb: NDArray[np.float32]) -> Image:
+    codes: Image = np.rint(np.clip(rgb, 0.0, 1.0) * 255).astype(np.uint8)
+    return codes.transpose(1, 2, 0)
+
+
+def _face(frame: Frame, box: Box | None, pixel_aspect: float, size_px: int) -> NDArray[np.float32]:
+    """The square around a box with a third of margin, kept inside the picture; black without one."""
+    if box is None:
+        return np.zeros((3, size_px, size_px), np.float32)
+    width, height = frame.width * pixel_aspect, float(frame.height)
+    x0, x1 = box[0] * pixel_aspect, box[2] * pixel_aspect
+    side = max(16.0, min(max(x1 - x0, box[3] - box[1]) * 4 / 3, width, height))
+    x = min(max((x0 + x1 - side) / 2, 0.0), max(width - side, 0.0))
+    y = min(max((box[1] + box[3] - side) / 2, 0.0), max(height - side, 0.0))
+    step = side / size_px
+    matrix = np.array([[[step / pixel_aspect, 0, x / pixel_aspect], [0, step, y]]])
+    face: NDArray[np.float32] = kernels.crop(frame, matrix, size_px)[0]
+    return face

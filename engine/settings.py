@@ -1,0 +1,78 @@
+"""What a user may choose; all of it enters the plan of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import UsageError
+from .face.link import Selection
+from .swap.colour_match import METHODS, Method
+from .swap.mask import MaskSettings
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """What changes the result of an analysis.
+
+    Attributes:
+        detect_every: frames from one search by the detector to the next.
+        detector_px: long side of the picture that the detector sees.
+        select: which faces are swapped; see `link`.
+    """
+
+    detect_every: int = 5
+    detector_px: int = 640
+    select: Selection = "largest"
+
+
+@dataclass(frozen=True)
+class ConversionSettings:
+    """What changes the pictures of a conversion.
+
+    Attributes:
+        colour: how the new face takes the shot's colours; see `colour_match`.
+        mask: the edge of what is blended.
+        batch: faces a run of the network.
+        codec: how a film is encoded; see `codecs`. "source" takes the clip's own codec.
+        encoder_options: of that encoder, beside its defaults in `codecs`.
+        pix_fmt: pixel format to convert to; None keeps every sample, or refuses.
+        encoder_threads: of each encoder; it changes what some encoders write.
+        segment_s: least length of a segment of the work, in seconds.
+        whole: encode in one segment, as two passes or a bit rate want.
+    """
+
+    colour: Method = "reinhard"
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    batch: int = 8
+    codec: str = "libx264"
+    encoder_options: Mapping[str, str] | None = None
+    pix_fmt: str | None = None
+    encoder_threads: int = 2
+    segment_s: float = 10.0
+    whole: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError for values that make no sense."""
+        if self.colour not in METHODS or self.batch < 1:
+            raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
+        if not self.segment_s > 0 or self.encoder_threads < 0:
+            raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
+
+
+@dataclass(frozen=True)
+class CompositorPaths:
+    """Image sequences beside the film, for a compositor; see `compositing`.
+
+    Attributes:
+        matte: to write: the share of each pixel that was replaced.
+        layer: to write: the swapped faces alone.
+        stmap: to write: from each pixel to its place in the aligned face.
+        holdout: to read: where it is white the clip stays.
+    """
+
+    matte: Path | str | None = None
+    layer: Path | str | None = None
+    stmap: Path | str | None = None
+    holdout: Path | str | None = None

@@ -55,7 +55,7 @@ class LumaWeights {
     void fill(const Job& job, const FaceMask& mask, int threads) {
         const auto fill_rows = [&](Span rows) {
             for (int y = box_.y0 + rows.begin; y < box_.y0 + rows.end; ++y) {
-                spans_[index(y)] = mask.weigh(job.luma_to_face, y, {box_.x0, box_.x1}, line(y));
+                spans_[index(y)] = mask.weigh(y, {box_.x0, box_.x1}, line(y));
                 if (job.curve.to_signal) fade_highlights(job, y);
             }
         };
@@ -131,7 +131,7 @@ class FaceRow {
         : job_(job),
           begin_(columns.begin),
           length_(static_cast<std::size_t>(columns.end - columns.begin) + kSlack),
-          texels_(4 * length_),
+          rgb_(3 * length_),
           codes_(3 * length_) {
         // The colour transform and the matrix in one, unless a curve lies between the two.
         for (int i = 0; i < 3; ++i)
@@ -146,17 +146,17 @@ class FaceRow {
     }
 
     void sample(const FaceTexture& texture, int y, Span columns) {
-        texture.sample_row(y, columns, texels_.data());
-        const int count = columns.end - columns.begin;
+        float* const rgb[3] = {rgb_.data(), rgb_.data() + length_, rgb_.data() + 2 * length_};
+        texture.sample_row(y, columns, rgb);
+        // Whole vectors, for what is left over would go one by one.
+        const int count = (columns.end - columns.begin + 15) / 16 * 16;
         const std::size_t at = static_cast<std::size_t>(columns.begin - begin_);
         float* codes[3];
-        for (int plane = 0; plane < 3; ++plane)
-            codes[plane] = codes_.data() + static_cast<std::size_t>(plane) * length_ + at;
-        const float* texels = texels_.data();
         for (int plane = 0; plane < 3; ++plane) {
-            float* out = codes[plane];
+            float* __restrict out = codes[plane] =
+                codes_.data() + static_cast<std::size_t>(plane) * length_ + at;
             for (int i = 0; i < count; ++i)
-                out[i] = affine_row(first_[plane], texels[4 * i], texels[4 * i + 1], texels[4 * i + 2]);
+                out[i] = affine_row(first_[plane], rgb[0][i], rgb[1][i], rgb[2][i]);
         }
         if (!job_.curve.to_signal) return;
         for (float* channel : codes)
@@ -182,24 +182,39 @@ class FaceRow {
     int begin_;
     std::size_t length_;
     float first_[3][4];
-    Buffer<float> texels_, codes_;
+    Buffer<float> rgb_, codes_;
 };
 
 // The innermost loop. Bytes may alias anything, so it knows nothing but values and promised pointers.
-template <typename Sample, typename Columns>
-void mix_columns(const PixelFormat format, Sample* __restrict target, Columns step, int begin, int end,
+template <int kCount, typename Sample, typename Columns>
+void mix_columns(const PixelFormat format, Sample* __restrict target, Columns step,
                  const float* __restrict face, const float* __restrict weights) {
-    for (int x = begin; x < end; ++x)
+    for (int x = 0; x < kCount; ++x)
         target[x * step] = mix_sample(format, target[x * step], face[x], weights[x]);
 }
 
-// Mixes `face` into row `y`; column x's values are face[x] and weights[x].
+// Mixes `face` into row `y`; column x's values are face[x] and weights[x]. `face` is read to the end of a
+// block.
 void mix_row(const Job& job, const Plane& plane, int y, Span columns, const float* face,
              const float* weights) {
+    constexpr int kBlock = 32;
     with_sample_type(job.frame.colour.bits, [&](auto sample) {
+        using Sample = decltype(sample);
         with_step(plane.step, [&](auto step) {
-            mix_columns(job.format, row<decltype(sample)>(plane, y), step, columns.begin, columns.end, face,
-                        weights);
+            Sample* target = row<Sample>(plane, y);
+            int x = columns.begin;
+            for (; x + kBlock <= columns.end; x += kBlock)
+                mix_columns<kBlock>(job.format, target + x * step, step, face + x, weights + x);
+            // What is left goes through a copy, for one by one it would take as long as all the others.
+            Sample rest[kBlock] = {};
+            float weights_left[kBlock] = {};
+            const int left = columns.end - x;
+            for (int i = 0; i < left; ++i) {
+                rest[i] = target[(x + i) * step];
+                weights_left[i] = weights[x + i];
+            }
+            mix_columns<kBlock>(job.format, rest, Step<1>{}, face + x, weights_left);
+            for (int i = 0; i < left; ++i) target[(x + i) * step] = rest[i];
         });
     });
 }
@@ -301,7 +316,7 @@ Box blend(const Frame& frame, const Affine& crop_to_luma, int size, const float*
                   colour,
                   pixel_format(frame.colour),
                   curve_of(frame.colour.transfer)};
-    const FaceMask face_mask(mask, size);
+    const FaceMask face_mask(mask, size, job.luma_to_face);
     const Box reach = reach_in_frame(face_mask, crop_to_luma, frame.planes[0]);
     if (reach.x0 >= reach.x1 || reach.y0 >= reach.y1) return {};
     LumaWeights weights(reach);

@@ -46,7 +46,7 @@ class ChromaRows {
     ChromaRows(const ChromaRange& across, const ChromaRange& down)
         : across_(across),
           down_(down),
-          columns_(static_cast<std::size_t>(across.chroma.end - across.chroma.begin) + 16),
+          columns_(static_cast<std::size_t>(across.chroma.end - across.chroma.begin) + 32),
           mask_begin_(chroma_footprint(across.axis, across.chroma.begin).begin -
                       across.filtered(across.chroma).begin),
           mask_taps_(across.axis.cosited ? 2 * across.ratio() - 1 : across.ratio()),

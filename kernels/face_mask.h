@@ -7,8 +7,8 @@
 #include "common/affine.h"
 #include "common/pixel.h"
 #include "common/variant.h"
-#include "filter.h"
 #include "parts.h"
+#include "positions.h"
 
 namespace crossface::CF_VARIANT {
 
@@ -29,8 +29,11 @@ inline Span narrow(Span span, double slope, double offset, double low, double hi
 // A mask, padded with zeros so that no look-up needs a bounds check.
 class FaceMask {
   public:
-    FaceMask(const float* mask, int size)
+    FaceMask(const float* mask, int size, const Affine& luma_to_face)
         : size_(size),
+          luma_to_face_(luma_to_face),
+          // Farther out there is nothing but padding.
+          steps_(luma_to_face, {-0.5, -0.5, size + 0.5, size + 0.5}),
           pitch_(size + 3),
           samples_(static_cast<std::size_t>(pitch_) * static_cast<std::size_t>(pitch_)),
           outline_(static_cast<std::size_t>(size)) {
@@ -46,14 +49,14 @@ class FaceMask {
 
     // The weights of luma row `y` at columns `columns`, and the bounds of those above zero (empty if none).
     // Bilinear, and zero outside the mask's image: the outermost samples fade out over half a sample.
-    Span weigh(const Affine& luma_to_face, int y, Span columns, float* weights) const {
-        const Point start = apply(luma_to_face, 0.0, y + 0.5);
-        Span span = narrow(columns, luma_to_face.m[0][0], start.x, extent_.x0, extent_.x1);
-        span = narrow(span, luma_to_face.m[1][0], start.y, extent_.y0, extent_.y1);
+    Span weigh(int y, Span columns, float* weights) const {
+        const Point start = apply(luma_to_face_, 0.0, y + 0.5);
+        Span span = narrow(columns, luma_to_face_.m[0][0], start.x, extent_.x0, extent_.x1);
+        span = narrow(span, luma_to_face_.m[1][0], start.y, extent_.y0, extent_.y1);
         for (int x = columns.begin; x < span.begin; ++x) weights[x - columns.begin] = 0.0f;
         for (int x = span.end; x < columns.end; ++x) weights[x - columns.begin] = 0.0f;
         for (int x = span.begin; x < span.end; x += kBlock)
-            weigh_block(luma_to_face, x, y, smaller(kBlock, span.end - x), weights + (x - columns.begin));
+            weigh_block(x, y, smaller(kBlock, span.end - x), weights + (x - columns.begin));
         while (span.begin < span.end && !(weights[span.begin - columns.begin] > 0.0f)) ++span.begin;
         while (span.begin < span.end && !(weights[span.end - 1 - columns.begin] > 0.0f)) --span.end;
         return span;
@@ -72,21 +75,19 @@ class FaceMask {
     }
 
   private:
-    static constexpr int kBlock = 64;
+    static constexpr int kBlock = Positions::kSamples;
 
     float* line(int y) { return samples_.data() + static_cast<std::ptrdiff_t>(y + 1) * pitch_ + 1; }
 
-    void weigh_block(const Affine& luma_to_face, int first, int y, int count, float* weights) const {
+    void weigh_block(int first, int y, int count, float* weights) const {
+        Positions at;
+        steps_.locate(first, count, y, at);
         int offset[kBlock];
         float part_x[kBlock], part_y[kBlock];
         for (int i = 0; i < kBlock; ++i) {
-            const Point p = apply(luma_to_face, first + i + 0.5, y + 0.5);
-            // Farther out there is nothing but padding.
-            const double x = clamp(p.x, -0.5, size_ + 0.5) + 0.5, row = clamp(p.y, -0.5, size_ + 0.5) + 0.5;
-            const double whole_x = std::floor(x), whole_y = std::floor(row);
-            offset[i] = static_cast<int>(whole_y) * pitch_ + static_cast<int>(whole_x);
-            part_x[i] = static_cast<float>(x - whole_x);
-            part_y[i] = static_cast<float>(row - whole_y);
+            offset[i] = i < count ? (at.row[i] + 1) * pitch_ + at.column[i] + 1 : 0;
+            part_x[i] = static_cast<float>(at.part_x[i]) * (1.0f / Positions::kOne);
+            part_y[i] = static_cast<float>(at.part_y[i]) * (1.0f / Positions::kOne);
         }
         // Two neighbours at once, by hand: compilers make nothing good of gathers.
         float above[2 * kBlock], below[2 * kBlock];
@@ -122,6 +123,8 @@ class FaceMask {
     }
 
     int size_;
+    Affine luma_to_face_;
+    Steps steps_;
     int pitch_;
     Buffer<float> samples_;
     Buffer<Span> outline_;

@@ -11,6 +11,7 @@
 #include "filter.h"
 #include "lanes.h"
 #include "parts.h"
+#include "positions.h"
 
 namespace crossface::CF_VARIANT {
 
@@ -21,32 +22,40 @@ class FaceTexture {
   public:
     // `face` [3, size, size]; positions beyond `extent` (in face coordinates) are moved to its border.
     FaceTexture(const float* face, int size, const Affine& luma_to_face, const Extent& extent)
-        : grid_(luma_to_face, 4),
+        : grid_(luma_to_face, 4, phase_bits(kFloatBits)),
           extent_(within_sight(extent, size)),
+          steps_(luma_to_face, extent_),
+          // One texel of slack, for positions that round up to the next.
           bounds_{locate(extent_.x0, grid_.x().reach()).first, locate(extent_.y0, grid_.y().reach()).first,
-                  locate(extent_.x1, grid_.x().reach()).first + grid_.x().taps(),
-                  locate(extent_.y1, grid_.y().reach()).first + grid_.y().taps()},
+                  locate(extent_.x1, grid_.x().reach()).first + grid_.x().taps() + 1,
+                  locate(extent_.y1, grid_.y().reach()).first + grid_.y().taps() + 1},
           pitch_(4 * (bounds_.x1 - bounds_.x0)),
           texels_(static_cast<std::size_t>(pitch_) * static_cast<std::size_t>(bounds_.y1 - bounds_.y0)) {
         interleave(face, size);
     }
 
-    // Filtered R'G'B' at luma row `y`, columns `columns`: four floats each, up to a multiple of
-    // TapBlock::kSamples.
+    // Filtered R'G'B' at luma row `y`, columns `columns`, a row of floats for each, up to a multiple of
+    // kSamples.
     // They are kept within the range of the texels of positive weight: Catmull-Rom overshoots at edges,
     // and on a face that shows as a bright or dark halo.
-    void sample_row(int y, Span columns, float* out) const {
-        constexpr int kSamples = TapBlock::kSamples;
+    void sample_row(int y, Span columns, float* const (&out)[3]) const {
+        Positions positions;
         TapBlock block;
-        for (int x = columns.begin; x < columns.end; x += kSamples, out += 4 * kSamples) {
-            grid_.locate_block(x, columns.end - 1, y, extent_, bounds_, block);
+        for (int x = columns.begin; x < columns.end; x += kSamples) {
             const int count = smaller(kSamples, columns.end - x);
+            steps_.locate(x, count, y, positions);
+            grid_.prepare(positions, bounds_, pitch_, block);
+            for (int i = count; i < kSamples; ++i) block.offset[i] = block.offset[count - 1];
+            const std::ptrdiff_t at = x - columns.begin;
+            float* const targets[3] = {out[0] + at, out[1] + at, out[2] + at};
             if (grid_.tabulated())
-                for (int i = 0; i < count; ++i) store4(out + 4 * i, sample_widened(block, i));
+                separate(count, targets, [&](int i) { return sample_widened(block, i); });
             else
-                for (int i = 0; i < count; ++i) store4(out + 4 * i, sample(block, i));
+                separate(count, targets, [&](int i) { return sample(block, i); });
         }
     }
+
+    static constexpr int kSamples = TapBlock::kSamples;
 
   private:
     // Farther out than this every tap sees the same edge texel.
@@ -70,15 +79,33 @@ class FaceTexture {
                 texel[2] = line[from + 2 * plane];
                 texel[3] = 0.0f;
             };
-            for (int x = bounds_.x0; x < inside_begin; ++x) copy(x, 0);
-            for (int x = inside_begin; x < inside_end; ++x) copy(x, x);
-            for (int x = inside_end; x < bounds_.x1; ++x) copy(x, size - 1);
+            for (int column = bounds_.x0; column < inside_begin; ++column) copy(column, 0);
+            // Four texels at once, by hand: compilers make single floats of it.
+            int x = inside_begin;
+            for (; x + 4 <= inside_end; x += 4) interleave4(line + x, plane, texels + 4 * (x - bounds_.x0));
+            for (; x < inside_end; ++x) copy(x, x);
+            for (int column = inside_end; column < bounds_.x1; ++column) copy(column, size - 1);
         }
     }
 
-    const float* corner(const TapBlock& block, int i) const {
-        return texels_.data() + static_cast<std::ptrdiff_t>(block.row[i]) * pitch_ + block.column[i];
+    static void interleave4(const float* line, std::ptrdiff_t plane, float* texels) {
+        Float4 v[4] = {load4(line), load4(line + plane), load4(line + 2 * plane), splat4(0.0f)};
+        transpose(v);
+        for (int i = 0; i < 4; ++i) store4(texels + 4 * i, v[i]);
     }
+
+    // Samples 0, 1, ..., colour by colour, up to a multiple of four.
+    template <typename Sampler>
+    static void separate(int count, float* const (&out)[3], Sampler sampled) {
+        for (int i = 0; i < count; i += 4) {
+            Float4 v[4];
+            for (int k = 0; k < 4; ++k) v[k] = sampled(i + k);
+            transpose(v);
+            for (int colour = 0; colour < 3; ++colour) store4(out[colour] + i, v[colour]);
+        }
+    }
+
+    const float* corner(const TapBlock& block, int i) const { return texels_.data() + block.offset[i]; }
 
     // Four taps, of which the inner two weigh more than nothing on each axis.
     Float4 sample(const TapBlock& block, int i) const {
@@ -90,7 +117,7 @@ class FaceTexture {
             left += splat8(block.weight_y[j][i]) * load8(line + j * pitch);
             right += splat8(block.weight_y[j][i]) * load8(line + j * pitch + 8);
         }
-        const Float4 across = cubic_weights(block.fraction_x[i]);
+        const Float4 across = load4(block.weights_x[i]);
         const Float4 total = fold(left * __builtin_shufflevector(across, across, 0, 0, 0, 0, 1, 1, 1, 1) +
                                   right * __builtin_shufflevector(across, across, 2, 2, 2, 2, 3, 3, 3, 3));
         const Float8 upper = load8(line + pitch + 4), lower = load8(line + 2 * pitch + 4);
@@ -105,7 +132,7 @@ class FaceTexture {
         Float8 total = splat8(0.0f), low = splat8(HUGE_VALF), high = splat8(-HUGE_VALF);
         for (int v = 0; v < grid_.x().vectors(); ++v) {
             const float* line = corner(block, i) + 8 * v;
-            const Float8 across = grid_.x().weights(block.phase_x[i], block.part_x[i], v);
+            const Float8 across = grid_.x().weights(block.phase_x[i], block.rest_x[i], v);
             Float8 column = splat8(0.0f);
             for (int j = 0; j < grid_.y().taps(); ++j, line += pitch_) {
                 const Float8 texels = load8(line);
@@ -122,6 +149,7 @@ class FaceTexture {
 
     TapGrid grid_;
     Extent extent_;
+    Steps steps_;
     Box bounds_;
     int pitch_;
     Buffer<float> texels_;

@@ -12,9 +12,34 @@
 #include "filter.h"
 #include "lanes.h"
 #include "parts.h"
+#include "positions.h"
 #include "samples.h"
 
 namespace crossface::CF_VARIANT {
+
+// Farther out than this every tap sees the same edge sample.
+inline Extent sight(const Plane& plane, int reach_x, int reach_y) {
+    return {-reach_x - 1.0, -reach_y - 1.0, plane.width + reach_x + 1.0, plane.height + reach_y + 1.0};
+}
+
+// The samples that rows `rows` of a crop of `size` columns need, if `columns` of them are loaded at once.
+// An affine takes its extremes at the corners. Rows end with a whole block.
+inline Box patch_bounds(const Affine& crop_to_plane, const Extent& limits, int size, Span rows, int reach_x,
+                        int reach_y, int columns) {
+    constexpr int kBlock = Positions::kSamples;
+    const double right = (size + kBlock - 1) / kBlock * kBlock - 0.5;
+    Extent hull{HUGE_VAL, HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
+    for (const double x : {0.5, right})
+        for (const double y : {rows.begin + 0.5, rows.end - 0.5}) {
+            const Point p = apply(crop_to_plane, x, y);
+            const double at_x = clamp(p.x, limits.x0, limits.x1), at_y = clamp(p.y, limits.y0, limits.y1);
+            hull = {at_x < hull.x0 ? at_x : hull.x0, at_y < hull.y0 ? at_y : hull.y0,
+                    at_x > hull.x1 ? at_x : hull.x1, at_y > hull.y1 ? at_y : hull.y1};
+        }
+    // One sample of slack: the corner and the loop may round a position to different sides of a sample.
+    return {locate(hull.x0, reach_x).first - 1, locate(hull.y0, reach_y).first - 1,
+            locate(hull.x1, reach_x).first + columns + 1, locate(hull.y1, reach_y).first + 2 * reach_y + 1};
+}
 
 // The part of one plane, or of two planes of one geometry, that some rows of a crop need: as floats, two
 // planes interleaved, with the edges replicated. So the filter below knows neither edges nor sample types
@@ -24,12 +49,11 @@ class Patch {
   public:
     // For rows `rows` of a crop of `size` columns.
     Patch(const Plane* planes, const Colour& colour, const Affine& crop_to_plane, int size, Span rows)
-        : grid_(crop_to_plane, kPlanes),
-          // Farther out than this every tap sees the same edge sample.
-          limits_{-grid_.x().reach() - 1.0, -grid_.y().reach() - 1.0, planes->width + grid_.x().reach() + 1.0,
-                  planes->height + grid_.y().reach() + 1.0},
-          size_(size),
-          bounds_(bounds(rows)),
+        : grid_(crop_to_plane, kPlanes, phase_bits(colour.bits)),
+          limits_(sight(*planes, grid_.x().reach(), grid_.y().reach())),
+          steps_(crop_to_plane, limits_),
+          bounds_(patch_bounds(crop_to_plane, limits_, size, rows, grid_.x().reach(), grid_.y().reach(),
+                               (8 * grid_.x().vectors() + kPlanes - 1) / kPlanes)),
           pitch_(kPlanes * (bounds_.x1 - bounds_.x0)),
           samples_(static_cast<std::size_t>(pitch_) * static_cast<std::size_t>(bounds_.y1 - bounds_.y0)) {
         with_sample_type(colour.bits, [&](auto sample) {
@@ -38,14 +62,16 @@ class Patch {
         });
     }
 
-    // Filtered code values at the centres of row `y` of the crop, a plane to each of `out`, whose length is
-    // a multiple of TapBlock::kSamples.
-    void sample_row(int y, float* const (&out)[kPlanes]) const {
+    // Filtered code values at the centres of columns `columns` of row `y` of the crop, a plane to each of
+    // `out`, up to a multiple of TapBlock::kSamples.
+    void sample_row(int y, Span columns, float* const (&out)[kPlanes]) const {
+        Positions positions;
         TapBlock block;
-        for (int x = 0; x < size_; x += TapBlock::kSamples) {
-            grid_.locate_block(x, size_ - 1, y, limits_, bounds_, block);
+        for (int x = columns.begin; x < columns.end; x += TapBlock::kSamples) {
+            steps_.locate(x, TapBlock::kSamples, y, positions);
+            grid_.prepare(positions, bounds_, pitch_, block);
             float* at[kPlanes];
-            for (int plane = 0; plane < kPlanes; ++plane) at[plane] = out[plane] + x;
+            for (int plane = 0; plane < kPlanes; ++plane) at[plane] = out[plane] + (x - columns.begin);
             if (!grid_.tabulated())
                 sum_block([&](int i) { return filter_narrow(block, i); }, at);
             else if (grid_.x().vectors() == 1)
@@ -58,26 +84,6 @@ class Patch {
     }
 
   private:
-    // An affine takes its extremes at the corners.
-    Box bounds(Span rows) const {
-        const double left = 0.5, right = size_ - 0.5, top = rows.begin + 0.5, bottom = rows.end - 0.5;
-        Extent hull{HUGE_VAL, HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
-        for (const double x : {left, right})
-            for (const double y : {top, bottom}) {
-                const Point p = grid_.position(x, y);
-                const double at_x = clamp(p.x, limits_.x0, limits_.x1),
-                             at_y = clamp(p.y, limits_.y0, limits_.y1);
-                hull = {at_x < hull.x0 ? at_x : hull.x0, at_y < hull.y0 ? at_y : hull.y0,
-                        at_x > hull.x1 ? at_x : hull.x1, at_y > hull.y1 ? at_y : hull.y1};
-            }
-        const int reach_x = grid_.x().reach(), reach_y = grid_.y().reach();
-        // One sample of slack: the corner and the loop may round a position to different sides of a sample.
-        const int columns = (8 * grid_.x().vectors() + kPlanes - 1) / kPlanes;
-        return {locate(hull.x0, reach_x).first - 1, locate(hull.y0, reach_y).first - 1,
-                locate(hull.x1, reach_x).first + columns + 1,
-                locate(hull.y1, reach_y).first + grid_.y().taps() + 1};
-    }
-
     template <typename Sample, typename Columns>
     void load(const Plane* planes, int padding_bits, Columns step) {
         const int width = planes->width;
@@ -115,9 +121,7 @@ class Patch {
         }
     }
 
-    const float* corner(const TapBlock& block, int i) const {
-        return samples_.data() + static_cast<std::ptrdiff_t>(block.row[i]) * pitch_ + block.column[i];
-    }
+    const float* corner(const TapBlock& block, int i) const { return samples_.data() + block.offset[i]; }
 
     // Four taps along both axes.
     Float8 filter_narrow(const TapBlock& block, int i) const {
@@ -125,7 +129,7 @@ class Patch {
         const std::ptrdiff_t pitch = pitch_;
         Float8 total = splat8(block.weight_y[0][i]) * load8(line);
         for (int j = 1; j < 4; ++j) total += splat8(block.weight_y[j][i]) * load8(line + j * pitch);
-        const Float4 across = cubic_weights(block.fraction_x[i]);
+        const Float4 across = load4(block.weights_x[i]);
         // The upper half of a single plane's load lies beyond the taps.
         return total * (kPlanes == 1 ? __builtin_shufflevector(across, splat4(0.0f), 0, 1, 2, 3, 4, 5, 6, 7)
                                      : __builtin_shufflevector(across, across, 0, 0, 1, 1, 2, 2, 3, 3));
@@ -160,14 +164,14 @@ class Patch {
             const float* line = corner(block, i) + 8 * v;
             Float8 column = splat8(weights_y[0]) * load8(line);
             for (int j = 1; j < rows; ++j) column += splat8(weights_y[j]) * load8(line + j * pitch);
-            total += column * grid_.x().weights(block.phase_x[i], block.part_x[i], v);
+            total += column * grid_.x().weights(block.phase_x[i], block.rest_x[i], v);
         }
         return total;
     }
 
     TapGrid grid_;
     Extent limits_;
-    int size_;
+    Steps steps_;
     Box bounds_;
     int pitch_;
     Buffer<float> samples_;

@@ -19,9 +19,13 @@ void convert_row(const PixelFormat& format, const Curve& curve, const float* con
     const float *first = codes[0], *second = codes[1], *third = codes[2];
     for (int channel = 0; channel < 3; ++channel) {
         const float (&row)[4] = format.to_rgb[channel];
-        for (int x = 0; x < count; ++x) scratch[x] = affine_row(row, first[x], second[x], third[x]);
-        if (curve.to_display) interpolate(curve.to_display, Curve::kCells, scratch, count, scratch);
         Value* __restrict target = out[channel];
+        if (!curve.to_display) {
+            for (int x = 0; x < count; ++x) store(target + x, affine_row(row, first[x], second[x], third[x]));
+            continue;
+        }
+        for (int x = 0; x < count; ++x) scratch[x] = affine_row(row, first[x], second[x], third[x]);
+        interpolate(curve.to_display, Curve::kCells, scratch, count, scratch);
         for (int x = 0; x < count; ++x) store(target + x, scratch[x]);
     }
 }

@@ -55,7 +55,7 @@ clean:
 	touch $@
 
 .venv/.full: .venv/.base
-	$(PIP) install --no-build-isolation --editable ".[train,test,lint,vfx]"
+	$(PIP) install --no-build-isolation --editable ".[train,test,lint,vfx,cluster]"
 	touch $@
 
 # Face models and clips. Checked each time; what is there and whole is not fetched again.

@@ -1,17 +1,24 @@
-"""Where does the CPU time of a conversion go, and how much memory does it take?
+"""What does a conversion cost a frame beyond decoding, networks and encoding, and how near the bound is it?
 
-Each stage runs alone over the same clip in a process of its own, so that CPU time and peak memory are
-that stage's; a stage includes what must run before it (``convert`` decodes and encodes). ``network``
-is the swapper alone on as many faces as the clip has frames.
+One face a frame, 720p and 1080p, x264 medium crf 23; each stage and each conversion in a process of its own.
+A conversion runs twice, over a short and a long clip: the difference is what a frame costs, the rest is start
+and end. ``overhead`` is what a conversion takes beside two decodes, the networks and the encoder.
+``efficiency`` is its frames a second over what cores and CPU time a frame allow. ``first frame`` is the time
+from the start of the process until the encoder gets one.
 
-    python benchmarks/bench_convert.py [--clip FILE] [--model FILE] [--json FILE]
+    python benchmarks/bench_convert.py [--model NAME=FILE] [--workers N] [--frames N] [--json FILE]
+
+Without ``--model`` it measures `original-64` with random weights (written by the training code, which needs
+PyTorch) and the sample model of the demo, `fast-128`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,67 +26,197 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+from enlarge import enlarge
 from machine import cpu_model, describe
 
-from crossface.engine import ConversionSettings, analyze, convert
-from crossface.engine.events import Event, Finished
-from crossface.engine.swap.model import Swapper
-from crossface.engine.video.reader import Reader
-from crossface.engine.video.writer import Writer
-
 ROOT = Path(__file__).parents[1]
+SIZES = {"720p": 720, "1080p": 1080}
+X264 = {"preset": "medium", "crf": "23"}
 
 
-def decode(clip: Path, model: Path, folder: Path) -> int:
-    with Reader(clip) as reader:
-        return sum(1 for _ in reader)
+def cpu_s() -> float:
+    """Of this process and of its children that have ended."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
-def encode(clip: Path, model: Path, folder: Path) -> int:
-    """Decoding and x264 as `convert` uses it, no face touched."""
-    with Reader(clip) as reader, Writer(folder / "encode.mp4", reader.info) as writer:
-        for frame in reader:
-            writer.write(frame)
-    return frame.index + 1
+def peak_mb() -> float:
+    """Of the largest process."""
+    return max(resource.getrusage(who).ru_maxrss for who in (0, -1)) / 1024
 
 
-def analyse(clip: Path, model: Path, folder: Path) -> int:
-    return _frames(list(analyze(clip, folder / "analyse.faces")))
+def measured(work: Callable[[], int]) -> dict[str, float]:
+    begun_s, cpu_begun_s = time.monotonic(), cpu_s()
+    frames = work()
+    return {
+        "frames": frames,
+        "cpu_s": cpu_s() - cpu_begun_s,
+        "wall_s": time.monotonic() - begun_s,
+        "peak_mb": peak_mb(),
+    }
 
 
-def network(clip: Path, model: Path, folder: Path) -> int:
-    swapper = Swapper(model)
-    with Reader(clip) as reader:
-        frames = reader.info.frame_count_declared
-    size_px = swapper.metadata.size_px
-    faces = np.random.default_rng(0).random((swapper.batch, 3, size_px, size_px), np.float32)
-    for _ in range(-(-frames // swapper.batch)):
-        swapper.swap(faces)
-    return frames
+def decode(clip: Path) -> dict[str, float]:
+    from crossface.engine.video.reader import Reader
+
+    def work() -> int:
+        with Reader(clip, trusted=True) as reader:
+            return sum(1 for _ in reader)
+
+    return measured(work)
 
 
-def whole(clip: Path, model: Path, folder: Path) -> int:
-    return _frames(list(convert(clip, model, folder / "whole.mp4", settings=ConversionSettings())))
+def encode(clip: Path) -> dict[str, float]:
+    """The encoder alone: frames wait in memory, as many as fit there."""
+    from crossface.engine import ConversionSettings
+    from crossface.engine.video.part import PartWriter
+    from crossface.engine.video.reader import Reader
+    from crossface.engine.video.writing.codecs import choose_encoding
+
+    with Reader(clip, trusted=True) as reader, tempfile.TemporaryDirectory() as folder:
+        frames = [frame for _, frame in zip(range(250), reader, strict=False)]
+        encoding = choose_encoding("libx264", reader.info, clip, options=X264)
+        threads = ConversionSettings().encoder_threads
+
+        def work() -> int:
+            with PartWriter(Path(folder) / "part.mp4", reader.info, encoding, threads=threads) as writer:
+                for frame in frames:
+                    writer.write(frame)
+            return len(frames)
+
+        return measured(work)
 
 
-STAGES: dict[str, Callable[[Path, Path, Path], int]] = {
-    work.__name__: work for work in (decode, encode, analyse, network, whole)
-}
+def networks(clip: Path, model: Path) -> dict[str, float]:
+    """All networks of both passes, by the clock of the thread that runs them: each has one thread."""
+    from crossface.engine import ConversionSettings, convert
+    from crossface.engine.runtime.onnx import OnnxRunner
 
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    spent_s = {"swapper": 0.0, "analysis": 0.0}
+    run = OnnxRunner.run
 
-def _frames(events: list[Event]) -> int:
-    return next(event.frames for event in events if isinstance(event, Finished))
+    def timed(self: OnnxRunner, *arguments: object) -> object:
+        begun_s = time.thread_time()
+        result = run(self, *arguments)  # type: ignore[arg-type]
+        spent_s["swapper" if self.input.name == "face" else "analysis"] += time.thread_time() - begun_s
+        return result
 
-
-def measure(stage: str, clip: Path, model: Path) -> dict[str, float]:
-    """One stage in this process."""
+    OnnxRunner.run = timed  # type: ignore[method-assign, assignment]
     with tempfile.TemporaryDirectory() as folder:
-        started_s, cpu_started_s = time.monotonic(), time.process_time()
-        frames = STAGES[stage](clip, model, Path(folder))
-        wall_s, cpu_s = time.monotonic() - started_s, time.process_time() - cpu_started_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cpu_ms_per_frame": 1000 * cpu_s / frames, "fps": frames / wall_s, "peak_rss_mb": peak_mb}
+        settings = ConversionSettings(encoder_options={"preset": "ultrafast"})
+        for event in convert(clip, model, Path(folder) / "out.mp4", settings=settings):
+            last = event
+    frames = last.frames  # type: ignore[union-attr]
+    return {"frames": frames, **{f"{name}_cpu_s": value for name, value in spent_s.items()}}
+
+
+def conversion(clip: Path, model: Path, workers: int) -> dict[str, float]:
+    """With its own imports and start-up."""
+    begun_s = float(os.environ["BEGUN_S"])
+    from crossface.engine import ConversionSettings, convert
+    from crossface.engine.video.part import PartWriter
+
+    first_s: list[float] = []
+    write = PartWriter.write
+
+    def noted(self: PartWriter, *arguments: object) -> None:
+        first_s.append(time.monotonic() - begun_s)
+        PartWriter.write = write  # type: ignore[method-assign]
+        write(self, *arguments)  # type: ignore[arg-type]
+
+    PartWriter.write = noted  # type: ignore[method-assign, assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = ConversionSettings(encoder_options=X264)
+        for event in convert(clip, model, Path(folder) / "out.mp4", settings=settings, workers=workers):
+            last = event
+    return {
+        "frames": last.frames,  # type: ignore[union-attr]
+        "faces": last.faces,  # type: ignore[union-attr]
+        "cpu_s": cpu_s(),
+        "wall_s": time.monotonic() - begun_s,
+        "peak_mb": peak_mb(),
+        "first_frame_s": first_s[0] if first_s else float("nan"),
+    }
+
+
+def apart(stage: str, *arguments: object) -> dict[str, float]:
+    """A stage in a process of its own."""
+    command = [sys.executable, __file__, "--stage", stage, *map(str, arguments)]
+    environment = {**os.environ, "BEGUN_S": str(time.monotonic())}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def per_frame_ms(figures: dict[str, float], name: str = "cpu_s") -> float:
+    return 1000 * figures[name] / figures["frames"]
+
+
+def random_original(path: Path) -> Path:
+    """The classic network with random weights: as fast as a trained one."""
+    import onnx
+    import torch
+
+    from crossface.engine.face.align import TEMPLATE
+    from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
+    from crossface.training.export import to_onnx
+    from crossface.training.models import PRESETS, SharedAutoencoder
+
+    torch.manual_seed(0)
+    preset = PRESETS["original-64"]
+    graph = to_onnx(SharedAutoencoder(preset).eval(), "b")
+    metadata = ModelMetadata(
+        template=TEMPLATE,
+        coverage=preset.coverage,
+        size_px=preset.size_px,
+        output_px=preset.size_px,
+        identity="nobody",
+        architecture=preset.name,
+        steps=0,
+        data_hash="0" * 64,
+        software="a benchmark",
+    )
+    onnx.helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+def measure(clips: dict[int, Path], model: Path, workers: int) -> dict[str, float]:
+    """All figures for one size and one model; ``clips`` by their length in frames."""
+    short, long = (clips[length] for length in sorted(clips))
+    decoding_ms = per_frame_ms(apart("decode", long))
+    encoding_ms = per_frame_ms(apart("encode", long))
+    nets = apart("networks", short, model)
+    swapper_ms = per_frame_ms(nets, "swapper_cpu_s")
+    analysis_ms = per_frame_ms(nets, "analysis_cpu_s")
+    brief, whole = apart("convert", short, model, workers), apart("convert", long, model, workers)
+    frames = whole["frames"] - brief["frames"]
+    whole_ms = 1000 * (whole["cpu_s"] - brief["cpu_s"]) / frames
+    fps = frames / (whole["wall_s"] - brief["wall_s"])
+    cores = len(os.sched_getaffinity(0))
+    return {
+        "decode_ms": decoding_ms,
+        "detect_and_landmarks_ms": analysis_ms,
+        "swapper_ms": swapper_ms,
+        "encode_ms": encoding_ms,
+        "whole_ms": whole_ms,
+        "overhead_ms": whole_ms - 2 * decoding_ms - analysis_ms - swapper_ms - encoding_ms,
+        "start_and_end_cpu_s": brief["cpu_s"] - brief["frames"] * whole_ms / 1000,
+        "fps": fps,
+        "efficiency": fps * whole_ms / 1000 / cores,
+        "first_frame_s": statistics.median([brief["first_frame_s"], whole["first_frame_s"]]),
+        "peak_mb": whole["peak_mb"],
+        "faces_per_frame": whole["faces"] / whole["frames"],
+    }
+
+
+STAGES: dict[str, Callable[..., dict[str, float]]] = {
+    "decode": lambda clip: decode(Path(clip)),
+    "encode": lambda clip: encode(Path(clip)),
+    "networks": lambda clip, model: networks(Path(clip), Path(model)),
+    "convert": lambda clip, model, workers: conversion(Path(clip), Path(model), int(workers)),
+}
 
 
 def main() -> None:
@@ -87,44 +224,48 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clip", type=Path, default=ROOT / "build/clips/single_face.mp4")
-    parser.add_argument("--model", type=Path, default=ROOT / "samples/demo.onnx")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--size", action="append", choices=SIZES, help="all without it")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--frames", type=int, default=500, help="of the short clip; the long one has twice as many"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--stage", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stage:
-        print(json.dumps(measure(options.stage, options.clip, options.model)))
+        print(json.dumps(STAGES[options.stage[0]](*options.stage[1:])))
         return
 
-    with Reader(options.clip) as reader:
-        size = f"{reader.info.width}x{reader.info.height}"
-    results = {}
-    print(f"{options.clip.name}, {size}, {options.model.name}, {cpu_model()}\n")
-    print("stage      CPU ms/frame      fps   peak MB")
-    for stage in STAGES:
-        command = [
-            sys.executable,
-            __file__,
-            "--clip",
-            options.clip,
-            "--model",
-            options.model,
-            "--stage",
-            stage,
-        ]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        figures = results[stage] = json.loads(done.stdout)
-        print(
-            f"{stage:10}{figures['cpu_ms_per_frame']:13.1f}"
-            f"{figures['fps']:9.1f}{figures['peak_rss_mb']:10.0f}"
-        )
+    results: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        models = {name: Path(path) for name, path in (each.split("=", 1) for each in options.model)}
+        if not models:
+            models["original-64"] = random_original(Path(scratch) / "original-64.onnx")
+            models["fast-128"] = ROOT / "samples/demo.onnx"
+        for size in options.size or SIZES:
+            clips = {
+                frames: enlarge(options.clip, Path(scratch) / f"{size}-{frames}.mp4", SIZES[size], frames)
+                for frames in (options.frames, 2 * options.frames)
+            }
+            for name, model in models.items():
+                results[f"{size} {name}"] = measure(clips, model, options.workers)
+
+    print(
+        f"{options.clip.name}, {cpu_model()}, {len(os.sched_getaffinity(0))} cores, {options.workers} workers"
+    )
+    names = list(results)
+    print(f"{'':24}" + "".join(f"{name:>20}" for name in names))
+    for figure in next(iter(results.values())):
+        print(f"{figure:24}" + "".join(f"{results[name][figure]:20.2f}" for name in names))
     if options.json:
         record = {
-            "question": "CPU time and memory of the stages of a conversion",
+            "question": "cost of a conversion a frame, by stage, and how near the bound it runs",
             **describe("av", "onnxruntime"),
             "clip": options.clip.name,
-            "size": size,
-            "model": options.model.name,
-            "stages": results,
+            "frames": [options.frames, 2 * options.frames],
+            "workers": options.workers,
+            "figures": results,
         }
         options.json.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -7,19 +7,18 @@ from dataclasses import astuple
 from pathlib import Path
 
 from .clip import ReadingSettings
-from .errors import BadInputError
+from .errors import UsageError
 from .events import Event
-from .face.seen import KEPT_POINTS
 from .jobs.finish import already_done
 from .jobs.folder import JobFolder, folder_of
 from .jobs.one_pass import convert_in_one_pass
-from .jobs.plan import Plan
-from .jobs.planning import make_plan
+from .jobs.plan import Plan, disclosure
+from .jobs.planning import make_plan, planned_models
 from .jobs.run import run
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from .swap.model import Swapper
+from .swap.model import load_swappers
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -66,22 +65,24 @@ def convert(
         BusyError: another process works on the same output.
     """
     clip, output = Path(clip), Path(output)
-    models: dict[str | None, Path | str] = {}
-    models.update(model if isinstance(model, Mapping) else {None: model})
+    models: dict[str | None, Path] = {}
+    for whom, path in (model if isinstance(model, Mapping) else {None: model}).items():
+        models[whom] = Path(path)
     settings, analysis = settings or ConversionSettings(), analysis or AnalysisSettings()
     reading, compositing = reading or ReadingSettings(), compositing or CompositorPaths()
     faces = None if faces is None else Path(faces)
     settings.check()
-    keep_sources(output, clip, *map(Path, models.values()), *([] if faces is None else [faces]))
-    swappers = {whom: Swapper(Path(path), batch=settings.batch) for whom, path in models.items()}
-    for swapper in swappers.values():
-        _check_template(swapper)
+    if any(models) and faces is None:
+        raise UsageError("who is drawn on whom is chosen by tracks or persons of a faces file: give --faces")
+    keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
+    swappers = load_swappers(models, batch=settings.batch)
     sequences = (find_sequence(clip, reading.frames), find_sequence(output))
     if any(sequences) or any(astuple(compositing)):
         yield from convert_in_one_pass(
             clip,
             swappers,
             output,
+            disclosure(planned_models(swappers)),
             faces=faces,
             settings=settings,
             analysis=analysis,
@@ -90,12 +91,10 @@ def convert(
             overwrite=overwrite,
         )
         return
-    del swappers
     folder = JobFolder(folder_of(output))
-    begun = folder.plan_path.exists()
     plan = make_plan(
         clip,
-        models,
+        swappers,
         output,
         faces=faces,
         conversion=settings,
@@ -103,23 +102,17 @@ def convert(
         reading=reading,
         overwrite=folder.may_replace(output, overwrite=overwrite),
     )
+    # Workers and clusters load their own.
+    loaded = swappers if workers == 1 and executor is None else None
+    del swappers
     with folder.locked():
-        if begun:
+        if folder.plan_path.exists():
             finished = _settle(plan, folder, overwrite=overwrite)
             if finished is not None:
                 yield finished
                 return
         plan.write(folder.plan_path)
-        yield from run(plan, folder, workers=workers, executor=executor, overwrite=overwrite)
-
-
-def _check_template(swapper: Swapper) -> None:
-    unknown = set(swapper.metadata.template) - set(KEPT_POINTS)
-    if unknown:
-        raise BadInputError(
-            f"{swapper.path}: is aligned by landmarks that an analysis does not keep ({min(unknown)}): "
-            "update Crossface, or export the model again"
-        )
+        yield from run(plan, folder, loaded, workers=workers, executor=executor, overwrite=overwrite)
 
 
 def _settle(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Event | None:

@@ -58,6 +58,12 @@ class BusyError(CrossfaceError):
     exit_code = 75
 
 
+class OutOfMemoryError(CrossfaceError):
+    """The machine has no memory for what was asked; a smaller batch needs less."""
+
+    exit_code = 75
+
+
 class RefusedError(CrossfaceError):
     """Refused by the consent record or by the content gate."""
 

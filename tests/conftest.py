@@ -43,7 +43,9 @@ def _lacks_nvcc() -> str | None:
 
 
 NEEDS: dict[str, Callable[[], str | None]] = {
+    "cluster": lambda: _lacks_module("distributed"),
     "litert": lambda: _lacks_module("ai_edge_litert"),
+    "openjd": lambda: _lacks_module("openjd"),
     "gpu": _lacks_gpu,
     "nvcc": _lacks_nvcc,
     "torch": lambda: _lacks_module("torch"),

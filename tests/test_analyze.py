@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,11 @@ from crossface.engine.clip import packet_hash
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError
 from crossface.engine.events import Finished, Progress, Warned
 from crossface.engine.face.align import crop_to_frame
-from crossface.engine.face.detector import Detector
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.face.landmarks import Mesh
 from crossface.engine.face.smooth import smooth
 from crossface.engine.face.track import Sighting, TrackedFace
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
-from crossface.engine.video.planes import planes_of
 from crossface.engine.video.reader import Reader
 
 Lines = list[dict[str, Any]]
@@ -415,20 +412,3 @@ def test_the_hash_follows_the_packets_and_not_the_name(clips: Path, tmp_path: Pa
     copy.write_bytes(clip.read_bytes())
     assert packet_hash(copy) == packet_hash(clip)
     assert packet_hash(clips / "no_face.mp4") != packet_hash(clip)
-
-
-@pytest.mark.parametrize("aspect", [Fraction(1, 2), Fraction(2, 1)])
-def test_pictures_of_narrow_or_wide_samples_are_searched_as_they_are_shown(
-    clips: Path, aspect: Fraction
-) -> None:
-    with Reader(clips / "single_face.mp4") as reader:
-        square = next(iter(reader))
-        width, height = (320 if aspect > 1 else 1280), 360
-        assert square.source is not None
-        squeezed = square.source.reformat(width=width, height=height)
-        frame = replace(square, planes=planes_of(squeezed), source=squeezed)
-        (expected,) = Detector().detect([square])
-        (found,) = Detector(pixel_aspect=float(aspect)).detect([frame])
-    assert len(found) == len(expected) == 1
-    scale = np.array([width / 640, height / 360] * 2)
-    np.testing.assert_allclose(np.array(found[0].box) / scale, expected[0].box, atol=4)

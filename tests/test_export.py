@@ -13,11 +13,11 @@ import torch
 from make_faceset import TINY, make_faceset
 from numpy.typing import NDArray
 
-from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError
+from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
 from crossface.engine.face.align import TEMPLATE
 from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
 from crossface.training.checkpoint import MODEL_NAME, load_average
-from crossface.training.export import Precision, export, to_onnx
+from crossface.training.export import Form, Precision, export, to_onnx
 from crossface.training.models import PRESETS, Person, SharedAutoencoder, parameter_count
 from crossface.training.train import train
 
@@ -50,7 +50,13 @@ def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """B's face in every precision."""
     folder = tmp_path_factory.mktemp("onnx")
     return {
-        precision: export(model, to="b", output=folder / f"{precision}.onnx", precision=precision)
+        precision: export(
+            model,
+            to="b",
+            output=folder / f"{precision}.onnx",
+            precision=precision,
+            calibrate=model.parent / "a" if precision == "int8" else None,
+        )
         for precision in get_args(Precision)
     }
 
@@ -82,11 +88,11 @@ def _assert_parity(file: Path | bytes, network: SharedAutoencoder, person: Perso
         assert np.abs(mask - expected[:, 3:]).max() <= 1e-4
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_draws_what_pytorch_draws(name: str) -> None:
+@pytest.mark.parametrize(("name", "form"), [*((name, "auto") for name in PRESETS), ("fast-128", "winograd")])
+def test_every_preset_draws_what_pytorch_draws(name: str, form: Form) -> None:
     torch.manual_seed(0)
     network = SharedAutoencoder(PRESETS[name]).eval()
-    _assert_parity(to_onnx(network, "a").SerializeToString(), network, "a")
+    _assert_parity(to_onnx(network, "a", form=form).SerializeToString(), network, "a")
 
 
 def test_a_checkpoint_is_exported_by_its_averaged_weights(model: Path, exported: dict[str, Path]) -> None:
@@ -135,6 +141,17 @@ def test_no_trace_of_the_machine_is_left(model: Path, exported: dict[str, Path],
         assert str(Path(__file__).parents[1]).encode() not in content
     again = export(model, to="b", output=tmp_path / "again.onnx")
     assert again.read_bytes() == exported["fp32"].read_bytes()
+
+
+def test_options_that_need_each_other(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "swap.onnx"
+    with pytest.raises(UsageError, match="--calibrate"):
+        export(model, to="b", output=file, precision="int8")
+    with pytest.raises(UsageError, match="--calibrate"):
+        export(model, to="b", output=file, calibrate=model.parent / "a")
+    with pytest.raises(UsageError, match="--form"):
+        export(model, to="b", output=file, precision="fp16", form="winograd")
+    assert not file.exists()
 
 
 def test_an_existing_file_is_kept_unless_asked(model: Path, tmp_path: Path) -> None:

@@ -111,21 +111,26 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
 @click.option("-o", "--output", type=PATH, required=True, help="The ONNX file to write.")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "fp16-storage"]),
+    type=click.Choice(["fp32", "fp16", "fp16-storage", "int8"]),
     default="fp32",
-    help="fp16-storage halves the file and computes in fp32.",
+    help="fp16-storage halves the file and computes in fp32; int8 is the fastest on a processor.",
+)
+@click.option("--calibrate", type=PATH, metavar="FACESET", help="For int8: faces that it will be given.")
+@click.option(
+    "--form",
+    type=click.Choice(["auto", "direct", "winograd"]),
+    default="auto",
+    help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
 @overwrite_option
-def export_command(
-    model: Path, to: Any, output: Path, precision: Any, consent: str | None, overwrite: bool
-) -> None:
+def export_command(model: Path, **options: Any) -> None:
     """Write encoder and one decoder of MODEL as one ONNX file."""
     _need("torch", "export")
     _need("onnx", "export")
     from .export import export
 
-    click.echo(export(model, to=to, output=output, precision=precision, consent=consent, overwrite=overwrite))
+    click.echo(export(model, **options))
 
 
 commands: list[click.Command] = [extract_command, train_command, export_command]

@@ -15,31 +15,22 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
 
+from ..engine.errors import UsageError
 from ..engine.part_file import PartFile
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
 from .checkpoint import ModelCard, load_average
+from .faceset import Faceset
+from .inference import Direct, Winograd, winograd_pays
 from .models import Person, SharedAutoencoder
+from .quantize import quantized
 
-Precision = Literal["fp32", "fp16", "fp16-storage"]
+Precision = Literal["fp32", "fp16", "fp16-storage", "int8"]
+Form = Literal["auto", "direct", "winograd"]
 
 OPSET = 18
 # Small tensors are shapes and biases: nothing to gain.
 _STORED_AS_HALF_FROM = 1024
-
-
-class _Swapper(nn.Module):
-    """Encoder and one decoder: `face` `[N,3,S,S]` -> `swapped` `[N,3,S,S]`, `mask` `[N,1,S,S]`."""
-
-    def __init__(self, network: SharedAutoencoder, person: Person) -> None:
-        super().__init__()
-        self.encoder = network.encoder
-        self.decoder = network.decoder(person)
-
-    def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = self.decoder(self.encoder(face)).to(face.dtype)
-        return drawn[:, :3], drawn[:, 3:]
 
 
 def export(
@@ -48,27 +39,39 @@ def export(
     to: Person,
     output: Path,
     precision: Precision = "fp32",
+    form: Form = "auto",
+    calibrate: Path | None = None,
     consent: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write encoder and one decoder, with the averaged weights of the last checkpoint.
 
-    The same checkpoint and options give the same bytes.
+    The same checkpoint, faceset and options give the same bytes.
 
     Args:
         model: folder that `train` made.
         to: whose face is drawn.
         output: the ONNX file.
         precision: ``fp16`` computes in half precision, with half-precision input and outputs;
-            ``fp16-storage`` only stores so, which halves the file and computes in float32.
+            ``fp16-storage`` only stores so, which halves the file and computes in float32; ``int8`` computes
+            in bytes, with float32 input and outputs, for processors.
+        form: ``winograd`` takes fewer multiplications and a larger file, for processors in ``fp32``;
+            ``direct`` is plain convolutions; ``auto`` is the better one on a processor.
+        calibrate: faceset of the faces that the model will be given, from which ``int8`` takes its ranges.
         consent: reference to the consent of the person drawn.
         overwrite: replace a file that is there.
 
     Raises:
-        InputMissingError, BadInputError: no model there, or a damaged one.
+        UsageError: ``int8`` without ``calibrate`` or the reverse, or a form that the precision has not.
+        InputMissingError, BadInputError: no model or faceset there, or a damaged one.
         OutputExistsError, OutputError: the file exists or cannot be written.
     """
+    if (precision == "int8") != (calibrate is not None):
+        raise UsageError("--precision int8 and --calibrate FACESET need each other")
+    if form == "winograd" and precision != "fp32":
+        raise UsageError("--form winograd is for --precision fp32: leave one of them out")
     card = ModelCard.read(Path(model))
+    faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
         network = SharedAutoencoder(card.preset).eval()
         steps = load_average(Path(model), network)
@@ -83,19 +86,28 @@ def export(
             data_hash=card.data_hash,
             software=card.software,
             consent=consent,
+            precision=precision if precision in ("fp16", "int8") else "fp32",
         )
-        graph = to_onnx(network, to, precision)
+        if faceset is None:
+            graph = to_onnx(network, to, precision, form)
+        else:
+            graph = quantized(to_onnx(network, to, form="direct"), faceset, card.preset)
         helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
         onnx.checker.check_model(graph, full_check=True)
         part.write_bytes(graph.SerializeToString(deterministic=True))
     return Path(output)
 
 
-def to_onnx(network: SharedAutoencoder, person: Person, precision: Precision = "fp32") -> onnx.ModelProto:
+def to_onnx(
+    network: SharedAutoencoder, person: Person, precision: Precision = "fp32", form: Form = "auto"
+) -> onnx.ModelProto:
     """The graph without our metadata; input and outputs have a free batch size."""
     dtype = torch.float16 if precision == "fp16" else torch.float32
+    if form == "auto":
+        form = "winograd" if precision == "fp32" and winograd_pays(network.preset) else "direct"
+    drawing = {"direct": Direct, "winograd": Winograd}[form]
     # A copy, for the cast would reach the caller's network.
-    swapper = copy.deepcopy(_Swapper(network, person)).to(dtype).eval()
+    swapper = drawing(copy.deepcopy(network), person).to(dtype).eval()
     size_px = network.preset.size_px
     # Two faces: the exporter takes a size of one for a constant.
     example = torch.zeros(2, 3, size_px, size_px, dtype=dtype)

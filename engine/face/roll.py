@@ -1,9 +1,10 @@
 """Which way up a face is: BlazeFace on crops turned four ways.
 
-CenterFace finds faces at any angle but orders its points by the picture, so it
-cannot tell an upside-down face from an upright one; and the mesh network draws
-an upright face into either. BlazeFace only recognises faces that stand within
-about 45 degrees, so the crop on which it is surest tells.
+The mesh network cannot tell: it draws an upright face into an upside-down one
+and is sure of it. BlazeFace's eyes are right where a face stands within about
+75 degrees of upright, so up to three of the four crops agree on a line, while
+those that are wrong are each wrong in a way of their own. (Its score does not
+tell: it is as high on faces that lie.)
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
 from ..frame import Frame
-from ..runtime.onnx import OnnxRunner
-from ..weights import locate
 from .align import Affine
+from .blazeface import SIZE_PX, BlazeFace
 from .detector import Detection
+from .quick_crop import quick_crop
 
-_SIZE_PX = 256
 _MARGIN = 1.5
 _TURNS_DEG = (0, 90, 180, 270)
 _LEAST_SCORE = 0.3
+# Two lines agree by this power of the cosine between them: by a half at 33 degrees.
+_AGREEMENT = 4
 
 
 class RollFinder:
@@ -31,53 +32,44 @@ class RollFinder:
 
     Args:
         display: of `display_matrix`.
-        threads: 0 for one a core.
+        threads: 0 for one.
 
     Raises:
         ConfigurationError: the network's file is missing or damaged.
     """
 
     def __init__(self, *, display: NDArray[np.float64], threads: int = 0) -> None:
-        self._runner = OnnxRunner(locate("blazeface_back"), threads=threads)
+        self._blazeface = BlazeFace(threads=threads or 1)
         self._display = display
-        self._anchors = _anchors()
+        self._threads = threads or 1
 
     def eye_lines(self, frame: Frame, detections: Sequence[Detection]) -> list[NDArray[np.float64] | None]:
-        """For each detection a vector ``[2]`` on the display; None where no crop shows a face."""
-        if not detections:
-            return []
-        matrices = np.stack([self._region(each, turn) for each in detections for turn in _TURNS_DEG])
-        crops = kernels.crop(frame, matrices, _SIZE_PX)
-        regressors, logits = self._runner.run(crops * 2.0 - 1.0)
-        scores = 1.0 / (1.0 + np.exp(-np.clip(logits.astype(np.float64), -100.0, 100.0)))
-        lines: list[NDArray[np.float64] | None] = []
-        for first in range(0, len(matrices), len(_TURNS_DEG)):
-            turned = first + int(scores[first : first + len(_TURNS_DEG)].max(axis=1).argmax())
-            anchor = int(scores[turned].argmax())
-            if scores[turned, anchor] < _LEAST_SCORE:
-                lines.append(None)
-                continue
-            eyes = self._anchors[anchor] + regressors[turned, anchor, 4:8].astype(np.float64).reshape(2, 2)
-            lines.append(self._display @ matrices[turned, :, :2] @ (eyes[1] - eyes[0]))
-        return lines
+        """For each detection a unit vector ``[2]`` on the display; None where no crop shows a face."""
+        return [self._eye_line(frame, detection) for detection in detections]
+
+    def _eye_line(self, frame: Frame, detection: Detection) -> NDArray[np.float64] | None:
+        lines: list[NDArray[np.float64]] = []
+        scores: list[float] = []
+        for turn in _TURNS_DEG:
+            matrix = self._region(detection, turn)
+            seen = self._blazeface.look(quick_crop(frame, matrix, SIZE_PX, threads=self._threads))
+            best = int(seen.scores.argmax())
+            right, left = seen.eyes[best]
+            line = self._display @ matrix[:, :2] @ (left - right)
+            lines.append(line / max(float(np.hypot(*line)), 1e-9))
+            scores.append(float(seen.scores[best]))
+        if max(scores) < _LEAST_SCORE:
+            return None
+        agreement = np.clip(np.stack(lines) @ np.stack(lines).T, 0.0, None) ** _AGREEMENT
+        return lines[int((agreement @ np.array(scores)).argmax())]
 
     def _region(self, detection: Detection, turn_deg: int) -> Affine:
         """Crop px to luma px: a square around the box, turned on the display."""
         x0, y0, x1, y1 = detection.box
         centre = np.array([x0 + x1, y0 + y1]) / 2
         shown = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ self._display.T
-        scale = _MARGIN * float(np.ptp(shown, axis=0).max()) / _SIZE_PX
+        scale = _MARGIN * float(np.ptp(shown, axis=0).max()) / SIZE_PX
         c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
         linear = np.linalg.inv(self._display) @ (scale * np.array([[c, -s], [s, c]]))
-        region: Affine = np.column_stack([linear, centre - linear @ np.full(2, _SIZE_PX / 2)])
+        region: Affine = np.column_stack([linear, centre - linear @ np.full(2, SIZE_PX / 2)])
         return region
-
-
-def _anchors() -> NDArray[np.float64]:
-    """Centres ``[896, 2]`` in px: two a cell of a 16x16 grid, then six a cell of an 8x8 grid."""
-    grids = []
-    for cells, each in ((16, 2), (8, 6)):
-        centre = (np.arange(cells) + 0.5) * (_SIZE_PX / cells)
-        y, x = np.meshgrid(centre, centre, indexing="ij")
-        grids.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), each, axis=0))
-    return np.concatenate(grids)

@@ -191,7 +191,8 @@ def thumbnail(frame: Frame) -> NDArray[np.float32]:
         ((np.arange(blocks * _SAMPLES) + 0.5) * (length / (blocks * _SAMPLES))).astype(int)
         for blocks, length in zip(_THUMBNAIL, luma.shape, strict=True)
     )
-    samples = luma[np.ix_(rows, columns)].astype(np.float32)
+    # Whole rows first: they lie together in memory.
+    samples = luma[rows][:, columns].astype(np.float32)
     blocks = samples.reshape(_THUMBNAIL[0], _SAMPLES, _THUMBNAIL[1], _SAMPLES).mean(axis=(1, 3))
     small: NDArray[np.float32] = np.clip(blocks / np.float32(colour.white), 0.0, 1.0)
     return small

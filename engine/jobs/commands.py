@@ -24,13 +24,14 @@ from ..options import (
 )
 from ..progress import Format, show
 from ..settings import AnalysisSettings, ConversionSettings
+from ..swap.model import load_swappers
 from ..video.join import check_part
 from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
 from .planning import make_plan
 from .run import Stage, do_segments, finish
-from .segment import load_swappers
+from .segment import planned_swappers
 from .segment_range import parse_segments
 
 
@@ -60,7 +61,7 @@ def plan_command(
     """Plan the conversion of CLIP, for "segment" and "join". Only packets are read."""
     plan = make_plan(
         clip,
-        models_of(model, swaps),
+        load_swappers(models_of(model, swaps), batch=1, threads=1),
         output,
         faces=faces,
         conversion=settings,
@@ -69,7 +70,7 @@ def plan_command(
         overwrite=overwrite,
     )
     folder = JobFolder(folder_of(output) if plan_path is None else plan_path.parent, plan_path)
-    with folder.locked():
+    with folder.locked(keep=True):
         if folder.plan_path.exists():
             before = Plan.read(folder.plan_path)
             if overwrite and before.id != plan.id:
@@ -132,7 +133,7 @@ def join_command(plan: Path, overwrite: bool, progress: Format) -> None:
     job, folder = open_job(plan)
 
     def events() -> Generator[Event]:
-        with folder.locked():
+        with folder.locked(keep=True):
             done = None if overwrite else already_done(job, folder)
             if done is not None:
                 yield done
@@ -149,7 +150,7 @@ def check_command(plan: Path) -> None:
     job, folder = open_job(plan)
     if packet_hash(job.source) != job.source_hash:
         raise BadInputError(f"{job.source}: is not the clip that was planned: plan again")
-    load_swappers(job, threads=1)
+    planned_swappers(job, threads=1)
     if job.faces is not None:
         FacesFile(job.faces)
     finished = [folder.sidecar(segment.number, job) for segment in job.segments]

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .. import _native
+from ..processor import instructions
 
 # Wheels whose code computes or writes samples.
 _PACKAGES = ("crossface", "av", "numpy", "onnxruntime")
@@ -19,7 +20,7 @@ def fingerprint() -> dict[str, str]:
     """Machines that give the same dictionary give the same bytes."""
     return {
         "machine": platform.machine(),
-        "instructions": " ".join(_instructions()),
+        "instructions": " ".join(name for name in _INSTRUCTIONS if name in instructions()),
         **{name: version(name) for name in _PACKAGES},
         "kernels": hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16],
     }
@@ -31,12 +32,3 @@ def differences(wanted: dict[str, str], here: dict[str, str]) -> str:
     return ", ".join(
         f"{name} {wanted.get(name, 'none')} there, {here.get(name, 'none')} here" for name in names
     )
-
-
-def _instructions() -> list[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return list(_native.isa_variants())
-    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
-    return [name for name in _INSTRUCTIONS if name in flags]

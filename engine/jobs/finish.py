@@ -21,8 +21,8 @@ from ..video.info import VideoInfo
 from ..video.join import Join, check_part
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
-from .plan import Plan
-from .segment import disclosure, encoding_of, load_swappers
+from .plan import Plan, disclosure
+from .segment import encoding_of
 from .watching import WatchedParts
 
 _BLOCK_BYTES = 1 << 20
@@ -61,7 +61,7 @@ def join(
             [sidecar.part for sidecar in sidecars],
             encoding_of(plan, clip.source),
             span=clip.span_s,
-            comment=disclosure(load_swappers(plan, threads=1)) if faces else None,
+            comment=disclosure(plan.models) if faces else None,
             overwrite=overwrite,
         )
         with film:

@@ -179,10 +179,10 @@ class JobFolder:
         self.clear_segments(keep_seen=keep_seen)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, keep: bool = False) -> Iterator[None]:
         """Holds the job against other processes; the system lets go of it if we are killed.
 
-        A folder in which nothing was done is removed in the end.
+        A folder in which nothing was done is removed in the end, unless ``keep``.
 
         Raises:
             BusyError: another process works on it.
@@ -196,7 +196,8 @@ class JobFolder:
         try:
             yield
         finally:
-            if not any(self.path.glob("seen-*.jsonl")) and not any(self.path.glob("part-*.json")):
+            begun = any(self.path.glob("seen-*.jsonl")) or any(self.path.glob("part-*.json"))
+            if not begun and not keep:
                 self._remove_traces(lock)
             os.close(file)
 

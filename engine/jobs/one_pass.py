@@ -25,9 +25,10 @@ from ..sequence.picture import FLOAT_BITS
 from ..sequence.writer import SequenceWriter
 from ..settings import AnalysisSettings, CompositorPaths, ConversionSettings
 from ..swap.batch import BatchSwapper
+from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
-from .segment import Swappers, batches, disclosure
+from .segment import batches
 
 _READ_AHEAD_FRAMES = 8
 _WRITE_BEHIND_FRAMES = 8
@@ -37,6 +38,7 @@ def convert_in_one_pass(
     clip: Path,
     swappers: Swappers,
     output: Path,
+    disclosure: str,
     *,
     faces: Path | None,
     settings: ConversionSettings,
@@ -63,7 +65,7 @@ def convert_in_one_pass(
             _check(faces_file, job)
         if faces_file.swaps:
             try:
-                yield from _untold(_converted(job, swappers, faces_file, disclosure(swappers)), losses)
+                yield from _untold(_converted(job, swappers, faces_file, disclosure), losses)
                 return
             except _NothingSwappedError:
                 yield Warned(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,27 @@ class PlannedModel:
     Attributes:
         path: an ONNX file of `crossface export`.
         sha256: of the file.
+        identity: of who is drawn.
+        consent: reference to theirs; None where none was given.
         whom: number of a track or name of a person; None for all faces that are chosen and not named so.
     """
 
     path: Path
     sha256: str
-    whom: str | None = None
+    identity: str
+    consent: str | None
+    whom: str | None
+
+
+def disclosure(models: Sequence[PlannedModel]) -> str:
+    """What every output says of itself, in words."""
+    people = (
+        f"identity {model.identity}, model {model.sha256[:16]}"
+        + (f", consent {model.consent}" if model.consent else "")
+        for model in models
+    )
+    software = f"Crossface {version('crossface')}"
+    return f"Contains AI-generated imagery: faces replaced by {software}, " + "; ".join(people)
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,7 @@ class Plan:
             "reading": _plain(asdict(self.reading)),
             "analysis": None if self.faces_hash else asdict(self.analysis),
             "faces file": self.faces_hash,
-            "model": [[model.sha256, model.whom] for model in self.models],
+            "model": [[each.sha256, each.whom, each.identity, each.consent] for each in self.models],
             "conversion": _plain(asdict(self.conversion)),
             "container": self.output.suffix.lower(),
             "segments": [asdict(segment) for segment in self.segments],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from ..face.faces_file import FacesFile
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import Swapper
+from ..swap.model import Swappers
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -34,7 +33,7 @@ _USUAL_BYTES_PER_PIXEL = 0.12
 
 def make_plan(
     clip: Path | str,
-    models: Mapping[str | None, Path | str],
+    swappers: Swappers,
     output: Path | str,
     *,
     faces: Path | str | None = None,
@@ -47,7 +46,7 @@ def make_plan(
 
     Args:
         clip: a video file.
-        models: ONNX files of `crossface export`, by whom they are for; see `PlannedModel`.
+        swappers: networks, by whom they are for; see `PlannedModel`.
         output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``.
         faces: a faces file of this clip; it will be analysed where None.
         conversion: its settings.
@@ -64,7 +63,7 @@ def make_plan(
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
     faces = None if faces is None else Path(faces).absolute()
-    keep_sources(output, path, *map(Path, models.values()), *([faces] if faces else []))
+    keep_sources(output, path, *(each.path for each in swappers.values()), *([faces] if faces else []))
     digest = PacketDigest()
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
     source_hash = digest.hexdigest()
@@ -109,7 +108,7 @@ def make_plan(
         reading=reading,
         analysis=analysis or AnalysisSettings(),
         conversion=conversion,
-        models=tuple(_planned(Path(model).absolute(), whom) for whom, model in models.items()),
+        models=planned_models(swappers),
         faces=faces,
         faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
         output=output,
@@ -119,6 +118,14 @@ def make_plan(
         disk_bytes=disk_bytes,
         copied_without_face=keeps_codec and _keeps_all_else(path, output, reading),
         fingerprint=fingerprint(),
+    )
+
+
+def planned_models(swappers: Swappers) -> tuple[PlannedModel, ...]:
+    """What a plan says of networks."""
+    return tuple(
+        PlannedModel(each.path.absolute(), each.sha256, each.metadata.identity, each.metadata.consent, whom)
+        for whom, each in swappers.items()
     )
 
 
@@ -183,11 +190,6 @@ def _keeps_all_else(path: Path, output: Path, reading: ReadingSettings) -> bool:
         and all(limit is None for limit in (reading.start, reading.end, reading.fps))
         and reading.interlaced != "deinterlace"
     )
-
-
-def _planned(path: Path, whom: str | None) -> PlannedModel:
-    swapper = Swapper(path, batch=1, threads=1)
-    return PlannedModel(path, swapper.sha256, whom)
 
 
 def _checked_faces(path: Path, clip: Path, source_hash: str) -> str:

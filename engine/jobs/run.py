@@ -9,12 +9,13 @@ from typing import Literal
 from ..errors import BusyError, ConfigurationError
 from ..events import Event, Progress, Warned
 from ..part_file import sweep
+from ..swap.model import Swappers
 from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, fingerprint
-from .finish import copy_source, join
+from .finish import already_done, copy_source, join
 from .folder import JobFolder, Sidecar
 from .plan import Plan
-from .segment import SegmentConverter
+from .segment import SegmentConverter, planned_swappers
 from .supervisor import supervise
 from .watching import WatchedParts, Watcher
 
@@ -30,6 +31,7 @@ Stage = Literal["analyze", "convert", "all"]
 def run(
     plan: Plan,
     folder: JobFolder,
+    swappers: Swappers | None = None,
     *,
     workers: int = 1,
     executor: str | None = None,
@@ -40,6 +42,7 @@ def run(
     Args:
         plan: of the job.
         folder: of the job, with the plan in it; nobody else works on it.
+        swappers: the plan's networks, where they are loaded already.
         workers: processes side by side; 1 works in this one.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
         overwrite: replace an output that is there.
@@ -56,7 +59,7 @@ def run(
     elif missing and workers > 1:
         converted = yield from supervise(plan, folder, missing, workers)
     elif missing:
-        converted = yield from _in_this_process(plan, folder, missing)
+        converted = yield from _in_this_process(plan, folder, missing, swappers)
     yield from finish(plan, folder, converted=converted, overwrite=overwrite)
 
 
@@ -110,6 +113,8 @@ def do_segments(
             f"{folder.plan_path}: was planned for other software or another kind of machine "
             f"({differences(dict(plan.fingerprint), here)}): plan on a machine like those that work"
         )
+    if already_done(plan, folder) is not None:
+        return
     sweep(folder.path)
     missing = [number for number in numbers if folder.sidecar(number, plan) is None]
     if stage == "convert" and missing and plan.faces is None:
@@ -173,7 +178,12 @@ def finished_parts(plan: Plan, folder: JobFolder) -> list[Sidecar]:
 
 
 def _in_this_process(
-    plan: Plan, folder: JobFolder, missing: Sequence[int], *, always: bool = False
+    plan: Plan,
+    folder: JobFolder,
+    missing: Sequence[int],
+    swappers: Swappers | None = None,
+    *,
+    always: bool = False,
 ) -> Generator[Event, None, bool]:
     """Makes segments in order, while their analysis runs ahead in a thread; faceless ones with ``always``.
 
@@ -186,7 +196,7 @@ def _in_this_process(
             found = yield from _any_face(plan, lines)
             if not found:
                 return False
-        converter = SegmentConverter(plan, folder, lines)
+        converter = SegmentConverter(plan, folder, lines, swappers or planned_swappers(plan))
         done = sum(each.frames for each in plan.segments if each.number not in missing)
         analysed = lines.passed
         for number in missing:

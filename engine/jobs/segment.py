@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from ..pipeline import Drain, Prefetch
 from ..review.measure import Recorder
 from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
-from ..swap.model import Swapper
+from ..swap.model import Swappers, load_swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.info import VideoInfo
 from ..video.part import PartWriter, part_suffix
@@ -34,7 +33,6 @@ _WRITE_BEHIND_FRAMES = 8
 # Frames without a face wait with those around them that have one: only so many.
 _FRAMES_PER_FACE = 2
 
-Swappers = Mapping[str | None, Swapper]
 Matched = tuple[Frame, FrameFaces]
 
 
@@ -45,10 +43,7 @@ class SegmentConverter:
         plan: of the job.
         folder: of the job.
         faces: of the clip's frames; nobody else takes from it.
-        threads: of the networks; 0 for one a core.
-
-    Raises:
-        InputMissingError, BadInputError: a model cannot be used, or is not the plan's.
+        swappers: the plan's networks; see `planned_swappers`.
     """
 
     def __init__(
@@ -56,11 +51,9 @@ class SegmentConverter:
         plan: Plan,
         folder: JobFolder,
         faces: FaceLines,
-        *,
-        threads: int = 0,
+        swappers: Swappers,
     ) -> None:
-        self._plan, self._folder, self._faces = plan, folder, faces
-        self._swappers = load_swappers(plan, threads=threads)
+        self._plan, self._folder, self._faces, self._swappers = plan, folder, faces, swappers
 
     def convert(self, segment: Segment) -> Generator[Event]:
         """Makes the segment's part and its sidecar.
@@ -150,31 +143,19 @@ class SegmentConverter:
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
 
 
-def load_swappers(plan: Plan, *, threads: int = 0) -> Swappers:
+def planned_swappers(plan: Plan, *, threads: int = 0) -> Swappers:
     """The plan's networks.
 
     Raises:
         InputMissingError: one is not there.
         BadInputError: one is damaged, or another than when the plan was made.
     """
-    swappers: dict[str | None, Swapper] = {}
+    paths = {model.whom: model.path for model in plan.models}
+    swappers = load_swappers(paths, batch=plan.conversion.batch, threads=threads)
     for model in plan.models:
-        swapper = Swapper(model.path, batch=plan.conversion.batch, threads=threads)
-        if swapper.sha256 != model.sha256:
+        if swappers[model.whom].sha256 != model.sha256:
             raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")
-        swappers[model.whom] = swapper
     return swappers
-
-
-def disclosure(swappers: Swappers) -> str:
-    """What every output says of itself, in words."""
-    people = []
-    for swapper in swappers.values():
-        consent = f", consent {swapper.metadata.consent}" if swapper.metadata.consent else ""
-        people.append(f"identity {swapper.metadata.identity}, model {swapper.sha256[:16]}{consent}")
-    return f"Contains AI-generated imagery: faces replaced by Crossface {version('crossface')}, " + "; ".join(
-        people
-    )
 
 
 def encoding_of(plan: Plan, info: VideoInfo) -> Encoding:

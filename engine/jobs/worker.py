@@ -23,7 +23,7 @@ from ..errors import CrossfaceError
 from ..events import Progress
 from .faces import lines_of
 from .folder import open_job
-from .segment import SegmentConverter
+from .segment import SegmentConverter, planned_swappers
 from .watching import WatchedParts, Watcher
 
 _REPORT_S = 0.2
@@ -81,9 +81,9 @@ class _Worker:
         return faces
 
     def _convert(self, number: int) -> bool:
-        self._converter = self._converter or SegmentConverter(
-            self._plan, self._folder, self._lines, threads=self._threads
-        )
+        if self._converter is None:
+            swappers = planned_swappers(self._plan, threads=self._threads)
+            self._converter = SegmentConverter(self._plan, self._folder, self._lines, swappers)
         report = _Reporter()
         with closing(self._converter.convert(self._plan.segments[number])) as events:
             for event in events:

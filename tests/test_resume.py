@@ -1,0 +1,249 @@
+"""Conversions that are killed, stopped, starved of disk and run side by side end in the same film."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from split_clip import split_clip
+
+from crossface.engine.cli import main
+
+COMMAND = [sys.executable, "-c", "from crossface.engine.cli import main; main()"]
+OPTIONS = ["--segment-seconds", "0.4", "--preset", "ultrafast", "--encoder-threads", "1"]
+# What a job looks like when it is at a stage; none of it lasts long.
+STAGES: dict[str, Callable[[Path], bool]] = {
+    "analysis": lambda out: any(job(out).glob(".seen-*.part")),
+    "segment": lambda out: any(job(out).glob(".part-*.mp4.part")),
+    "join": lambda out: out.with_name(f".{out.name}.part").exists() and (job(out) / "joining").exists(),
+    "rename": lambda out: out.exists() and not (job(out) / "done.json").exists(),
+}
+
+
+def job(out: Path) -> Path:
+    return out.with_name(f"{out.name}.job")
+
+
+def start(clip: Path, model: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [*COMMAND, "convert", str(clip), str(model), "-o", str(out), *OPTIONS, *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(clip: Path, model: Path, out: Path, *options: str) -> str:
+    """Run to the end; gives stderr."""
+    with start(clip, model, out, *options) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{process.pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+@pytest.fixture(scope="module")
+def clip(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six segments of a talking head, with sound."""
+    return split_clip(clips / "single_face.mp4", tmp_path_factory.mktemp("clip") / "split.mp4")
+
+
+@pytest.fixture(scope="module")
+def whole(clip: Path, swapper: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The film as an undisturbed run makes it."""
+    out = tmp_path_factory.mktemp("whole") / "out.mp4"
+    finish(clip, swapper, out)
+    plan = json.loads((job(out) / "plan.json").read_text())
+    assert len(plan["segments"]) == 6
+    return out.read_bytes()
+
+
+def at(stage: str, out: Path, process: subprocess.Popen[str], patience_s: float = 60) -> bool:
+    """Wait until a job is at a stage; False where it has ended before."""
+    deadline_s = time.monotonic() + patience_s
+    while process.poll() is None and time.monotonic() < deadline_s:
+        if STAGES[stage](out):
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def test_twenty_kills_change_nothing(clip: Path, swapper: Path, whole: bytes, tmp_path: Path) -> None:
+    """Of the supervisor and of its workers, at each stage by name and at random moments."""
+    rng = random.Random(4)
+    out = tmp_path / "out.mp4"
+    plans = [*STAGES] * 2 + ["worker"] * 4 + ["any"] * 10
+    rng.shuffle(plans)
+    hit: dict[str, int] = dict.fromkeys(plans, 0)
+    kills = 0
+    while plans or kills < 20:
+        plan = plans.pop() if plans else "any"
+        finished_parts = len(list(job(out).glob("part-*.json")))
+        with start(
+            clip, swapper, out, "--workers", str(rng.choice([1, 2]) if plan != "worker" else 2)
+        ) as process:
+            if plan in STAGES:
+                hit[plan] += at(plan, out, process)
+                time.sleep(rng.random() * 0.003)
+            elif plan == "worker":
+                while process.poll() is None and not children(process):
+                    time.sleep(0.01)
+                time.sleep(rng.random())
+                for victim in children(process)[:1]:
+                    hit[plan] += 1
+                    kills += 1
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(victim, signal.SIGKILL)
+                time.sleep(rng.random())
+            else:
+                time.sleep(0.3 + 1.5 * rng.random())
+                hit[plan] += 1
+            orphans = children(process)
+            process.kill()
+            kills += 1
+        assert len(list(job(out).glob("part-*.json"))) >= finished_parts or (job(out) / "done.json").exists()
+        deadline_s = time.monotonic() + 10
+        while (
+            any(Path(f"/proc/{orphan}/stat").exists() for orphan in orphans) and time.monotonic() < deadline_s
+        ):
+            time.sleep(0.01)
+        assert not any(Path(f"/proc/{orphan}").exists() for orphan in orphans), "workers outlive their parent"
+        if (job(out) / "done.json").exists():  # the job was through: begin another one
+            assert out.read_bytes() == whole
+            finish_and_remove(out)
+    finish(clip, swapper, out, "--workers", "2")
+    assert out.read_bytes() == whole
+    assert not list(tmp_path.rglob("*.part")) and not list(tmp_path.rglob("part-*"))
+    assert kills >= 20 and all(hit.values()), hit
+
+
+def finish_and_remove(out: Path) -> None:
+    out.unlink()
+    for path in job(out).iterdir():
+        path.unlink()
+    job(out).rmdir()
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "3"])
+def test_any_number_of_workers_gives_the_same_film(
+    clip: Path, swapper: Path, whole: bytes, tmp_path: Path, workers: str
+) -> None:
+    out = tmp_path / "out.mp4"
+    finish(clip, swapper, out, "--workers", workers)
+    assert out.read_bytes() == whole
+
+
+def test_segments_by_different_processes_in_any_order_give_the_same_film(
+    clip: Path, swapper: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.mp4"
+
+    def run(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments])
+        return int(ended.value.code or 0)
+
+    assert run("plan", str(clip), str(swapper), "-o", str(out), *OPTIONS) == 0
+    plan = capsys.readouterr().out.strip()
+    assert plan == str(job(out) / "plan.json")
+    assert run("segment", plan, "--seg", "2", "--stage", "convert") == 75, "its neighbours are not analysed"
+    assert run("join", plan) == 66, "nothing is converted"
+    for number in (5, 0, 3, 2, 4, 1):
+        assert run("segment", plan, "--seg", str(number), "--stage", "analyze") == 0
+    # 3 and 1 come before their predecessors, and must measure the colours before them anew.
+    for number in ("3", "5", "1", "0,2", "4"):
+        assert run("segment", plan, "--seg", number, "--stage", "convert") == 0
+        assert run("segment", plan, "--seg", number) == 0, "done already"
+    assert run("check", plan) == 0 and "6 converted" in capsys.readouterr().out
+    assert run("join", plan) == 0 and out.read_bytes() == whole
+    assert run("join", plan) == 0 and "already done" in capsys.readouterr().err
+
+
+def test_a_second_process_finds_the_job_busy(clip: Path, swapper: Path, whole: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    with start(clip, swapper, out) as first:
+        assert at("analysis", out, first)
+        with start(clip, swapper, out) as second:
+            _, errors = second.communicate(timeout=60)
+        assert second.returncode == 75 and "another process" in errors
+        first.communicate(timeout=120)
+    assert first.returncode == 0 and out.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_stops_the_job_and_it_goes_on_later(
+    clip: Path, swapper: Path, whole: bytes, tmp_path: Path, number: int, code: int, workers: str
+) -> None:
+    out = tmp_path / "out.mp4"
+    with start(clip, swapper, out, "--workers", workers) as process:
+        assert at("segment", out, process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in errors, errors
+    assert not out.exists() and not list(tmp_path.rglob("*.part"))
+    finish(clip, swapper, out)
+    assert out.read_bytes() == whole
+
+
+def test_a_full_disk_stops_the_job_and_it_goes_on_later(
+    clip: Path, swapper: Path, whole: bytes, tmp_path: Path
+) -> None:
+    """Files that may not grow beyond a size fail as on a full disk, at another moment for each size."""
+    out = tmp_path / "out.mp4"
+    codes = []
+    for limit_bytes in (300, 3_000, 9_000, 20_000, 60_000, len(whole) - 100):
+
+        def limit(limit_bytes: int = limit_bytes) -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
+
+        command = [*COMMAND, "convert", str(clip), str(swapper), "-o", str(out), *OPTIONS]
+        done = subprocess.run(
+            command, capture_output=True, text=True, preexec_fn=limit, timeout=120, check=False
+        )
+        codes.append(done.returncode)
+        assert done.returncode == 74 and "Traceback" not in done.stderr, (limit_bytes, done.stderr)
+        assert not out.exists() and not list(tmp_path.rglob("*.part"))
+    finish(clip, swapper, out)
+    assert out.read_bytes() == whole
+
+
+def test_a_finished_job_says_so_and_a_changed_one_is_refused_by_name(
+    clip: Path, swapper: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    own = tmp_path / "own.mp4"
+    own.write_bytes(clip.read_bytes())
+    finish(own, swapper, out)
+    before = out.stat()
+    assert "already done" in finish(own, swapper, out)
+    assert out.stat().st_mtime_ns == before.st_mtime_ns and out.stat().st_ino == before.st_ino
+
+    def refused(code: int, word: str, *options: str) -> None:
+        with start(own, swapper, out, *options) as process:
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == code and word in errors, errors
+
+    refused(2, "colour from reinhard to mkl", "--colour", "mkl")
+    refused(2, "detect_every from 5 to 7", "--detect-every", "7")
+    refused(2, "batch", "--batch", "3")
+    # The same name, another clip.
+    split_clip(clip, own, every=24)
+    refused(65, "source")
+    finish(own, swapper, out, "--overwrite")
+    out.write_bytes(out.read_bytes() + b"0")
+    refused(73, "was changed since")

@@ -215,7 +215,7 @@ def test_progress_in_json(clips: Path, tmp_path: Path, crossface: Crossface) -> 
     )
     assert code == 0 and errors == []
     *progress, done = [json.loads(line) for line in printed]
-    assert done == {"ev": "done", "output": str(output), "frames": 72, "faces": 72}
+    assert done == {"ev": "done", "output": str(output), "frames": 72, "faces": 72, "already": False}
     assert progress and all(line["ev"] == "progress" and line["stage"] == "analyze" for line in progress)
     assert progress[-1]["frame"] == progress[-1]["of"] == 72
     assert [line["frame"] for line in progress] == sorted(line["frame"] for line in progress)

@@ -24,6 +24,7 @@ from crossface.engine.jobs.plan import Plan, Segment
 from crossface.engine.jobs.planning import make_plan
 from crossface.engine.jobs.segment_range import parse_segments
 from crossface.engine.jobs.yaml_text import yaml_text
+from crossface.engine.swap.model import Swapper
 
 # Writes down how it was called and, where a test asks for it, where it would find the plan's source.
 STAND_IN = """#!{python}
@@ -58,7 +59,9 @@ Plans = Callable[..., Plan]
 @pytest.fixture(scope="module")
 def plan_of(clips: Path, swapper: Path, tmp_path_factory: pytest.TempPathFactory) -> Plans:
     """Makes plans of any number of segments."""
-    plan = make_plan(clips / "single_face.mp4", {None: swapper}, tmp_path_factory.mktemp("plan") / "out.mp4")
+    plan = make_plan(
+        clips / "single_face.mp4", {None: Swapper(swapper)}, tmp_path_factory.mktemp("plan") / "out.mp4"
+    )
 
     def of(segments: int, **changes: Any) -> Plan:
         numbered = tuple(Segment(number, 250 * number, 250, None, None) for number in range(segments))

@@ -59,7 +59,8 @@ except SystemExit as ended:
 
 def test_commands_are_found_through_the_entry_points() -> None:
     names = {command.name for entry in entry_points(group="crossface.commands") for command in entry.load()}
-    assert names == {"analyze", "convert", "sheet", "weights", "extract", "train", "export"}
+    jobs = {"plan", "segment", "join", "check", "submit"}
+    assert names == {"analyze", "convert", "sheet", "weights", "extract", "train", "export"} | jobs
 
 
 def test_a_conversion_reports_to_nobody(clips: Path, swapper: Path, tmp_path: Path) -> None:

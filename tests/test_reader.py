@@ -304,7 +304,7 @@ def test_a_span_ignores_damage_elsewhere(tmp_path: Path) -> None:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         hit = packets[30]
         assert hit.pos is not None
-        data[hit.pos + hit.size // 2 : hit.pos + hit.size] = bytes(hit.size - hit.size // 2)
+        data[hit.pos + hit.size // 4 : hit.pos + hit.size] = bytes(hit.size - hit.size // 4)
     path.write_bytes(data)
     with Reader(path, trusted=True) as reader:
         assert len(list(reader.frames(512 * 2, 512 * 20))) == 18

@@ -23,7 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import BusyError, ConfigurationError, CrossfaceError, DeviceUnavailableError, UsageError
+from ..errors import (
+    BadInputError,
+    BusyError,
+    ConfigurationError,
+    CrossfaceError,
+    DeviceUnavailableError,
+    InputMissingError,
+    OutputError,
+    OutputExistsError,
+    RefusedError,
+    UsageError,
+)
 from ..events import Event, Progress, Warned
 from .cores import available
 from .plan import Segment
@@ -322,7 +333,20 @@ _LOST = 1000
 _ASKED_TO_STOP = frozenset(
     code for number in (signal.SIGINT, signal.SIGTERM) for code in (-number, 128 + number)
 )
-_ERRORS = {error.exit_code: error for error in CrossfaceError.__subclasses__()}
+# Only those that another try would meet again.
+_ERRORS = {
+    error.exit_code: error
+    for error in (
+        UsageError,
+        BadInputError,
+        InputMissingError,
+        DeviceUnavailableError,
+        OutputExistsError,
+        OutputError,
+        RefusedError,
+        ConfigurationError,
+    )
+}
 
 
 def _warnings(ended: Ended) -> list[str]:

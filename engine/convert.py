@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 
 from .clip import ReadingSettings
 from .errors import UsageError
 from .events import Event
+from .jobs.cores import available, network_threads
 from .jobs.finish import already_done
 from .jobs.folder import JobFolder, folder_of
 from .jobs.one_pass import convert_in_one_pass
@@ -18,7 +20,7 @@ from .jobs.run import run
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from .swap.model import load_swappers
+from .swap.model import Swappers, load_swappers
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -75,44 +77,49 @@ def convert(
     if any(models) and faces is None:
         raise UsageError("who is drawn on whom is chosen by tracks or persons of a faces file: give --faces")
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
-    swappers = load_swappers(models, batch=settings.batch)
-    sequences = (find_sequence(clip, reading.frames), find_sequence(output))
-    if any(sequences) or any(astuple(compositing)):
-        yield from convert_in_one_pass(
+    planned = planned_models(models)
+    in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
+    with ThreadPoolExecutor(1, "networks") as loader:
+        # Large networks take a second or two, in which the clip can be looked at.
+        loading: Future[Swappers] | None = None
+        if in_one_pass or (workers == 1 and executor is None):
+            threads = network_threads(available())
+            loading = loader.submit(load_swappers, models, batch=settings.batch, threads=threads)
+        if in_one_pass:
+            assert loading is not None
+            yield from convert_in_one_pass(
+                clip,
+                loading.result(),
+                output,
+                disclosure(planned),
+                faces=faces,
+                settings=settings,
+                analysis=analysis,
+                reading=reading,
+                compositing=compositing,
+                overwrite=overwrite,
+            )
+            return
+        folder = JobFolder(folder_of(output))
+        plan = make_plan(
             clip,
-            swappers,
+            planned,
             output,
-            disclosure(planned_models(swappers)),
             faces=faces,
-            settings=settings,
+            conversion=settings,
             analysis=analysis,
             reading=reading,
-            compositing=compositing,
-            overwrite=overwrite,
+            overwrite=folder.may_replace(output, overwrite=overwrite),
         )
-        return
-    folder = JobFolder(folder_of(output))
-    plan = make_plan(
-        clip,
-        swappers,
-        output,
-        faces=faces,
-        conversion=settings,
-        analysis=analysis,
-        reading=reading,
-        overwrite=folder.may_replace(output, overwrite=overwrite),
-    )
-    # Workers and clusters load their own.
-    loaded = swappers if workers == 1 and executor is None else None
-    del swappers
-    with folder.locked():
-        if folder.plan_path.exists():
-            finished = _settle(plan, folder, overwrite=overwrite)
-            if finished is not None:
-                yield finished
-                return
-        plan.write(folder.plan_path)
-        yield from run(plan, folder, loaded, workers=workers, executor=executor, overwrite=overwrite)
+        with folder.locked():
+            if folder.plan_path.exists():
+                finished = _settle(plan, folder, overwrite=overwrite)
+                if finished is not None:
+                    yield finished
+                    return
+            plan.write(folder.plan_path)
+            swappers = loading.result if loading is not None else None
+            yield from run(plan, folder, swappers, workers=workers, executor=executor, overwrite=overwrite)
 
 
 def _settle(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Event | None:

@@ -231,6 +231,8 @@ void soften(const CpuKernels& kernels, const Array<const float, 2>& mask, const 
 }  // namespace
 
 NB_MODULE(_native, m) {
+    // Threads that are stopped by the end of the process leave objects behind; that is nobody's business.
+    nanobind::set_leak_warnings(false);
     m.doc() = "Pixel kernels over Y'CbCr planes. Use crossface.engine.kernels, which documents them.";
 
     m.def("isa_variants", [] {

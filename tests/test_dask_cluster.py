@@ -20,10 +20,9 @@ from crossface.engine.errors import BadInputError, CrossfaceError, DeviceUnavail
 from crossface.engine.events import Event, Progress, Warned
 from crossface.engine.jobs.folder import JobFolder, folder_of
 from crossface.engine.jobs.plan import Plan, Segment
-from crossface.engine.jobs.planning import make_plan
+from crossface.engine.jobs.planning import make_plan, planned_models
 from crossface.engine.jobs.run import run
 from crossface.engine.settings import ConversionSettings
-from crossface.engine.swap.model import Swapper
 
 pytestmark = pytest.mark.needs_cluster
 
@@ -216,7 +215,7 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
     def planned(name: str) -> tuple[Plan, JobFolder]:
         plan = make_plan(
             clips / "face_noface.mov",
-            {None: Swapper(swapper)},
+            planned_models({None: swapper}),
             tmp_path / name,
             conversion=ConversionSettings(segment_s=0.9),
             reading=ReadingSettings(start="0", end="89"),

@@ -21,10 +21,9 @@ from hypothesis import strategies as st
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
 from crossface.engine.jobs.farm import FarmSettings, openjd_template, submit_command
 from crossface.engine.jobs.plan import Plan, Segment
-from crossface.engine.jobs.planning import make_plan
+from crossface.engine.jobs.planning import make_plan, planned_models
 from crossface.engine.jobs.segment_range import parse_segments
 from crossface.engine.jobs.yaml_text import yaml_text
-from crossface.engine.swap.model import Swapper
 
 # Writes down how it was called and, where a test asks for it, where it would find the plan's source.
 STAND_IN = """#!{python}
@@ -60,7 +59,9 @@ Plans = Callable[..., Plan]
 def plan_of(clips: Path, swapper: Path, tmp_path_factory: pytest.TempPathFactory) -> Plans:
     """Makes plans of any number of segments."""
     plan = make_plan(
-        clips / "single_face.mp4", {None: Swapper(swapper)}, tmp_path_factory.mktemp("plan") / "out.mp4"
+        clips / "single_face.mp4",
+        planned_models({None: swapper}),
+        tmp_path_factory.mktemp("plan") / "out.mp4",
     )
 
     def of(segments: int, **changes: Any) -> Plan:

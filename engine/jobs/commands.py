@@ -24,12 +24,11 @@ from ..options import (
 )
 from ..progress import Format, show
 from ..settings import AnalysisSettings, ConversionSettings
-from ..swap.model import load_swappers
 from ..video.join import check_part
 from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
-from .planning import make_plan
+from .planning import make_plan, planned_models
 from .run import Stage, do_segments, finish
 from .segment import planned_swappers
 from .segment_range import parse_segments
@@ -61,7 +60,7 @@ def plan_command(
     """Plan the conversion of CLIP, for "segment" and "join". Only packets are read."""
     plan = make_plan(
         clip,
-        load_swappers(models_of(model, swaps), batch=1, threads=1),
+        planned_models(models_of(model, swaps)),
         output,
         faces=faces,
         conversion=settings,

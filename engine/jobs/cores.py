@@ -44,6 +44,14 @@ def available(environ: Mapping[str, str] = os.environ, *, root: Path = ROOT) -> 
     return Cores(tuple(ids), max(1, min(limit for limit in limits if limit is not None)))
 
 
+def network_threads(cores: Cores) -> int:
+    """Of the swapper's network in a process that decodes, analyses and encodes beside it.
+
+    A second thread makes a network quicker and costs more time in all; the other cores have work anyway.
+    """
+    return max(1, cores.count // 2)
+
+
 def share(cores: Cores, workers: int) -> list[Cores]:
     """Deals cores out to workers, as evenly as it goes; each gets at least one.
 

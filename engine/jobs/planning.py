@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..face.faces_file import FacesFile
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import Swappers
+from ..swap.model import read_model
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -33,7 +34,7 @@ _USUAL_BYTES_PER_PIXEL = 0.12
 
 def make_plan(
     clip: Path | str,
-    swappers: Swappers,
+    models: Sequence[PlannedModel],
     output: Path | str,
     *,
     faces: Path | str | None = None,
@@ -46,7 +47,7 @@ def make_plan(
 
     Args:
         clip: a video file.
-        swappers: networks, by whom they are for; see `PlannedModel`.
+        models: who is drawn; see `planned_models`.
         output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``.
         faces: a faces file of this clip; it will be analysed where None.
         conversion: its settings.
@@ -63,7 +64,7 @@ def make_plan(
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
     faces = None if faces is None else Path(faces).absolute()
-    keep_sources(output, path, *(each.path for each in swappers.values()), *([faces] if faces else []))
+    keep_sources(output, path, *(each.path for each in models), *([faces] if faces else []))
     digest = PacketDigest()
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
     source_hash = digest.hexdigest()
@@ -108,7 +109,7 @@ def make_plan(
         reading=reading,
         analysis=analysis or AnalysisSettings(),
         conversion=conversion,
-        models=planned_models(swappers),
+        models=tuple(models),
         faces=faces,
         faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
         output=output,
@@ -121,12 +122,21 @@ def make_plan(
     )
 
 
-def planned_models(swappers: Swappers) -> tuple[PlannedModel, ...]:
-    """What a plan says of networks."""
-    return tuple(
-        PlannedModel(each.path.absolute(), each.sha256, each.metadata.identity, each.metadata.consent, whom)
-        for whom, each in swappers.items()
-    )
+def planned_models(models: Mapping[str | None, Path]) -> tuple[PlannedModel, ...]:
+    """What a plan says of ONNX files of `crossface export`; their networks are not loaded.
+
+    Args:
+        models: by whom they are for; see `PlannedModel`.
+
+    Raises:
+        InputMissingError: a file is not there, or not readable.
+        BadInputError: it is no ONNX, or not of Crossface.
+    """
+    planned = []
+    for whom, path in models.items():
+        metadata, sha256 = read_model(path)
+        planned.append(PlannedModel(path.absolute(), sha256, metadata.identity, metadata.consent, whom))
+    return tuple(planned)
 
 
 def segments_of(

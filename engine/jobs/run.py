@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from typing import Literal
 
@@ -10,6 +10,7 @@ from ..errors import BusyError, ConfigurationError
 from ..events import Event, Progress, Warned
 from ..part_file import sweep
 from ..swap.model import Swappers
+from .cores import available, network_threads
 from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, fingerprint
 from .finish import already_done, copy_source, join
@@ -31,7 +32,7 @@ Stage = Literal["analyze", "convert", "all"]
 def run(
     plan: Plan,
     folder: JobFolder,
-    swappers: Swappers | None = None,
+    swappers: Callable[[], Swappers] | None = None,
     *,
     workers: int = 1,
     executor: str | None = None,
@@ -42,7 +43,7 @@ def run(
     Args:
         plan: of the job.
         folder: of the job, with the plan in it; nobody else works on it.
-        swappers: the plan's networks, where they are loaded already.
+        swappers: waits for the plan's networks, where they are being loaded already.
         workers: processes side by side; 1 works in this one.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
         overwrite: replace an output that is there.
@@ -181,7 +182,7 @@ def _in_this_process(
     plan: Plan,
     folder: JobFolder,
     missing: Sequence[int],
-    swappers: Swappers | None = None,
+    swappers: Callable[[], Swappers] | None = None,
     *,
     always: bool = False,
 ) -> Generator[Event, None, bool]:
@@ -192,11 +193,12 @@ def _in_this_process(
     """
     with ExitStack() as stack:
         lines = stack.enter_context(lines_of(plan, folder))
-        if not always and len(missing) == len(plan.segments) and plan.copied_without_face:
+        if not always and len(missing) == len(plan.segments):
             found = yield from _any_face(plan, lines)
-            if not found:
+            if not found and plan.copied_without_face:
                 return False
-        converter = SegmentConverter(plan, folder, lines, swappers or planned_swappers(plan))
+        networks = swappers() if swappers else planned_swappers(plan, threads=network_threads(available()))
+        converter = SegmentConverter(plan, folder, lines, networks)
         done = sum(each.frames for each in plan.segments if each.number not in missing)
         analysed = lines.passed
         for number in missing:

@@ -17,7 +17,7 @@ from ..pipeline import Drain, Prefetch
 from ..review.measure import Recorder
 from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
-from ..swap.model import Swappers, load_swappers
+from ..swap.model import SMALL_BATCH, Swappers, load_swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.info import VideoInfo
 from ..video.part import PartWriter, part_suffix
@@ -143,7 +143,7 @@ class SegmentConverter:
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
 
 
-def planned_swappers(plan: Plan, *, threads: int = 0) -> Swappers:
+def planned_swappers(plan: Plan, *, threads: int) -> Swappers:
     """The plan's networks.
 
     Raises:
@@ -188,14 +188,17 @@ def match(frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path) -> I
 
 
 def batches(work: Iterable[Matched], faces_per_batch: int) -> Iterator[list[Matched]]:
-    """Consecutive frames, until their faces fill a batch or too many frames wait for that."""
+    """Consecutive frames, until their faces fill a batch or too many frames wait for that.
+
+    The first batch is a small one, so that the encoder gets something to do.
+    """
     batch: list[Matched] = []
-    faces = 0
+    faces, wanted = 0, min(SMALL_BATCH, faces_per_batch)
     for frame, line in work:
         batch.append((frame, line))
         faces += len(line.faces)
-        if not faces or faces >= faces_per_batch or len(batch) >= _FRAMES_PER_FACE * faces_per_batch:
+        if not faces or faces >= wanted or len(batch) >= _FRAMES_PER_FACE * wanted:
             yield batch
-            batch, faces = [], 0
+            batch, faces, wanted = [], 0, faces_per_batch
     if batch:
         yield batch

@@ -17,7 +17,7 @@ from .. import errors
 from ..errors import BusyError, CrossfaceError
 from ..events import Event, Progress
 from ..part_file import sweep
-from .cores import Cores, available, share
+from .cores import Cores, available, network_threads, share
 from .faces import parts_needed
 from .folder import JobFolder
 from .plan import Plan
@@ -173,7 +173,7 @@ class _Process:
 
     def __post_init__(self) -> None:
         command = [sys.executable, "-m", "crossface.engine.jobs.worker", str(self.folder.plan_path)]
-        command += ["--threads", str(self.cores.count)]
+        command += ["--threads", str(network_threads(self.cores))]
         if self.cores.ids:
             command += ["--cores", ",".join(map(str, self.cores.ids))]
         self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

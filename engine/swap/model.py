@@ -16,9 +16,12 @@ from ..errors import BadInputError, InputMissingError, OutOfMemoryError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
 from ..runtime.onnx import OnnxRunner
+from ..runtime.onnx_metadata import read_metadata
 
 METADATA_KEY = "crossface"
 FORMAT_VERSION = 1
+# Networks run in two shapes, of a whole batch and of this many faces; both give a face the same bits.
+SMALL_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -143,13 +146,7 @@ class Swapper:
                 )
         except OSError as error:
             raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-        text = self._runner.metadata.get(METADATA_KEY)
-        if text is None:
-            raise BadInputError(f"{path}: not a Crossface model: make one with crossface export")
-        try:
-            self.metadata = ModelMetadata.from_json(text)
-        except BadInputError as error:
-            raise BadInputError(f"{path}: {error}") from error
+        self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._check_graph()
 
     def swap(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -190,8 +187,9 @@ class Swapper:
     def _run(
         self, runner: OnnxRunner, faces: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """At most a batch of faces, padded to one."""
-        padded = np.zeros((self.batch, *faces.shape[1:]), runner.input.dtype)
+        """At most a batch of faces, padded to one, or to a small one: the first faces must not wait."""
+        size = self.batch if len(faces) > SMALL_BATCH else min(self.batch, SMALL_BATCH)
+        padded = np.zeros((size, *faces.shape[1:]), runner.input.dtype)
         padded[: len(faces)] = np.clip(faces, 0.0, 1.0)
         swapped, mask = runner.run(padded)
         count = len(faces)
@@ -222,6 +220,34 @@ class Swapper:
             raise BadInputError(
                 f"{self.path}: its graph is not what its metadata says: export the model again"
             )
+
+
+def read_model(path: Path) -> tuple[ModelMetadata, str]:
+    """What a model says of itself, and the sha256 of its file; its network is not loaded.
+
+    Raises:
+        InputMissingError: no such file, or not readable.
+        BadInputError: no ONNX, or not of Crossface.
+    """
+    try:
+        with path.open("rb") as file:
+            text = read_metadata(file).get(METADATA_KEY)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    except ValueError as error:
+        raise BadInputError(f"{path}: not an ONNX network ({error})") from error
+    return _metadata(path, text), sha256
+
+
+def _metadata(path: Path, text: str | None) -> ModelMetadata:
+    if text is None:
+        raise BadInputError(f"{path}: not a Crossface model: make one with crossface export")
+    try:
+        return ModelMetadata.from_json(text)
+    except BadInputError as error:
+        raise BadInputError(f"{path}: {error}") from error
 
 
 # By whom they are for: a track's number or a person's name as text, None for all others.

@@ -22,10 +22,11 @@ from . import weights
 from .analyze import AnalysisSettings, analyze
 from .clip import ReadingSettings
 from .convert import CompositorPaths, ConversionSettings, convert
-from .errors import CrossfaceError
+from .errors import CrossfaceError, UsageError
 from .face.faces_file import FacesFile
 from .jobs.commands import job_commands
 from .jobs.farm import submit_command
+from .memory import return_large_blocks
 from .options import (
     PATH,
     analysis_options,
@@ -35,10 +36,12 @@ from .options import (
     progress_option,
     ranged_reading_options,
     swap_option,
+    targets_of,
     workers_option,
 )
 from .progress import Format, show
 from .review.sheet import sheet
+from .swap.networks import Networks
 
 
 @click.command("analyze")
@@ -61,9 +64,14 @@ def analyze_command(
 
 
 @click.command("convert")
-@click.argument("clip", type=PATH)
-@click.argument("model", type=PATH, required=False)
-@click.option("-o", "--output", type=PATH, required=True, help="A film, or an image sequence as f.####.exr.")
+@click.argument("inputs", metavar="CLIP... [MODEL]", type=PATH, nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    help="A film, or an image sequence as f.####.exr; of several clips, the folder for films of their names.",
+)
 @click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed on the way.")
 @swap_option
 @click.option("--matte", type=PATH, help="Sequence to write: the share of each pixel that was replaced.")
@@ -78,8 +86,7 @@ def analyze_command(
 @overwrite_option
 @progress_option
 def convert_command(
-    clip: Path,
-    model: Path | None,
+    inputs: tuple[Path, ...],
     output: Path,
     faces: Path | None,
     swaps: tuple[str, ...],
@@ -95,22 +102,28 @@ def convert_command(
     """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export".
 
     From film to film it can be stopped and killed: the same command goes on, from OUTPUT.job beside the
-    output, and makes the same film.
+    output, and makes the same film. Of several clips each has its job; the networks stay loaded.
     """
-    events = convert(
-        clip,
-        models_of(model, swaps),
-        output,
-        faces=faces,
-        settings=settings,
-        analysis=analysis,
-        reading=reading,
-        compositing=CompositorPaths(**compositing),
-        workers=workers,
-        executor=executor,
-        overwrite=overwrite,
-    )
-    show(events, progress)
+    clips, model = (inputs, None) if swaps and len(inputs) == 1 else (inputs[:-1], inputs[-1])
+    if not clips:
+        raise UsageError(f"{inputs[0]}: name the model too: crossface convert CLIP MODEL -o OUTPUT")
+    with Networks() as networks:
+        for clip, target in targets_of(clips, output):
+            events = convert(
+                clip,
+                models_of(model, swaps),
+                target,
+                faces=faces,
+                settings=settings,
+                analysis=analysis,
+                reading=reading,
+                compositing=CompositorPaths(**compositing),
+                workers=workers,
+                executor=executor,
+                networks=networks,
+                overwrite=overwrite,
+            )
+            show(events, progress)
 
 
 @click.command("sheet")
@@ -192,6 +205,7 @@ def _stoppable() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits the process."""
+    return_large_blocks()
     try:
         with _stoppable():
             code = crossface.main(arguments, prog_name="crossface", standalone_mode=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from .jobs.run import run
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from .swap.model import Swappers, load_swappers
+from .swap.model import Swappers
+from .swap.networks import Networks
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -37,6 +39,7 @@ def convert(
     compositing: CompositorPaths | None = None,
     workers: int = 1,
     executor: str | None = None,
+    networks: Networks | None = None,
     overwrite: bool = False,
 ) -> Generator[Event]:
     """Gives the faces of a clip to the person of a model: a generator of events that writes a clip.
@@ -57,6 +60,7 @@ def convert(
         compositing: what else is written, or read, for a compositor.
         workers: processes that work side by side; the output is the same for any number.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
+        networks: keeps networks loaded from one call to the next.
         overwrite: replace ``output``, and a job of another plan.
 
     Raises:
@@ -79,12 +83,12 @@ def convert(
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
     planned = planned_models(models)
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
-    with ThreadPoolExecutor(1, "networks") as loader:
-        # Large networks take a second or two, in which the clip can be looked at.
+    with ExitStack() as stack:
+        networks = networks or stack.enter_context(Networks())
         loading: Future[Swappers] | None = None
         if in_one_pass or (workers == 1 and executor is None):
             threads = network_threads(available())
-            loading = loader.submit(load_swappers, models, batch=settings.batch, threads=threads)
+            loading = networks.load(models, batch=settings.batch, threads=threads)
         if in_one_pass:
             assert loading is not None
             yield from convert_in_one_pass(

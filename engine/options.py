@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -173,6 +173,23 @@ def models_of(model: Path | None, swaps: tuple[str, ...]) -> dict[str | None, Pa
     if not models:
         raise UsageError("no model given: name an ONNX file of crossface export, or use --swap")
     return models
+
+
+def targets_of(clips: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
+    """Clips and their outputs: ``output`` itself for one, films of the clips' names in it for several.
+
+    Raises:
+        UsageError: several clips and no folder, or two of one name.
+    """
+    if len(clips) == 1 and not output.is_dir():
+        return [(clips[0], output)]
+    if not output.is_dir():
+        raise UsageError(f"{output}: is no folder: several clips need one that is there")
+    names = [clip.name for clip in clips]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{output / twice}: two clips have this name: convert them one by one")
+    return [(clip, output / clip.name) for clip in clips]
 
 
 swap_option = click.option(

@@ -45,7 +45,7 @@ class ConversionSettings:
 
     colour: Method = "reinhard"
     mask: MaskSettings = field(default_factory=MaskSettings)
-    batch: int = 16
+    batch: int = 8
     codec: str = "libx264"
     encoder_options: Mapping[str, str] | None = None
     pix_fmt: str | None = None

@@ -247,3 +247,50 @@ def test_a_finished_job_says_so_and_a_changed_one_is_refused_by_name(
     finish(own, swapper, out, "--overwrite")
     out.write_bytes(out.read_bytes() + b"0")
     refused(73, "was changed since")
+
+
+def test_several_clips_in_one_command(clip: Path, swapper: Path, whole: bytes, tmp_path: Path) -> None:
+    twin = tmp_path / "twin.mp4"
+    twin.write_bytes(clip.read_bytes())
+    out = tmp_path / "out"
+    command = [*COMMAND, "convert", str(clip), str(twin), str(swapper), "-o", str(out), *OPTIONS]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2 and "no folder" in refused.stderr
+    out.mkdir()
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert (out / clip.name).read_bytes() == (out / "twin.mp4").read_bytes() == whole
+
+
+def test_people_of_a_faces_file_get_models_of_their_own(
+    clip: Path, swapper: Path, whole: bytes, tmp_path: Path
+) -> None:
+    """Named or not, the only face of the clip is drawn by the same network: the same pictures."""
+    faces = tmp_path / "shot.faces"
+    analyse = [*COMMAND, "analyze", str(clip), "-o", str(faces)]
+    subprocess.run(analyse, capture_output=True, timeout=120, check=True)
+    lines = faces.read_text().splitlines()
+    tracks = json.loads(lines[-1])
+    tracks["tracks"][0].update(person="anna", swap=False)
+    faces.write_text("\n".join([*lines[:-1], json.dumps(tracks)]) + "\n")
+
+    def swap(name: str, *swaps: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            *COMMAND,
+            "convert",
+            str(clip),
+            "-o",
+            str(tmp_path / name),
+            "--faces",
+            str(faces),
+            *OPTIONS,
+        ]
+        for each in swaps:
+            command += ["--swap", each]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert swap("anna.mp4", f"anna={swapper}").returncode == 0
+    assert swap("track.mp4", f"0={swapper}").returncode == 0
+    assert (tmp_path / "anna.mp4").read_bytes() == (tmp_path / "track.mp4").read_bytes()
+    other = swap("other.mp4", f"ben={swapper}")
+    assert other.returncode == 0 and "no face" in other.stderr
+    assert swap("twice.mp4", f"anna={swapper}", f"anna={swapper}").returncode == 2

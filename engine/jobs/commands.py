@@ -137,6 +137,7 @@ def join_command(plan: Path, overwrite: bool, progress: Format) -> None:
             if done is not None:
                 yield done
             else:
+                _check_source(job)
                 yield from finish(job, folder, overwrite=overwrite)
 
     show(events(), progress)
@@ -147,8 +148,7 @@ def join_command(plan: Path, overwrite: bool, progress: Format) -> None:
 def check_command(plan: Path) -> None:
     """Check that source, models and finished segments are what PLAN and its work say."""
     job, folder = open_job(plan)
-    if packet_hash(job.source) != job.source_hash:
-        raise BadInputError(f"{job.source}: is not the clip that was planned: plan again")
+    _check_source(job)
     planned_swappers(job, threads=1)
     if job.faces is not None:
         FacesFile(job.faces)
@@ -161,6 +161,13 @@ def check_command(plan: Path) -> None:
     done = already_done(job, folder)
     state = "joined" if done else f"{seen} analysed, {converted} converted, not joined"
     click.echo(f"{plan}: {len(job.segments)} segments: {state}")
+
+
+def _check_source(plan: Plan) -> None:
+    """Raises BadInputError where a packet of the source is another than when it was planned."""
+    plan.check_source()
+    if packet_hash(plan.source) != plan.source_hash:
+        raise BadInputError(f"{plan.source}: is not the clip that was planned: plan again")
 
 
 job_commands: list[click.Command] = [plan_command, segment_command, join_command, check_command]

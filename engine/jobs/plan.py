@@ -96,6 +96,7 @@ class Plan:
     Attributes:
         source: the clip; its path decides nothing, its hash does.
         source_hash: `packet_hash`.
+        source_bytes: size of the file.
         time_base: seconds a unit of the segments' times.
         streams: of the source.
         reading: how it is read.
@@ -115,6 +116,7 @@ class Plan:
 
     source: Path
     source_hash: str
+    source_bytes: int
     time_base: Fraction
     streams: tuple[StreamSummary, ...]
     reading: ReadingSettings
@@ -188,6 +190,22 @@ class Plan:
             f"{path}: a job that was begun there had another plan: changed since are {', '.join(changes)}: "
             "go on as before, or begin anew with --overwrite"
         )
+
+    def check_source(self) -> None:
+        """A quick look at whether the source is still what was planned.
+
+        Raises:
+            InputMissingError: it is not there.
+            BadInputError: it is not.
+        """
+        try:
+            size_bytes = self.source.stat().st_size
+        except OSError as error:
+            raise InputMissingError(
+                f"{self.source}: cannot be read ({error.strerror}): check the path"
+            ) from error
+        if size_bytes != self.source_bytes:
+            raise BadInputError(f"{self.source}: is not the clip that was planned: plan again")
 
     def to_json(self) -> str:
         fields = {"plan": FORMAT_VERSION, "id": self.id, **_plain(asdict(self))}

@@ -101,6 +101,7 @@ def make_plan(
     return Plan(
         source=path,
         source_hash=source_hash,
+        source_bytes=path.stat().st_size,
         time_base=index.time_base,
         streams=tuple(
             StreamSummary(each.index, each.type, each.codec, each.packets, each.size_bytes)

@@ -116,6 +116,7 @@ def do_segments(
         )
     if already_done(plan, folder) is not None:
         return
+    plan.check_source()
     sweep(folder.path)
     missing = [number for number in numbers if folder.sidecar(number, plan) is None]
     if stage == "convert" and missing and plan.faces is None:

@@ -28,8 +28,8 @@ from .folder import JobFolder, Sidecar
 from .plan import Plan, Segment
 from .watching import check_count, frames_of
 
-_READ_AHEAD_FRAMES = 8
-_WRITE_BEHIND_FRAMES = 8
+_READ_AHEAD_FRAMES = 4
+_WRITE_BEHIND_FRAMES = 4
 # Frames without a face wait with those around them that have one: only so many.
 _FRAMES_PER_FACE = 2
 

@@ -20,7 +20,7 @@ from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
 
-_READ_AHEAD_FRAMES = 8
+_READ_AHEAD_FRAMES = 4
 
 
 class Watcher:

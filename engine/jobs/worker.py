@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import CrossfaceError
 from ..events import Progress
+from ..memory import return_large_blocks
 from .faces import lines_of
 from .folder import open_job
 from .segment import SegmentConverter, planned_swappers
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True, help="Of the networks.")
     parser.add_argument("--cores", help="Numbers of the cores to run on, with commas; any without it.")
     options = parser.parse_args()
+    return_large_blocks()
     # The parent decides what an interrupt at the terminal, which reaches both, is to mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if options.cores:

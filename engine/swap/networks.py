@@ -1,0 +1,43 @@
+"""Networks on their way: loaded in a thread, and kept for the next clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from .model import Swappers, load_swappers
+
+
+class Networks:
+    """Loads networks in a thread: large ones take a second or two, in which a clip can be looked at.
+
+    A context manager, which keeps those that were loaded last.
+    """
+
+    def __init__(self) -> None:
+        self._loader = ThreadPoolExecutor(1, "networks")
+        self._loading: Future[Swappers] | None = None
+        self._asked: Any = None
+
+    def load(self, models: Mapping[str | None, Path], *, batch: int, threads: int) -> Future[Swappers]:
+        """See `load_swappers`; what it raises comes with the result."""
+        asked = (dict(models), [_state(path) for path in models.values()], batch, threads)
+        if self._loading is None or asked != self._asked:
+            self._asked = asked
+            self._loading = self._loader.submit(load_swappers, models, batch=batch, threads=threads)
+        return self._loading
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._loading = None
+        self._loader.shutdown()
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Changes whenever the file does."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -103,13 +103,13 @@ def _parts(
     path: Path, settings: AnalysisSettings, reading: ReadingSettings, warnings: list[str]
 ) -> Iterator[Iterator[SeenFrame]]:
     """The clip in the parts that a conversion has, so that both find the same; a sequence in one."""
-    watcher = Watcher(path, settings, reading, warnings=warnings)
     if find_sequence(path, reading.frames) is not None or reading.tolerate_damage:
-        yield _whole(path, watcher, reading, warnings)
+        yield _whole(path, Watcher(path, settings, reading), reading, warnings)
         return
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps)
     with Clip(path, reading, index=index) as clip:
-        span = clip.span
+        span, reading = clip.span, clip.settings
+    watcher = Watcher(path, settings, reading, warnings=warnings)
     first, end = (0, index.count) if span is None else (span.first, span.end)
     for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):
         yield watcher.watch(segment)

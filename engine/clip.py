@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +72,7 @@ class Clip:
         source: of the pictures as they are stored: what a writer needs.
         info: of the frames that iteration gives; differs from ``source`` where these are fields.
         span: the frames of ``--in`` and ``--out``; None without either.
+        settings: how it is read: fields are taken of interlaced films alone.
 
     Raises:
         UsageError: a range that the clip does not hold, or a setting that does not fit it.
@@ -103,6 +104,9 @@ class Clip:
             if interlaced and settings.interlaced == "fields":
                 self._fields = Fields(self.path, self.source)
                 self.info = self._fields.info
+            elif settings.interlaced == "fields":
+                settings = replace(settings, interlaced="as_progressive")
+            self.settings = settings
             self.span = self._span(settings)
         except BaseException:
             self._reader.close()

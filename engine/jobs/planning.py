@@ -78,7 +78,7 @@ def make_plan(
             pix_fmt=conversion.pix_fmt,
         )
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
-        span = source.span
+        reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
     whole = conversion.whole or reading.tolerate_damage
     option = needs_whole_film(encoding)

@@ -110,7 +110,7 @@ class SegmentConverter:
                         encoder.put(frame.whole or frame)
                     done += 1
                     yield Progress("convert", done, segment.frames * per_frame, segment.number)
-            check_count(plan.source, segment, done, fields=per_frame == 2)
+            warnings.update(dict.fromkeys(check_count(plan.source, segment, done, plan.reading)))
             if segment.end_pts is None and next(lines, None) is not None:
                 raise BadInputError(
                     f"{plan.faces or plan.source}: has more frames than the clip: run crossface analyze again"

@@ -80,7 +80,7 @@ class Watcher:
             for frame in seen(self.sightings(clip, frames)):
                 count += 1
                 yield frame
-            check_count(self._path, segment, count, fields=clip.info is not clip.source)
+            self.warnings += check_count(self._path, segment, count, self._reading)
             self.warnings += clip.warnings
 
 
@@ -127,15 +127,23 @@ def _read(path: Path, plan: Plan) -> Iterator[SeenFrame]:
     return iter(file)
 
 
-def check_count(path: Path, segment: Segment, count: int, *, fields: bool) -> None:
-    """Raises BadInputError where a segment has not the frames that the plan promised."""
-    wanted = segment.frames * (2 if fields else 1)
-    if count != wanted:
-        first = segment.first_frame
-        raise BadInputError(
-            f"{path}: frames {first} to {first + segment.frames - 1}: {count} could be read where its "
-            f"packets promise {wanted}: the clip is damaged; convert it anew with --tolerate-damage"
-        )
+def check_count(path: Path, segment: Segment, count: int, reading: ReadingSettings) -> list[str]:
+    """Compares a segment's frames with what the plan promised; gives warnings.
+
+    Raises:
+        BadInputError: others go on from where this segment ends, and they would not fit.
+    """
+    wanted = segment.frames * (2 if reading.interlaced == "fields" else 1)
+    if count == wanted:
+        return []
+    first = segment.first_frame
+    found = (
+        f"{path}: frames {first} to {first + segment.frames - 1}: {count} could be read where its packets "
+        f"promise {wanted}"
+    )
+    if reading.tolerate_damage or (segment.start_pts is None and segment.end_pts is None):
+        return [found]
+    raise BadInputError(f"{found}: the clip is damaged; convert it anew with --tolerate-damage")
 
 
 def frames_of(clip: Clip, segment: Segment, *, lead: bool = False) -> Iterator[Frame]:

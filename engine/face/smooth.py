@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
@@ -67,13 +68,14 @@ def _smoothed_track(around: deque[tuple[Item, int, PointsOfTracks]], centre: int
             times.append(pts - now)
             places.append(others[track])
             n += step
-    weights = _weights_at_zero(np.array(times, np.float64))
-    points: Points = np.tensordot(weights, np.stack(places), axes=1)
+    points: Points = np.tensordot(_weights_at_zero(tuple(times)), np.stack(places), axes=1)
     return points
 
 
-def _weights_at_zero(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights whose sum with samples at ``times`` is their local parabola's value at 0."""
+@functools.lru_cache(maxsize=256)
+def _weights_at_zero(ticks: tuple[int, ...]) -> NDArray[np.float64]:
+    """Weights whose sum with samples at ``ticks`` is their local parabola's value at 0."""
+    times = np.array(ticks, np.float64)
     if len(times) > 1:
         # In frames of the usual length: neither a long hold nor a frame of one tick sets the scale.
         times = times / np.median(np.diff(np.sort(times)))

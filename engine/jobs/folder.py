@@ -165,6 +165,7 @@ class JobFolder:
     def write_done(self, fields: dict[str, Any]) -> None:
         with PartFile(self.done_path, overwrite=True) as part:
             part.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+        self.joining_path.unlink(missing_ok=True)
 
     def clear_segments(self, *, keep_seen: bool = False) -> None:
         """Remove what is of no use once the film is there."""

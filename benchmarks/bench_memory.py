@@ -46,7 +46,9 @@ def repeat(source: Path, target: Path, times: int) -> Path:
 
 def peak_mb(clip: Path, model: Path) -> float:
     from crossface.engine import ConversionSettings, convert
+    from crossface.engine.memory import return_large_blocks
 
+    return_large_blocks()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         settings = ConversionSettings(encoder_options={"preset": "ultrafast", "crf": "30"})
         for _ in convert(clip, model, Path(folder) / "out.mp4", settings=settings):

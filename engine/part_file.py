@@ -120,6 +120,11 @@ class PartFile:
             self.discard()
             raise
 
+    def __del__(self) -> None:
+        # A signal may raise between the making of the part and the ``with`` that is to look after it.
+        if getattr(self, "_lock", None) is not None:
+            self.discard()
+
     def discard(self) -> None:
         """Remove the part; safe to call twice."""
         if self._lock is not None:

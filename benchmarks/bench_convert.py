@@ -180,6 +180,7 @@ def random_original(path: Path) -> None:
     from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
     from crossface.training.export import to_onnx
     from crossface.training.models import PRESETS, SharedAutoencoder
+    from crossface.training.onnx_layout import laid_out
 
     torch.manual_seed(0)
     preset = PRESETS["original-64"]
@@ -196,7 +197,7 @@ def random_original(path: Path) -> None:
         software="a benchmark",
     )
     onnx.helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
-    path.write_bytes(graph.SerializeToString())
+    path.write_bytes(laid_out(graph))
 
 
 def measure(clips: dict[int, Path], model: Path, workers: int) -> dict[str, float]:

@@ -23,6 +23,7 @@ from .checkpoint import ModelCard, load_average
 from .faceset import Faceset
 from .inference import Direct, Winograd, winograd_pays
 from .models import Person, SharedAutoencoder
+from .onnx_layout import laid_out
 from .quantize import quantized
 
 Precision = Literal["fp32", "fp16", "fp16-storage", "int8"]
@@ -94,7 +95,7 @@ def export(
             graph = quantized(to_onnx(network, to, form="direct"), faceset, card.preset)
         helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
         onnx.checker.check_model(graph, full_check=True)
-        part.write_bytes(graph.SerializeToString(deterministic=True))
+        part.write_bytes(laid_out(graph))
     return Path(output)
 
 

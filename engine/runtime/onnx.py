@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -15,8 +15,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from ..errors import BadInputError, InputMissingError, OutOfMemoryError
+from ..file_state import FileState, file_state
 from ..processor import instructions
 from .base import Array, Tensor
+from .onnx_file import read_graph
 
 _DTYPES: dict[str, np.dtype[np.float32] | np.dtype[np.float16]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -41,7 +43,7 @@ class OnnxRunner:
     """A `Runner` on ONNX Runtime's CPU provider.
 
     Args:
-        model: an ONNX file, or its bytes. A file takes less memory: of bytes the session keeps a copy.
+        model: an ONNX file, whose weights are used where they lie on the disk, or its bytes.
         name: what errors call it.
         threads: 0 for one a core that this process may use.
         exact: every operator as the file has it, none joined or rewritten: slow, and in float32 where the
@@ -69,20 +71,13 @@ class OnnxRunner:
         if not sums_bytes_exactly():
             # Without the dot product, pairs of products of bytes are summed in 16 bits, which overflow.
             options.add_session_config_entry("session.x64quantprecision", "1")
+        self._file: BinaryIO | None = None
         if isinstance(model, Path):
-            try:
-                model.open("rb").close()
-            except OSError as error:
-                raise InputMissingError(
-                    f"{model}: cannot be read ({error.strerror}): check the path"
-                ) from error
-        source = str(model) if isinstance(model, Path) else model
+            model = self._mapped(model.resolve(), options)
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's exceptions share no base of their own
             reason = str(error).splitlines()[0]
-            if isinstance(source, str):
-                reason = reason.replace(source, self.name)
             if _is_memory(error):
                 raise OutOfMemoryError(
                     f"{self.name}: no memory for its weights: use fewer --workers, or a model in int8"
@@ -93,6 +88,11 @@ class OnnxRunner:
             raise BadInputError(f"{self.name}: not a network of one float input and float outputs")
         self._input = _tensor(inputs[0])
         self._outputs = tuple(map(_tensor, outputs))
+
+    @property
+    def state(self) -> FileState | None:
+        """Of the file that the network is mapped from, as it is now; None of bytes."""
+        return None if self._file is None else file_state(self._file.fileno())
 
     @property
     def input(self) -> Tensor:
@@ -106,6 +106,22 @@ class OnnxRunner:
     def metadata(self) -> dict[str, str]:
         """The file's ``metadata_props``."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def _mapped(self, path: Path, options: onnxruntime.SessionOptions) -> bytes:
+        """The file without its weights, which the session is told to map."""
+        try:
+            self._file = path.open("rb")
+            model = read_graph(self._file, path.name)
+        except OSError as error:
+            raise InputMissingError(
+                f"{self.name}: cannot be read ({error.strerror}): check the path"
+            ) from error
+        except ValueError as error:
+            raise BadInputError(f"{self.name}: not an ONNX network ({error})") from error
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(path.parent)
+        )
+        return model
 
     def run(self, batch: Array) -> tuple[Array, ...]:
         """See `Runner.run`.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OutputError, OutputExistsError, UsageError
+from ..file_state import FileState, file_state
 from ..frame import Frame
 from ..part_file import PartFile
 from ..video.info import VideoInfo
@@ -56,7 +57,7 @@ class NumberedFiles:
             if numbers is not None:
                 numbers = range(found.frames[0], found.frames[0] + len(list(numbers)))
             self._first_number = found.frames[0]
-        self._written: list[tuple[Path, tuple[int, ...]]] = []
+        self._written: list[tuple[Path, FileState]] = []
         if isinstance(source, SequenceInfo):
             if source.sequence is not None and self.takes_the_place_of(source.sequence, source.numbers):
                 raise UsageError(f"{found}: is the source itself: give the output another name or folder")
@@ -92,13 +93,13 @@ class NumberedFiles:
         with PartFile(path, overwrite=self._overwrite) as part:
             yield part
             # Before it has its name: a signal may strike just after.
-            self._written.append((path, _identity(part)))
+            self._written.append((path, file_state(part)))
 
     def abandon(self) -> None:
         """Remove what has been written."""
         for path, written in self._written:
             with contextlib.suppress(OSError):
-                if _identity(path) == written:
+                if file_state(path) == written:
                     path.unlink()
         self._written = []
 
@@ -111,9 +112,3 @@ class NumberedFiles:
         if there:
             more = f", and {len(there) - 1} more" if len(there) > 1 else ""
             raise OutputExistsError(f"{there[0]}: exists already{more}: give another name or --overwrite")
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """Tells a file from another that has taken its name since."""
-    now = path.stat()
-    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns

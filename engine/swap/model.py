@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..errors import BadInputError, InputMissingError, OutOfMemoryError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
+from ..file_state import FileState, file_state
 from ..runtime.onnx import OnnxRunner
-from ..runtime.onnx_metadata import read_metadata
+from ..runtime.onnx_file import read_metadata
 
 METADATA_KEY = "crossface"
 FORMAT_VERSION = 1
@@ -137,15 +138,9 @@ class Swapper:
         self.path = path
         self.batch = batch
         self._threads = threads
-        try:
-            with path.open("rb") as file:
-                self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                # By the open file, so that what was hashed is what is loaded.
-                self._runner = OnnxRunner(
-                    Path(f"/proc/self/fd/{file.fileno()}"), name=str(path), threads=threads
-                )
-        except OSError as error:
-            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        self._runner = OnnxRunner(path, threads=threads)
+        self._state = self._runner.state
+        self.sha256 = _sha256(path, self._state)
         self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._check_graph()
 
@@ -163,13 +158,17 @@ class Swapper:
 
         Raises:
             OutOfMemoryError: no memory for a batch.
+            BadInputError: the file was changed since it was loaded.
         """
         try:
-            return self._swapped(faces)
+            swapped = self._swapped(faces)
         except MemoryError as error:
             raise OutOfMemoryError(
                 f"{self.path}: no memory for {len(faces)} faces: use a smaller --batch, or fewer --workers"
             ) from error
+        if self._runner.state != self._state:
+            raise _changed(self.path)
+        return swapped
 
     def _swapped(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         output_px = self.metadata.output_px
@@ -205,7 +204,7 @@ class Swapper:
         except OSError as error:
             raise InputMissingError(f"{self.path}: is gone while it was in use: put it back") from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise BadInputError(f"{self.path}: was replaced while it was in use: start again")
+            raise _changed(self.path)
         return OnnxRunner(content, name=str(self.path), threads=self._threads, exact=True)
 
     def _check_graph(self) -> None:
@@ -232,13 +231,29 @@ def read_model(path: Path) -> tuple[ModelMetadata, str]:
     try:
         with path.open("rb") as file:
             text = read_metadata(file).get(METADATA_KEY)
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = _sha256(path, file_state(file.fileno()))
     except OSError as error:
         raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
     except ValueError as error:
         raise BadInputError(f"{path}: not an ONNX network ({error})") from error
     return _metadata(path, text), sha256
+
+
+@functools.lru_cache
+def _sha256(path: Path, state: FileState | None) -> str:
+    """Of a file in this state; a large one takes a while, and is asked for when planned and when loaded."""
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            if file_state(file.fileno()) != state:
+                raise _changed(path)
+    except OSError as error:
+        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    return sha256
+
+
+def _changed(path: Path) -> BadInputError:
+    return BadInputError(f"{path}: was changed while it was in use: start again")
 
 
 def _metadata(path: Path, text: str | None) -> ModelMetadata:

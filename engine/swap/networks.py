@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
+from ..file_state import file_state
 from .model import Swappers, load_swappers
 
 
@@ -23,7 +24,7 @@ class Networks:
 
     def load(self, models: Mapping[str | None, Path], *, batch: int, threads: int) -> Future[Swappers]:
         """See `load_swappers`; what it raises comes with the result."""
-        asked = (dict(models), [_state(path) for path in models.values()], batch, threads)
+        asked = (dict(models), [file_state(path) for path in models.values()], batch, threads)
         if self._loading is None or asked != self._asked:
             self._asked = asked
             self._loading = self._loader.submit(load_swappers, models, batch=batch, threads=threads)
@@ -35,9 +36,3 @@ class Networks:
     def __exit__(self, *exception: object) -> None:
         self._loading = None
         self._loader.shutdown()
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """Changes whenever the file does."""
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import BadInputError
 from ..frame import ColourDescription, Matrix, Siting, Transfer
 from .planes import PIXEL_LAYOUTS, PixelLayout, planes_of
+from .scaler import scaled
 
 LIMITED_RANGE, FULL_RANGE = 1, 2
 
@@ -112,11 +113,11 @@ def measure_siting(frame: av.VideoFrame, path: Path) -> Siting:
         frame: a decoded frame with subsampled chroma; it is not changed.
         path: the file, for messages.
     """
-    probe = frame.reformat(width=32, height=32, format="yuv420p")
+    probe = scaled(frame, width=32, height=32, format="yuv420p")
     for plane in planes_of(probe):
         plane[:] = 128
     planes_of(probe)[1][8, 8] = 255
-    enlarged = probe.reformat(format="yuv444p", interpolation="BILINEAR")
+    enlarged = scaled(probe, format="yuv444p", interpolation="BILINEAR")
     weight = planes_of(enlarged)[1] - 128.0
     centres = np.arange(32) + 0.5
     # Chroma sample 8 covers luma 16 to 18: between them its centre is 17, co-sited with the first 16.5.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import av
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from ..face.align import display_matrix
 from ..frame import ColourDescription
 from .colour import ColourTags, describe, tags_of
+from .scaler import side_data_of
 
 FieldOrder = Literal["progressive", "top_first", "bottom_first"]
 Crop = tuple[int, int, int, int]
@@ -155,8 +155,7 @@ def info_of(
     Raises:
         BadInputError: a pixel format, matrix or siting that is not supported.
     """
-    # The stubs call it a single SideData; it maps types to them.
-    side_data = cast(Mapping[SideDataType, Buffer], first.side_data)
+    side_data = side_data_of(first)
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     decoder = stream.codec_context
     return VideoInfo(

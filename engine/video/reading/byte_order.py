@@ -10,6 +10,7 @@ from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from ..planes import PIXEL_LAYOUTS
+from ..scaler import scaled
 
 
 def little_endian(picture: av.VideoFrame) -> av.VideoFrame:
@@ -23,7 +24,7 @@ def little_endian(picture: av.VideoFrame) -> av.VideoFrame:
     if not name.endswith("be") or twin not in PIXEL_LAYOUTS:
         return picture
     # The scaler carries over everything that comes with a frame; the samples are copied here, bit for bit.
-    swapped = picture.reformat(format=twin)
+    swapped = scaled(picture, format=twin)
     word = PIXEL_LAYOUTS[twin].dtype
     for target, source in zip(swapped.planes, picture.planes, strict=True):
         new, old = (_rows(plane, word) for plane in (target, source))

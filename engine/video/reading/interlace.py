@@ -13,6 +13,7 @@ from av.filter import Graph
 
 from ..info import FieldOrder
 from ..planes import planes_of
+from ..scaler import scaled
 from .graph import graph_of
 from .times import Placed
 
@@ -30,7 +31,7 @@ def field_order(picture: av.VideoFrame) -> FieldOrder:
     """
     if not picture.interlaced_frame:
         return "progressive"
-    probe = picture.reformat(width=16, height=16, format="yuv444p")
+    probe = scaled(picture, width=16, height=16, format="yuv444p")
     for plane in planes_of(probe):
         plane[0::2], plane[1::2] = 0, 255
     probe.pts, probe.time_base = 0, Fraction(1, 25)

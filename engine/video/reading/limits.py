@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ...errors import BadInputError, BusyError
+from ...file_state import FileState, file_state
 from .trial import OUT_OF_MEMORY
 
 Item = TypeVar("Item")
@@ -49,9 +50,7 @@ def try_out(path: Path, url: str, options: dict[str, str], patience_s: float = P
     python = _interpreter()
     if python is None:
         return "its decoding could not be tried in a process of its own: no Python interpreter was found"
-    status = path.stat()
-    identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    code, complaint = _verdict(python, url, tuple(sorted(options.items())), patience_s, identity)
+    code, complaint = _verdict(python, url, tuple(sorted(options.items())), patience_s, file_state(path))
     if complaint is not None:
         raise BadInputError(
             f"{path}: {complaint}: do not open it elsewhere, get the clip from its source again"
@@ -65,9 +64,9 @@ def _verdict(
     url: str,
     options: tuple[tuple[str, str], ...],
     patience_s: float,
-    identity: tuple[int, int, int, int],
+    state: FileState,
 ) -> tuple[int, str | None]:
-    """How the trial ended, and what is wrong with the file; ``identity`` makes a changed file another key."""
+    """How the trial ended, and what is wrong with the file; ``state`` makes a changed file another key."""
     order = {
         "url": url,
         "options": dict(options),

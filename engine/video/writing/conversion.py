@@ -13,6 +13,7 @@ from ...frame import Frame, Matrix, Plane
 from ..colour import FULL_RANGE, LIMITED_RANGE, ColourTags
 from ..info import VideoInfo
 from ..planes import FLOAT_BITS, PIXEL_LAYOUTS, planes_of
+from ..scaler import scaled
 from .repack import alpha_plane, repacked
 
 _BT2020_PRIMARIES = 9
@@ -58,23 +59,27 @@ def converted(frame: Frame, info: VideoInfo, pix_fmt: str) -> av.VideoFrame:
     old, new = PIXEL_LAYOUTS[info.pix_fmt], PIXEL_LAYOUTS[pix_fmt]
     if old.rgb == new.rgb:
         value_range = FULL_RANGE if info.colour.full_range else LIMITED_RANGE
-        return _scaled(source, pix_fmt, value_range)
+        return _in_range(source, pix_fmt, value_range)
     if old.rgb:
-        between = source.reformat(format=_BETWEEN)
+        between = scaled(source, format=_BETWEEN)
         _to_yuv(planes_of(source), old.bits, planes_of(between), Matrix(tags.matrix))
-        picture = _scaled(between, pix_fmt, LIMITED_RANGE)
+        picture = _in_range(between, pix_fmt, LIMITED_RANGE)
     else:
         value_range = FULL_RANGE if info.colour.full_range else LIMITED_RANGE
-        between = _scaled(source, _BETWEEN, value_range)
-        picture = source.reformat(format=pix_fmt)
+        between = _in_range(source, _BETWEEN, value_range)
+        picture = scaled(source, format=pix_fmt)
         _to_rgb(planes_of(between), planes_of(picture), new.bits, info.colour.matrix, info.colour.full_range)
     _copy_alpha(source, old.bits, picture, new.bits)
     return picture
 
 
-def _scaled(picture: av.VideoFrame, pix_fmt: str, value_range: int) -> av.VideoFrame:
-    return picture.reformat(
-        format=pix_fmt, src_color_range=value_range, dst_color_range=value_range, interpolation=_FLAGS
+def _in_range(picture: av.VideoFrame, pix_fmt: str, value_range: int) -> av.VideoFrame:
+    return scaled(
+        picture,
+        format=pix_fmt,
+        src_color_range=value_range,
+        dst_color_range=value_range,
+        interpolation=_FLAGS,
     )
 
 

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from ...errors import OutputError
 from ...frame import Frame
 from ..info import VideoInfo
+from ..scaler import side_data_of
 from .codecs import Encoding
 from .decode_times import DecodeTimes
 from .picture import encoder_picture
@@ -118,7 +119,6 @@ class PictureEncoder:
         return ready
 
     def _check_captions(self, first: Frame) -> None:
-        # A frame and its side data refer to each other: asked of every frame, memory would grow.
-        captioned = first.source is not None and SideDataType.A53_CC in first.source.side_data
+        captioned = first.source is not None and SideDataType.A53_CC in side_data_of(first.source)
         if captioned and self._encoding.encoder not in _CAPTION_ENCODERS:
             self._tell(f"{self._info.path}: captions inside the pictures are lost: use libx264 or libx265")

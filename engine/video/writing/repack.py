@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...frame import Frame, Plane
 from ..planes import FLOAT_BITS, PIXEL_LAYOUTS, Component, planes_of
+from ..scaler import scaled
 
 _PLANAR_ALPHA = Component(3)
 _LAST_ALPHA = Component(0, 3, 4)
@@ -70,7 +71,7 @@ def repacked(frame: Frame, pix_fmt: str, other: str) -> av.VideoFrame:
     if frame.source is None:
         picture = av.VideoFrame(frame.width, frame.height, other)
     else:
-        picture = frame.source.reformat(format=other)
+        picture = scaled(frame.source, format=other)
     old, new = PIXEL_LAYOUTS[pix_fmt], PIXEL_LAYOUTS[other]
     up = new.bits - old.bits + new.padding_bits
     for target, plane in zip(planes_of(picture), frame.planes, strict=True):

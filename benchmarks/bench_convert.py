@@ -3,7 +3,8 @@
 One face a frame, 720p and 1080p, x264 medium crf 23; each stage and each conversion in a process of its own.
 A conversion runs twice, over a short and a long clip: the difference is what a frame costs, the rest is start
 and end. ``overhead`` is what our own code takes in both passes, by the clocks of its threads, join, report
-and kernels included; ``rest`` is the same as a difference of large figures, and as uncertain as they are.
+and kernels included; ``start_and_end_own`` what it takes once a film. ``rest`` is the overhead as a difference
+of large figures, and as uncertain as they are.
 ``efficiency`` is its frames a second over what cores and CPU time a frame allow. ``first frame`` is the time
 from the start of the process until the encoder gets one.
 
@@ -205,11 +206,13 @@ def measure(clips: dict[int, Path], model: Path, workers: int) -> dict[str, floa
     short, long = (clips[length] for length in sorted(clips))
     decoding_ms = per_frame_ms(apart("decode", long))
     encoding_ms = per_frame_ms(apart("encode", long))
-    nets = apart("inside", short, model)
-    swapper_ms = per_frame_ms(nets, "swapper_cpu_s")
-    analysis_ms = per_frame_ms(nets, "analysis_cpu_s")
+    inner, outer = apart("inside", short, model), apart("inside", long, model)
+    frames = outer["frames"] - inner["frames"]
+    swapper_ms, analysis_ms, overhead_ms = (
+        1000 * (outer[f"{name}_cpu_s"] - inner[f"{name}_cpu_s"]) / frames
+        for name in ("swapper", "analysis", "ours")
+    )
     brief, whole = apart("convert", short, model, workers), apart("convert", long, model, workers)
-    frames = whole["frames"] - brief["frames"]
     whole_ms = 1000 * (whole["cpu_s"] - brief["cpu_s"]) / frames
     fps = frames / (whole["wall_s"] - brief["wall_s"])
     cores = len(os.sched_getaffinity(0))
@@ -219,7 +222,8 @@ def measure(clips: dict[int, Path], model: Path, workers: int) -> dict[str, floa
         "swapper_ms": swapper_ms,
         "encode_ms": encoding_ms,
         "whole_ms": whole_ms,
-        "overhead_ms": per_frame_ms(nets, "ours_cpu_s"),
+        "overhead_ms": overhead_ms,
+        "start_and_end_own_cpu_s": inner["ours_cpu_s"] - inner["frames"] * overhead_ms / 1000,
         "rest_ms": whole_ms - 2 * decoding_ms - analysis_ms - swapper_ms - encoding_ms,
         "start_and_end_cpu_s": brief["cpu_s"] - brief["frames"] * whole_ms / 1000,
         "fps": fps,

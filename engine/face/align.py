@@ -9,6 +9,7 @@ display rotation come together.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -128,20 +129,39 @@ def crop_to_frame(
     Raises:
         ValueError: landmarks that are not finite or all in one place.
     """
-    display = np.eye(2) if display is None else display
-    indices = list(template)
-    places = (np.array(list(template.values())) / coverage + 0.5) * size_px
-    shown = np.asarray(landmarks, np.float64)[indices] @ display.T
+    indices, places = _template_px(tuple(template.items()), size_px, coverage)
+    shown = np.asarray(landmarks, np.float64)[indices]
+    if display is not None:
+        shown = shown @ display.T
     # Estimated towards the template and inverted: errors then weigh the same for every face size.
     to_crop = similarity(shown, places)
-    to_crop = np.column_stack([to_crop[:, :2] @ display, to_crop[:, 2]])
+    if display is not None:
+        to_crop[:, :2] = to_crop[:, :2] @ display
     return invert(to_crop)
 
 
+@functools.lru_cache(maxsize=64)
+def _template_px(
+    template: tuple[tuple[int, tuple[float, float]], ...], size_px: int, coverage: float
+) -> tuple[NDArray[np.intp], Points]:
+    """Indices ``[K]`` and places ``[K, 2]`` in crop px."""
+    indices, places = zip(*template, strict=True)
+    return np.array(indices), (np.array(places) / coverage + 0.5) * size_px
+
+
 def invert(affine: Affine) -> Affine:
-    """The inverse of a ``[2, 3]`` affine."""
-    linear = np.linalg.inv(affine[:, :2])
-    return np.column_stack([linear, -linear @ affine[:, 2]])
+    """The inverse of a ``[2, 3]`` affine.
+
+    Raises:
+        ValueError: it has none.
+    """
+    # In Python's own numbers: a library for matrices of any size takes five times as long.
+    (a, b, x), (c, d, y) = affine.tolist()
+    determinant = a * d - b * c
+    if not determinant:
+        raise ValueError("an affine that lays everything on a line has no inverse")
+    a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
+    return np.array([[a, b, -(a * x + b * y)], [c, d, -(c * x + d * y)]])
 
 
 def apply(affine: Affine, points: Points) -> Points:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +45,7 @@ class Mesh:
     landmarks: Points
     presence: float
 
-    @property
+    @functools.cached_property
     def box(self) -> Box:
         """Bounds of the landmarks, ``(x0, y0, x1, y1)`` in luma px."""
         (x0, y0), (x1, y1) = self.landmarks.min(axis=0).tolist(), self.landmarks.max(axis=0).tolist()
@@ -125,12 +127,12 @@ class LandmarkFinder:
 
     def _region(self, shown: Points, eye_line: NDArray[np.float64]) -> Affine:
         """Crop px to luma px, for a square around ``shown`` points with the eyes level."""
-        low, high = shown.min(axis=0), shown.max(axis=0)
-        x, y = eye_line / max(float(np.hypot(*eye_line)), 1e-6)
-        scale = _MARGIN * max(float((high - low).max()), 1.0) / _SIZE_PX
-        linear = scale * np.array([[x, -y], [y, x]])
-        offset = (low + high) / 2 - linear @ np.full(2, _SIZE_PX / 2)
-        region: Affine = self._undisplay @ np.column_stack([linear, offset])
+        (x0, y0), (x1, y1) = shown.min(axis=0).tolist(), shown.max(axis=0).tolist()
+        x, y = eye_line.tolist()
+        scale = _MARGIN * max(x1 - x0, y1 - y0, 1.0) / _SIZE_PX / max(math.hypot(x, y), 1e-6)
+        cos, sin, half = scale * x, scale * y, _SIZE_PX / 2
+        shift = (x0 + x1) / 2 - (cos - sin) * half, (y0 + y1) / 2 - (sin + cos) * half
+        region: Affine = self._undisplay @ [[cos, -sin, shift[0]], [sin, cos, shift[1]]]
         return region
 
 

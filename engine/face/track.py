@@ -7,6 +7,7 @@ where it came in, so that looking only now and then costs no frame of a face.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -186,16 +187,20 @@ def _area(face: TrackedFace) -> float:
 
 def thumbnail(frame: Frame) -> NDArray[np.float32]:
     """The luma plane in small, 0..1, from a few samples a block: enough to tell one shot from another."""
-    luma, colour = frame.planes[0], frame.colour
-    rows, columns = (
-        ((np.arange(blocks * _SAMPLES) + 0.5) * (length / (blocks * _SAMPLES))).astype(int)
-        for blocks, length in zip(_THUMBNAIL, luma.shape, strict=True)
-    )
+    luma, white = frame.planes[0], frame.colour.white
+    rows, columns = (_spread(blocks, length) for blocks, length in zip(_THUMBNAIL, luma.shape, strict=True))
     # Whole rows first: they lie together in memory.
-    samples = luma[rows][:, columns].astype(np.float32)
-    blocks = samples.reshape(_THUMBNAIL[0], _SAMPLES, _THUMBNAIL[1], _SAMPLES).mean(axis=(1, 3))
-    small: NDArray[np.float32] = np.clip(blocks / np.float32(colour.white), 0.0, 1.0)
+    samples = luma[rows].astype(np.float32).reshape(_THUMBNAIL[0], _SAMPLES, -1).sum(axis=1)
+    blocks = samples[:, columns].reshape(*_THUMBNAIL, _SAMPLES).sum(axis=2)
+    small: NDArray[np.float32] = np.clip(blocks / np.float32(_SAMPLES**2 * white), 0.0, 1.0)
     return small
+
+
+@functools.lru_cache(maxsize=16)
+def _spread(blocks: int, length: int) -> NDArray[np.intp]:
+    """Some samples for each block, evenly over a row or column."""
+    count = blocks * _SAMPLES
+    return ((np.arange(count) + 0.5) * (length / count)).astype(np.intp)
 
 
 def is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:

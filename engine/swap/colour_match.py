@@ -19,6 +19,7 @@ METHODS: tuple[Method, ...] = ("none", "mean", "reinhard", "mkl")
 
 # Rec. 709 luma and two colour differences: an opponent space in which channels hardly correlate.
 _OPPONENT = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5], [0.5, -0.4542, -0.0458]])
+_FROM_OPPONENT = np.linalg.inv(_OPPONENT)
 # A face that fills a part of its range only by noise must not be stretched to match another.
 _LEAST_GAIN, _MOST_GAIN = 0.6, 1.6
 _FLOOR = 1e-5
@@ -57,7 +58,7 @@ def _reinhard(drawn: NDArray[np.float64], source: NDArray[np.float64]) -> NDArra
     variances = [np.diag(_OPPONENT @ each @ _OPPONENT.T) for each in (drawn, source)]
     gains = np.sqrt((variances[1] + _FLOOR) / (variances[0] + _FLOOR))
     limited = np.diag(np.clip(gains, _LEAST_GAIN, _MOST_GAIN))
-    linear: NDArray[np.float64] = np.linalg.inv(_OPPONENT) @ limited @ _OPPONENT
+    linear: NDArray[np.float64] = _FROM_OPPONENT @ limited @ _OPPONENT
     return linear
 
 

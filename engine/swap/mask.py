@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from ..face.align import CHIN, FACE_OVAL, FOREHEAD_TOP, LEFT_EYE_OUTER, RIGHT_EY
 FOREHEAD_RAISE = 0.04
 # At the temples it runs over hair; share of the half width there that the outline is drawn in by.
 TEMPLE_INSET = 0.12
+_OUTLINE = np.array(FACE_OVAL)
 
 
 def hull(
@@ -30,17 +33,17 @@ def hull(
         float32 ``[size_px, size_px]`` in 0..1.
     """
     points = np.asarray(landmarks, np.float64)
-    outline = points[list(FACE_OVAL)]
     axis = points[FOREHEAD_TOP] - points[CHIN]
-    height_px = float(np.hypot(*axis))
+    height_px = math.hypot(*axis)
     up = axis / height_px
+    # Rows: to the side, and up, seen from between the eyes.
+    axes = np.array([[-up[1], up[0]], up])
     eyes = (points[RIGHT_EYE_OUTER] + points[LEFT_EYE_OUTER]) / 2
-    above_eyes = (outline - eyes) @ up / ((points[FOREHEAD_TOP] - eyes) @ up)
-    raised = np.clip(above_eyes, 0.0, 1.0)[:, None] * up * forehead * height_px
-    side = np.array([-up[1], up[0]])
-    aside = ((outline - eyes) @ side)[:, None] * side
-    inset = np.clip(above_eyes + 0.5, 0.0, 1.0)[:, None] * aside * TEMPLE_INSET
-    return fill(outline + raised - inset, size_px)
+    aside, above = axes @ (points[_OUTLINE] - eyes).T
+    share = above / ((points[FOREHEAD_TOP] - eyes) @ up)
+    above += np.minimum(np.maximum(share, 0.0), 1.0) * (forehead * height_px)
+    aside *= 1.0 - np.minimum(np.maximum(share + 0.5, 0.0), 1.0) * TEMPLE_INSET
+    return fill(np.stack([aside, above], axis=1) @ axes + eyes, size_px)
 
 
 def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
@@ -51,12 +54,12 @@ def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
     corners = _convex_hull(points)
     if len(corners) < 3:
         return np.zeros((size_px, size_px), np.float32)
-    edges = np.roll(corners, -1, axis=0) - corners
-    lengths = np.hypot(edges[:, 0], edges[:, 1])
+    x, y = corners.T
+    along_x, along_y = (np.append(each[1:], each[0]) - each for each in (x, y))
+    lengths = np.hypot(along_x, along_y)
     # Inward normals of a hull that runs clockwise on the screen, where y points down.
-    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / lengths[:, None]
-    offsets = np.einsum("kd,kd->k", normals, corners)
-    return kernels.fill(np.column_stack([normals, offsets]).astype(np.float32), size_px)
+    normals = np.stack([-along_y, along_x, along_x * y - along_y * x], axis=1) / lengths[:, None]
+    return kernels.fill(normals.astype(np.float32), size_px)
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,17 @@ def soften(mask: NDArray[np.float32], settings: MaskSettings) -> NDArray[np.floa
         float32 ``[R, R]``; exactly 0 outside the outline and at the crop's edge.
     """
     size_px = len(mask)
-    sigma_px = settings.feather * size_px / 2
-    radius = max(1, int(np.ceil(2.5 * sigma_px)))
+    taps = _gaussian(settings.feather * size_px / 2)
+    return kernels.soften(mask, taps, max(settings.border * size_px, 1.0))
+
+
+@functools.lru_cache(maxsize=16)
+def _gaussian(sigma_px: float) -> NDArray[np.float32]:
+    """Its taps, which sum to 1."""
+    radius = max(1, math.ceil(2.5 * sigma_px))
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma_px, 0.3)) ** 2)
-    return kernels.soften(mask, (taps / taps.sum()).astype(np.float32), max(settings.border * size_px, 1.0))
+    normed: NDArray[np.float32] = (taps / taps.sum()).astype(np.float32)
+    return normed
 
 
 def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

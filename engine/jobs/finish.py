@@ -18,7 +18,7 @@ from ..face.link import link
 from ..part_file import PartFile
 from ..review.write import write_review
 from ..video.info import VideoInfo
-from ..video.join import Join, check_part
+from ..video.join import Join
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
 from .plan import Plan, disclosure
@@ -46,14 +46,11 @@ def join(
         OutputExistsError, OutputError: the output is there already, or cannot be written.
     """
     _check_fingerprints(plan, sidecars)
-    for sidecar in sidecars:
-        check_part(sidecar.part)
     faces = sum(sidecar.faces for sidecar in sidecars)
     if not faces:
         yield Warned(
             f"{plan.source}: no face was swapped: {plan.output} shows the clip as it is, encoded anew"
         )
-    folder.joining_path.touch()
     with Clip(plan.source, plan.reading) as clip:
         film = Join(
             plan.output,
@@ -67,6 +64,8 @@ def join(
         with film:
             for frames in film:
                 yield Progress("join", frames, plan.frames)
+            # From here on a film of that name is ours, also where we are killed before we can say so.
+            folder.joining_path.touch()
         info = clip.info
     later = [loss for loss in film.losses if loss not in told]
     yield from map(Warned, later)

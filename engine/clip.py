@@ -59,6 +59,11 @@ class ReadingSettings:
     ocio_config: str | None = None
     channels: str | None = None
 
+    @property
+    def pictures_a_frame(self) -> int:
+        """How many a frame is read as: 2 where they are its fields. Of settings as a `Clip` has them."""
+        return 2 if self.interlaced == "fields" else 1
+
 
 class Clip:
     """A film or an image sequence, open for reading; iterate over it once.
@@ -121,7 +126,7 @@ class Clip:
     def frame_count(self) -> int:
         """How many frames iteration will give, as far as the container says; 0 where it does not."""
         if self.span is not None:
-            return (self.span.end - self.span.first) * (1 if self._fields is None else 2)
+            return (self.span.end - self.span.first) * self.settings.pictures_a_frame
         return self.info.frame_count_declared
 
     @property

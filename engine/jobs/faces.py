@@ -116,9 +116,8 @@ def lines_of(plan: Plan, folder: JobFolder, *, watch: bool = True, threads: int 
 def _planned(file: FacesFile, plan: Plan) -> Iterator[FrameFaces]:
     """The lines of the plan's frames."""
     first_pts = plan.segments[0].start_pts
-    fields = 2 if plan.reading.interlaced == "fields" else 1
     for line in file:
-        if first_pts is None or line.pts >= fields * first_pts:
+        if first_pts is None or line.pts >= plan.reading.pictures_a_frame * first_pts:
             yield line
 
 

@@ -230,4 +230,4 @@ def _any_face(plan: Plan, lines: FaceLines) -> Generator[Event, None, bool]:
 
 def _frames(plan: Plan, count: int) -> int:
     """Whole frames, of what may be fields."""
-    return min(plan.frames, count // (2 if plan.reading.interlaced == "fields" else 1) or 1)
+    return min(plan.frames, count // plan.reading.pictures_a_frame or 1)

@@ -65,13 +65,13 @@ class SegmentConverter:
         """
         plan, settings = self._plan, self._plan.conversion
         reading = replace(plan.reading, start=None, end=None)
+        per_frame = reading.pictures_a_frame
         warnings: dict[str, None] = {}
         colours = self._colours_before(segment)
         lead = colours is None
         with ExitStack() as stack:
             clip = stack.enter_context(Clip(plan.source, reading))
             encoding = encoding_of(plan, clip.source)
-            per_frame = 1 if clip.info is clip.source else 2
             lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0
             first = per_frame * segment.first_frame
             recorder = stack.enter_context(Recorder(self._folder.records(segment.number), clip.info))
@@ -139,7 +139,7 @@ class SegmentConverter:
         before = self._folder.sidecar(segment.number - 1, self._plan)
         if before is None or self._plan.segments[segment.number - 1].frames < segment.lead_frames:
             return None
-        first = segment.first_frame * (2 if self._plan.reading.interlaced == "fields" else 1)
+        first = segment.first_frame * self._plan.reading.pictures_a_frame
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
 
 

@@ -133,7 +133,7 @@ def check_count(path: Path, segment: Segment, count: int, reading: ReadingSettin
     Raises:
         BadInputError: others go on from where this segment ends, and they would not fit.
     """
-    wanted = segment.frames * (2 if reading.interlaced == "fields" else 1)
+    wanted = segment.frames * reading.pictures_a_frame
     if count == wanted:
         return []
     first = segment.first_frame

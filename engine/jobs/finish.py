@@ -25,8 +25,6 @@ from .plan import Plan, disclosure
 from .segment import encoding_of
 from .watching import WatchedParts
 
-_BLOCK_BYTES = 1 << 20
-
 
 def join(
     plan: Plan, folder: JobFolder, sidecars: Sequence[Sidecar], *, told: Sequence[str] = (), overwrite: bool
@@ -160,8 +158,5 @@ def _state(path: Path) -> list[int]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

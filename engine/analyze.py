@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 from .clip import Clip, ReadingSettings
@@ -74,15 +72,8 @@ def analyze(
     warnings: list[str] = []
     with PartFile(output, overwrite=overwrite) as part:
         with Clip(path, reading) as source:
-            info, of = source.info, source.frame_count
-            header = FacesHeader(
-                source_hash=source.content_hash(),
-                width=info.width,
-                height=info.height,
-                time_base=str(info.time_base),
-                settings=asdict(settings),
-                software=f"crossface {version('crossface')}",
-            )
+            of = source.frame_count
+            header = FacesHeader.of(source.info, source.content_hash(), settings)
         parts = _parts(path, settings, reading, warnings)
         frames = faces = 0
         with (

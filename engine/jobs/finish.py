@@ -6,8 +6,6 @@ import hashlib
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 from ..clip import Clip
@@ -134,14 +132,7 @@ def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
 
 def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> None:
     """What was found, for people to look at and edit."""
-    header = FacesHeader(
-        source_hash=plan.source_hash,
-        width=info.width,
-        height=info.height,
-        time_base=str(info.time_base),
-        settings=asdict(plan.analysis),
-        software=f"crossface {version('crossface')}",
-    )
+    header = FacesHeader.of(info, plan.source_hash, plan.analysis)
     with (
         PartFile(folder.path / "shot.faces", overwrite=True) as part,
         part.open("w", encoding="utf-8") as file,

@@ -20,7 +20,6 @@ from ..video.join import Join
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
 from .plan import Plan, disclosure
-from .segment import encoding_of
 from .watching import WatchedParts
 
 
@@ -52,7 +51,7 @@ def join(
             plan.output,
             clip.source,
             [sidecar.part for sidecar in sidecars],
-            encoding_of(plan, clip.source),
+            plan.conversion.encoding(clip.source, plan.output),
             span=clip.span_s,
             comment=disclosure(plan.models) if faces else None,
             overwrite=overwrite,

@@ -118,12 +118,11 @@ class _Job:
             raise UsageError(
                 f"{self.output}: pictures have no codec of a film: choose --codec prores or ffv1"
             )
-        options = self.settings.encoder_options
         writer = Writer(
             self.output,
             clip.source,
             codec=self.settings.codec,
-            options=None if options is None else dict(options),
+            options=self.settings.encoder_options,
             pix_fmt=self.settings.pix_fmt,
             overwrite=self.overwrite,
             comment=comment,

@@ -19,9 +19,7 @@ from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
 from ..swap.model import SMALL_BATCH, Swappers, load_swappers
 from ..video.fields import is_last_of_its_frame
-from ..video.info import VideoInfo
 from ..video.part import PartWriter, part_suffix
-from ..video.writing.codecs import Encoding, choose_encoding
 from .faces import FaceLines
 from .fingerprint import fingerprint
 from .folder import JobFolder, Sidecar
@@ -71,7 +69,7 @@ class SegmentConverter:
         lead = colours is None
         with ExitStack() as stack:
             clip = stack.enter_context(Clip(plan.source, reading))
-            encoding = encoding_of(plan, clip.source)
+            encoding = settings.encoding(clip.source, plan.output)
             lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0
             first = per_frame * segment.first_frame
             recorder = stack.enter_context(Recorder(self._folder.records(segment.number), clip.info))
@@ -156,19 +154,6 @@ def planned_swappers(plan: Plan, *, threads: int) -> Swappers:
         if swappers[model.whom].sha256 != model.sha256:
             raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")
     return swappers
-
-
-def encoding_of(plan: Plan, info: VideoInfo) -> Encoding:
-    """How the film's frames are encoded."""
-    settings = plan.conversion
-    options = settings.encoder_options
-    return choose_encoding(
-        settings.codec,
-        info,
-        plan.output,
-        options=None if options is None else dict(options),
-        pix_fmt=settings.pix_fmt,
-    )
 
 
 def match(frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path) -> Iterator[Matched]:

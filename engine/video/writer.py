@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,7 +58,7 @@ class Writer:
         source: VideoInfo,
         *,
         codec: str = "libx264",
-        options: dict[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
         pix_fmt: str | None = None,
         span: Span | None = None,
         overwrite: bool = False,

@@ -15,7 +15,7 @@ from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, fingerprint
 from .finish import already_done, copy_source, join
 from .folder import JobFolder, Sidecar
-from .plan import Plan
+from .plan import Plan, Stage
 from .segment import SegmentConverter, planned_swappers
 from .supervisor import supervise
 from .watching import WatchedParts, Watcher
@@ -26,7 +26,7 @@ _NOTHING_SWAPPED = (
 )
 
 
-Stage = Literal["analyze", "convert", "all"]
+Stages = Stage | Literal["all"]
 
 
 def run(
@@ -92,7 +92,7 @@ def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: 
 
 
 def do_segments(
-    plan: Plan, folder: JobFolder, numbers: Sequence[int], stage: Stage = "all", *, workers: int = 1
+    plan: Plan, folder: JobFolder, numbers: Sequence[int], stage: Stages = "all", *, workers: int = 1
 ) -> Generator[Event]:
     """Does some segments, which others may be doing parts of; what is done already is left.
 

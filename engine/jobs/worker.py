@@ -1,8 +1,8 @@
 """A process that does tasks of a job which its parent names: a JSON object a line, in and out.
 
-In: ``{"task": "watch", "segment": 3}`` or ``"convert"``. Out: ``{"frame": 12, "of": 250}`` now and then, and
-at a task's end ``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``. When
-its input ends, its parent is dead, and it ends too.
+In: ``{"task": "analyze", "segment": 3}`` or ``"convert"``. Out: ``{"frame": 12, "of": 250}`` now and then,
+and at a task's end ``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``.
+When its input ends, its parent is dead, and it ends too.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Worker:
 
     def do(self, task: str, number: int) -> bool:
         """Gives whether there are faces in the segment."""
-        return self._watch(number) if task == "watch" else self._convert(number)
+        return self._watch(number) if task == "analyze" else self._convert(number)
 
     def close(self) -> None:
         self._lines.close()

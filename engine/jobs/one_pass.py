@@ -19,7 +19,7 @@ from ..errors import BadInputError, UsageError
 from ..events import Event, Finished, Progress, Warned
 from ..face.faces_file import FacesFile, FrameFaces
 from ..frame import Frame
-from ..pipeline import Drain, Prefetch
+from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
 from ..sequence.writer import SequenceWriter
@@ -29,9 +29,6 @@ from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
 from .segment import batches
-
-_READ_AHEAD_FRAMES = 8
-_WRITE_BEHIND_FRAMES = 8
 
 
 def convert_in_one_pass(
@@ -191,8 +188,8 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         )
         sink = job.sink(clip, comment)
         stack.enter_context(sink)
-        decoded = stack.enter_context(Prefetch(clip, depth=_READ_AHEAD_FRAMES))
-        encoder = stack.enter_context(Drain(sink.write, depth=_WRITE_BEHIND_FRAMES))
+        decoded = stack.enter_context(Prefetch(clip, depth=FRAMES_BETWEEN_STAGES))
+        encoder = stack.enter_context(Drain(sink.write, depth=FRAMES_BETWEEN_STAGES))
         lines = _matched(decoded, faces_file, partly=clip.span is not None)
         for batch in batches(lines, settings.batch):
             yield from map(Warned, batch_swapper.process(batch))

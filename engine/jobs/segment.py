@@ -13,7 +13,7 @@ from ..errors import BadInputError
 from ..events import Event, Progress
 from ..face.faces_file import FrameFaces
 from ..frame import Frame
-from ..pipeline import Drain, Prefetch
+from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..review.measure import Recorder
 from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
@@ -26,8 +26,6 @@ from .folder import JobFolder, Sidecar
 from .plan import Plan, Segment
 from .watching import check_count, frames_of
 
-_READ_AHEAD_FRAMES = 4
-_WRITE_BEHIND_FRAMES = 4
 # Frames without a face wait with those around them that have one: only so many.
 _FRAMES_PER_FACE = 2
 
@@ -93,8 +91,8 @@ class SegmentConverter:
             frames = frames_of(clip, segment, lead=lead)
             if lead:
                 frames = islice(frames, per_frame * segment.lead_frames - lead_frames, None)
-            decoded = stack.enter_context(Prefetch(frames, depth=_READ_AHEAD_FRAMES))
-            encoder = stack.enter_context(Drain(writer.write, depth=_WRITE_BEHIND_FRAMES))
+            decoded = stack.enter_context(Prefetch(frames, depth=FRAMES_BETWEEN_STAGES))
+            encoder = stack.enter_context(Drain(writer.write, depth=FRAMES_BETWEEN_STAGES))
             lines = stack.enter_context(closing(self._faces.frames_from(first - lead_frames)))
             matched = match(decoded, lines, plan.source)
             for batch in batches(islice(matched, lead_frames), settings.batch):

@@ -10,6 +10,7 @@ from itertools import islice
 from ..face.faces_file import FacesFile, FrameFaces, chosen_faces
 from ..face.link import LOOK_AHEAD_FRAMES, link
 from ..face.smooth import RADIUS_FRAMES
+from ..lifetime import Closeable
 from ..pipeline import Prefetch
 from .folder import JobFolder
 from .plan import Plan
@@ -23,7 +24,7 @@ _AHEAD_FRAMES = 128
 Opened = AbstractContextManager[Iterable[FrameFaces]]
 
 
-class FaceLines:
+class FaceLines(Closeable):
     """Gives the faces of consecutive frames, again and again; goes on where it was if that is enough.
 
     A context manager: leaving it stops an analysis that is under way.
@@ -70,12 +71,6 @@ class FaceLines:
         self._stack.close()
         self._frames = None
         self._peeked.clear()
-
-    def __enter__(self) -> FaceLines:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _take(self) -> FrameFaces | None:
         if self._frames is None:

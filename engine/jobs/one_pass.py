@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..analyze import analyze
 from ..clip import Clip, ReadingSettings
@@ -75,15 +74,6 @@ def convert_in_one_pass(
 
 class _NothingSwappedError(Exception):
     """The output says that faces were replaced, and none was."""
-
-
-class _Sink(Protocol):
-    """Where frames go."""
-
-    losses: list[str]
-
-    def write(self, frame: Frame) -> None: ...
-    def abandon(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -154,8 +144,7 @@ class _Job:
         All of it is found before the analysis costs somebody an hour.
         """
         with self.open() as clip:
-            sink = self.sink(clip, None)
-            sinks: list[_Sink] = [sink]
+            sinks: list[SequenceWriter | Writer | CompositorOutputs] = [self.sink(clip, None)]
             try:
                 if compositor := self.compositor(clip, None):
                     sinks.append(compositor)

@@ -6,7 +6,7 @@ Pictures appear one by one, and a film when it is whole; a conversion that was s
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -14,10 +14,9 @@ from pathlib import Path
 from ..analyze import analyze
 from ..clip import Clip, ReadingSettings
 from ..compositing import CompositorOutputs
-from ..errors import BadInputError, UsageError
+from ..errors import UsageError
 from ..events import Event, Finished, Progress, Warned
-from ..face.faces_file import FacesFile, FrameFaces
-from ..frame import Frame
+from ..face.faces_file import FacesFile
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
@@ -27,7 +26,7 @@ from ..swap.batch import BatchSwapper
 from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
-from .segment import batches
+from .segment import batches, check_end, match
 
 
 def convert_in_one_pass(
@@ -179,8 +178,9 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         stack.enter_context(sink)
         decoded = stack.enter_context(Prefetch(clip, depth=FRAMES_BETWEEN_STAGES))
         encoder = stack.enter_context(Drain(sink.write, depth=FRAMES_BETWEEN_STAGES))
-        lines = _matched(decoded, faces_file, partly=clip.span is not None)
-        for batch in batches(lines, settings.batch):
+        lines, partly = iter(faces_file), clip.span is not None
+        matched = match(decoded, lines, faces_file.path, skip=partly)
+        for batch in batches(matched, settings.batch):
             yield from map(Warned, batch_swapper.process(batch))
             for frame, _ in batch:
                 if compositor is not None:
@@ -189,32 +189,11 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
                     encoder.put(frame.whole or frame)
                 frames += 1
                 yield Progress("convert", frames, clip.frame_count)
+        if not partly:
+            check_end(lines, faces_file.path)
         if comment is not None and not batch_swapper.faces:
             raise _NothingSwappedError
         stack.pop_all().close()
     told = [*clip.warnings, *sink.losses, *(compositor.losses if compositor else [])]
     yield from map(Warned, dict.fromkeys(told))
     yield Finished(job.output, frames, batch_swapper.faces)
-
-
-def _matched(
-    frames: Iterable[Frame], faces_file: FacesFile, *, partly: bool
-) -> Iterator[tuple[Frame, FrameFaces]]:
-    """Frames with their lines of the faces file, which may hold more frames where ``partly``.
-
-    Raises:
-        BadInputError: a frame without a line, or a line without a frame.
-    """
-    lines = iter(faces_file)
-    for frame in frames:
-        line = next(lines, None)
-        while partly and line is not None and line.pts < frame.pts:
-            line = next(lines, None)
-        if line is None or line.pts != frame.pts:
-            raise BadInputError(
-                f"{faces_file.path}: frame {frame.index} (pts {frame.pts}) has no line: "
-                "run crossface analyze again"
-            )
-        yield frame, line
-    if not partly and next(lines, None) is not None:
-        raise BadInputError(f"{faces_file.path}: has more frames than the clip: run crossface analyze again")

@@ -107,10 +107,8 @@ class SegmentConverter:
                     done += 1
                     yield Progress("convert", done, segment.frames * per_frame, segment.number)
             warnings.update(dict.fromkeys(check_count(plan.source, segment, done, plan.reading)))
-            if segment.end_pts is None and next(lines, None) is not None:
-                raise BadInputError(
-                    f"{plan.faces or plan.source}: has more frames than the clip: run crossface analyze again"
-                )
+            if segment.end_pts is None:
+                check_end(lines, plan.faces or plan.source)
             stack.pop_all().close()
         warnings.update(dict.fromkeys([*clip.warnings, *writer.losses]))
         self._folder.write_sidecar(
@@ -154,20 +152,36 @@ def planned_swappers(plan: Plan, *, threads: int) -> Swappers:
     return swappers
 
 
-def match(frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path) -> Iterator[Matched]:
+def match(
+    frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path, *, skip: bool = False
+) -> Iterator[Matched]:
     """Frames with their faces.
+
+    Args:
+        frames: in order.
+        lines: of their faces.
+        path: that an error names.
+        skip: there may be lines of other frames before and between.
 
     Raises:
         BadInputError: a frame without a line of its time.
     """
     for frame in frames:
         line = next(lines, None)
+        while skip and line is not None and line.pts < frame.pts:
+            line = next(lines, None)
         if line is None or line.pts != frame.pts:
             raise BadInputError(
                 f"{path}: frame {frame.index} (pts {frame.pts}) is not what was analysed: "
                 "run crossface analyze again, or begin anew with --overwrite"
             )
         yield frame, line
+
+
+def check_end(lines: Iterator[FrameFaces], path: Path) -> None:
+    """Raises BadInputError where all frames have theirs, and lines are left."""
+    if next(lines, None) is not None:
+        raise BadInputError(f"{path}: has more frames than the clip: run crossface analyze again")
 
 
 def batches(work: Iterable[Matched], faces_per_batch: int) -> Iterator[list[Matched]]:

@@ -277,7 +277,7 @@ def test_a_clip_without_a_face_comes_back_as_it_was(clips: Path, swapper: Path, 
     target = tmp_path / "out.mp4"
     finished, warnings = run(convert(clips / "no_face.mp4", swapper, target))
     assert target.read_bytes() == (clips / "no_face.mp4").read_bytes()
-    assert any("no face" in warning for warning in warnings)
+    assert sum("no face" in warning for warning in warnings) == 1
     assert finished.output == target and finished.faces == 0
     assert finished.frames == len(times_s(target))
     assert "Crossface" not in comment(target)
@@ -293,7 +293,7 @@ def test_a_clip_without_a_face_in_another_container_keeps_its_samples(
     for before, after in zip(planes(clips / "no_face.mp4"), planes(target), strict=True):
         for old, new in zip(before, after, strict=True):
             np.testing.assert_array_equal(new, old)
-    assert any("no face" in warning for warning in warnings)
+    assert sum("no face" in warning for warning in warnings) == 1
     assert "Crossface" not in comment(target)
 
 
@@ -371,7 +371,7 @@ def test_an_empty_mask_changes_nothing_and_the_film_says_nothing_else(
     target = tmp_path / name
     faces = analysed("single_face.mp4")
     finished, warnings = run(convert(clips / "single_face.mp4", model, target, faces=faces, settings=X264))
-    assert finished.faces == 0 and any("no face was swapped" in warning for warning in warnings)
+    assert finished.faces == 0 and sum("no face" in warning for warning in warnings) == 1
     assert "Crossface" not in comment(target)
     for old, new in zip(planes(clips / "single_face.mp4"), planes(target), strict=True):
         np.testing.assert_array_equal(new[0], old[0])

@@ -42,10 +42,6 @@ def join(
     """
     _check_fingerprints(plan, sidecars)
     faces = sum(sidecar.faces for sidecar in sidecars)
-    if not faces:
-        yield Warned(
-            f"{plan.source}: no face was swapped: {plan.output} shows the clip as it is, encoded anew"
-        )
     with Clip(plan.source, plan.reading) as clip:
         film = Join(
             plan.output,
@@ -81,11 +77,28 @@ def join(
 
 
 def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
-    """The end of a job that found no face to swap."""
-    yield Warned(f"{plan.source}: no face to swap: {plan.output} is a copy of the clip")
+    """The end of a job that swapped no face."""
     with PartFile(plan.output, overwrite=overwrite) as part:
         shutil.copyfile(plan.source, part)
     yield from _finished(plan, folder, 0)
+
+
+def nothing_swapped(source: Path, output: Path, *, copied: bool, tried: bool) -> str:
+    """The warning about an output without a swapped face.
+
+    Args:
+        source: the clip.
+        output: what was made of it.
+        copied: as it was; else it is encoded anew.
+        tried: it was converted, and nothing came of that; else no face was found.
+    """
+    shows = "is a copy of the clip" if copied else "shows the clip as it is, encoded anew"
+    if not tried:
+        return f"{source}: no face to swap: {output} {shows}"
+    return (
+        f"{source}: no face was swapped: {output} {shows}: there is none, or the model draws no mask yet, or "
+        "the faces file leaves no face: look there, or train longer"
+    )
 
 
 def already_done(plan: Plan, folder: JobFolder) -> Finished | None:

@@ -5,6 +5,7 @@ Pictures appear one by one, and a film when it is whole; a conversion that was s
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from ..swap.batch import BatchSwapper
 from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
+from .finish import nothing_swapped
 from .segment import batches, check_end, match
 
 
@@ -59,15 +61,10 @@ def convert_in_one_pass(
         if given:
             _check(faces_file, job)
         if faces_file.swaps:
-            try:
+            with contextlib.suppress(_NothingSwappedError):
                 yield from _untold(_converted(job, swappers, faces_file, disclosure), losses)
                 return
-            except _NothingSwappedError:
-                yield Warned(
-                    f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
-                    "no face: train longer, or look there"
-                )
-        yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
+        yield Warned(nothing_swapped(clip, output, copied=False, tried=faces_file.swaps))
         yield from _untold(_converted(job, swappers, faces_file, None), losses)
 
 

@@ -13,18 +13,12 @@ from ..swap.model import Swappers
 from .cores import available, network_threads
 from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, fingerprint
-from .finish import already_done, copy_source, join
+from .finish import already_done, copy_source, join, nothing_swapped
 from .folder import JobFolder, Sidecar
 from .plan import Plan, Stage
 from .segment import SegmentConverter, planned_swappers
 from .supervisor import supervise
 from .watching import WatchedParts, Watcher
-
-_NOTHING_SWAPPED = (
-    "no face was swapped: there is none, or the model draws no mask yet, or the faces file leaves no face: "
-    "look there, or train longer"
-)
-
 
 Stages = Stage | Literal["all"]
 
@@ -80,12 +74,14 @@ def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: 
     overwrite = folder.may_replace(plan.output, overwrite=overwrite)
     sidecars = finished_parts(plan, folder) if converted else []
     told = dict.fromkeys([*plan.warnings, *plan.losses])
-    later = dict.fromkeys(warning for sidecar in sidecars for warning in sidecar.warnings)
+    said = dict.fromkeys(warning for sidecar in sidecars for warning in sidecar.warnings)
+    later = [warning for warning in said if warning not in told]
     faces = sum(sidecar.faces for sidecar in sidecars)
-    if sidecars and not faces:
-        later[f"{plan.source}: {_NOTHING_SWAPPED}"] = None
-    yield from (Warned(warning) for warning in later if warning not in told)
-    if plan.copied_without_face and not faces:
+    copied = plan.copied_without_face and not faces
+    if not faces:
+        later.append(nothing_swapped(plan.source, plan.output, copied=copied, tried=converted))
+    yield from map(Warned, later)
+    if copied:
         yield from copy_source(plan, folder, overwrite=overwrite)
     else:
         yield from join(plan, folder, sidecars, told=[*told, *later], overwrite=overwrite)

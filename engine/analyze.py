@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 from .clip import Clip, ReadingSettings
@@ -19,14 +17,12 @@ from .face.track import Sighting
 from .jobs.planning import segments_of
 from .jobs.watching import Watcher
 from .part_file import PartFile, keep_sources
-from .pipeline import Prefetch
+from .pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, ConversionSettings
 from .video.index import scan
 
 __all__ = ["AnalysisSettings", "analyze", "watch"]
-
-_READ_AHEAD_FRAMES = 8
 
 
 def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting, dict[int, Points]]]:
@@ -37,7 +33,7 @@ def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting, d
         BadInputError: from the clip, while iterating.
     """
     watcher = Watcher(clip.path, settings, ReadingSettings())
-    with Prefetch(clip, depth=_READ_AHEAD_FRAMES) as frames:
+    with Prefetch(clip, depth=FRAMES_BETWEEN_STAGES) as frames:
         yield from smooth(
             watcher.sightings(clip, frames),
             lambda sighting: sighting.frame.pts,
@@ -74,15 +70,8 @@ def analyze(
     warnings: list[str] = []
     with PartFile(output, overwrite=overwrite) as part:
         with Clip(path, reading) as source:
-            info, of = source.info, source.frame_count
-            header = FacesHeader(
-                source_hash=source.content_hash(),
-                width=info.width,
-                height=info.height,
-                time_base=str(info.time_base),
-                settings=asdict(settings),
-                software=f"crossface {version('crossface')}",
-            )
+            of = source.frame_count
+            header = FacesHeader.of(source.info, source.content_hash(), settings)
         parts = _parts(path, settings, reading, warnings)
         frames = faces = 0
         with (
@@ -118,6 +107,6 @@ def _parts(
 def _whole(
     path: Path, watcher: Watcher, reading: ReadingSettings, warnings: list[str]
 ) -> Iterator[SeenFrame]:
-    with Clip(path, reading) as clip, Prefetch(clip, depth=_READ_AHEAD_FRAMES) as frames:
+    with Clip(path, reading) as clip, Prefetch(clip, depth=FRAMES_BETWEEN_STAGES) as frames:
         yield from seen(watcher.sightings(clip, frames))
         warnings += clip.warnings

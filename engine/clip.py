@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import av.error
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import BadInputError, UsageError
 from .frame import Frame
+from .lifetime import Closeable
 from .sequence.display import display_transform
 from .sequence.name import SequenceName, find_sequence
 from .sequence.reader import SequenceReader
@@ -59,8 +59,13 @@ class ReadingSettings:
     ocio_config: str | None = None
     channels: str | None = None
 
+    @property
+    def pictures_a_frame(self) -> int:
+        """How many a frame is read as: 2 where they are its fields. Of settings as a `Clip` has them."""
+        return 2 if self.interlaced == "fields" else 1
 
-class Clip:
+
+class Clip(Closeable):
     """A film or an image sequence, open for reading; iterate over it once.
 
     Args:
@@ -121,7 +126,7 @@ class Clip:
     def frame_count(self) -> int:
         """How many frames iteration will give, as far as the container says; 0 where it does not."""
         if self.span is not None:
-            return (self.span.end - self.span.first) * (1 if self._fields is None else 2)
+            return (self.span.end - self.span.first) * self.settings.pictures_a_frame
         return self.info.frame_count_declared
 
     @property
@@ -163,14 +168,6 @@ class Clip:
     def close(self) -> None:
         """Free the decoder and the file; safe to call twice."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames(*((self.span.start_pts, self.span.end_pts) if self.span else (None, None)))

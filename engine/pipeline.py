@@ -10,6 +10,9 @@ from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
 
+# Depth of a queue of whole frames, which are large: enough for the stages on both sides to run all the time.
+FRAMES_BETWEEN_STAGES = 4
+
 
 class _End:
     """Marks the end of a queue, and the error that caused it."""

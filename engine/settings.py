@@ -10,6 +10,8 @@ from .errors import UsageError
 from .face.link import Selection
 from .swap.colour_match import METHODS, Method
 from .swap.mask import MaskSettings
+from .video.info import VideoInfo
+from .video.writing.codecs import Encoding, choose_encoding
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class ConversionSettings:
             raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
+
+    def encoding(self, info: VideoInfo, path: Path) -> Encoding:
+        """How the frames of a film at ``path`` are encoded; raises as `choose_encoding`."""
+        return choose_encoding(self.codec, info, path, options=self.encoder_options, pix_fmt=self.pix_fmt)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from crossface.engine.analyze import analyze
 from crossface.engine.convert import ConversionSettings, convert
-from crossface.engine.errors import BadInputError, UsageError
 from crossface.engine.events import Event, Finished, Progress, Warned
 from crossface.engine.swap.mask import MaskSettings, hull, soften
 from crossface.engine.video.reader import Reader
@@ -277,7 +276,7 @@ def test_a_clip_without_a_face_comes_back_as_it_was(clips: Path, swapper: Path, 
     target = tmp_path / "out.mp4"
     finished, warnings = run(convert(clips / "no_face.mp4", swapper, target))
     assert target.read_bytes() == (clips / "no_face.mp4").read_bytes()
-    assert any("no face" in warning for warning in warnings)
+    assert sum("no face" in warning for warning in warnings) == 1
     assert finished.output == target and finished.faces == 0
     assert finished.frames == len(times_s(target))
     assert "Crossface" not in comment(target)
@@ -293,7 +292,7 @@ def test_a_clip_without_a_face_in_another_container_keeps_its_samples(
     for before, after in zip(planes(clips / "no_face.mp4"), planes(target), strict=True):
         for old, new in zip(before, after, strict=True):
             np.testing.assert_array_equal(new, old)
-    assert any("no face" in warning for warning in warnings)
+    assert sum("no face" in warning for warning in warnings) == 1
     assert "Crossface" not in comment(target)
 
 
@@ -371,93 +370,10 @@ def test_an_empty_mask_changes_nothing_and_the_film_says_nothing_else(
     target = tmp_path / name
     faces = analysed("single_face.mp4")
     finished, warnings = run(convert(clips / "single_face.mp4", model, target, faces=faces, settings=X264))
-    assert finished.faces == 0 and any("no face was swapped" in warning for warning in warnings)
+    assert finished.faces == 0 and sum("no face" in warning for warning in warnings) == 1
     assert "Crossface" not in comment(target)
     for old, new in zip(planes(clips / "single_face.mp4"), planes(target), strict=True):
         np.testing.assert_array_equal(new[0], old[0])
-
-
-def test_files_that_do_not_belong_together(
-    clips: Path, analysed: Callable[[str], Path], swapper: Path, tmp_path: Path
-) -> None:
-    clip, target = clips / "single_face.mp4", tmp_path / "out.mp4"
-    with pytest.raises(BadInputError, match="another clip"):
-        list(convert(clip, swapper, target, faces=analysed("no_face.mp4")))
-
-    def a_frame_less(lines: list[Any]) -> None:
-        del lines[30]
-
-    def a_frame_more(lines: list[Any]) -> None:
-        lines.insert(-1, {**lines[-2], "pts": lines[-2]["pts"] + 512})
-
-    def no_points(lines: list[Any]) -> None:
-        lines[20]["faces"][0]["landmarks"] = [[float("nan")] * 2] * len(lines[0]["points"])
-
-    for edit in (a_frame_less, a_frame_more, no_points):
-        faces = edited(analysed("single_face.mp4"), tmp_path / "edited.faces", edit)
-        with pytest.raises(BadInputError) as caught:
-            list(convert(clip, swapper, target, faces=faces, settings=QUICK))
-        assert "\n" not in str(caught.value)
-        assert list(tmp_path.iterdir()) == [faces]
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_the_source_is_never_replaced(
-    clips: Path, analysed: Callable[[str], Path], swapper: Path, tmp_path: Path, overwrite: bool
-) -> None:
-    """Neither by its conversion, whether it has a face or not, nor by its own faces file."""
-    for name in ("single_face.mp4", "no_face.mp4"):
-        clip = tmp_path / name
-        clip.write_bytes((clips / name).read_bytes())
-        link = tmp_path / f"link-{name}"
-        link.symlink_to(clip)
-        for output in (clip, link):
-            for events in (
-                convert(clip, swapper, output, faces=analysed(name), overwrite=overwrite),
-                analyze(clip, output, overwrite=overwrite),
-            ):
-                with pytest.raises(UsageError, match=str(output)):
-                    list(events)
-        assert clip.read_bytes() == (clips / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("out.avi", ConversionSettings()),
-        ("out", ConversionSettings()),
-        ("out.mp4", ConversionSettings(codec="no-such-codec")),
-        ("out.mp4", ConversionSettings(encoder_options={"no-such-option": "1"})),
-        ("out.mp4", ConversionSettings(batch=0)),
-        ("out.mp4", ConversionSettings(colour="no-such-method")),  # type: ignore[arg-type]
-    ],
-)
-def test_what_cannot_be_written_is_refused_before_the_work(
-    clips: Path, swapper: Path, tmp_path: Path, name: str, settings: ConversionSettings
-) -> None:
-    events = convert(clips / "single_face.mp4", swapper, tmp_path / name, settings=settings)
-    with pytest.raises(UsageError) as caught:
-        next(events)
-    assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_the_output_cannot_hold_is_named_before_the_work(
-    clips: Path, swapper: Path, tmp_path: Path
-) -> None:
-    events = convert(clips / "single_face.mp4", swapper, tmp_path / "out.mkv", settings=FFV1)
-    first = next(events)
-    events.close()
-    assert isinstance(first, Warned) and "milliseconds" in first.message
-
-
-def test_a_damaged_clip_leaves_nothing(clips: Path, swapper: Path, tmp_path: Path) -> None:
-    content = (clips / "single_face.mp4").read_bytes()
-    short = tmp_path / "short.mp4"
-    short.write_bytes(content[: len(content) // 2])
-    with pytest.raises(BadInputError, match=str(short)):
-        list(convert(short, swapper, tmp_path / "out.mp4"))
-    assert list(tmp_path.iterdir()) == [short]
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p", "yuv444p12le"])

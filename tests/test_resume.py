@@ -20,12 +20,15 @@ from split_clip import split_clip
 from crossface.engine.cli import main
 
 COMMAND = [sys.executable, "-c", "from crossface.engine.cli import main; main()"]
+SEGMENTS = 6
 OPTIONS = ["--segment-seconds", "0.4", "--preset", "ultrafast", "--encoder-threads", "1"]
 # What a job looks like when it is at a stage; none of it lasts long.
 STAGES: dict[str, Callable[[Path], bool]] = {
     "analysis": lambda out: any(job(out).glob(".seen-*.part")),
     "segment": lambda out: any(job(out).glob(".part-*.mp4.part")),
-    "join": lambda out: out.with_name(f".{out.name}.part").exists() and (job(out) / "joining").exists(),
+    "join": lambda out: (
+        out.with_name(f".{out.name}.part").exists() and len(list(job(out).glob("part-*.json"))) == SEGMENTS
+    ),
     "rename": lambda out: out.exists() and not (job(out) / "done.json").exists(),
 }
 
@@ -67,7 +70,7 @@ def whole(clip: Path, swapper: Path, tmp_path_factory: pytest.TempPathFactory) -
     out = tmp_path_factory.mktemp("whole") / "out.mp4"
     finish(clip, swapper, out)
     plan = json.loads((job(out) / "plan.json").read_text())
-    assert len(plan["segments"]) == 6
+    assert len(plan["segments"]) == SEGMENTS
     return out.read_bytes()
 
 
@@ -169,6 +172,15 @@ def test_segments_by_different_processes_in_any_order_give_the_same_film(
         assert run("segment", plan, "--seg", number, "--stage", "convert") == 0
         assert run("segment", plan, "--seg", number) == 0, "done already"
     assert run("check", plan) == 0 and "6 converted" in capsys.readouterr().out
+    part = job(out) / "part-0002.mp4"
+    content = part.read_bytes()
+    part.write_bytes(content[:-1])
+    assert run("join", plan) == 65 and str(part) in capsys.readouterr().err and not out.exists()
+    part.write_bytes(content)
+    out.write_text("precious")
+    for _ in range(2):
+        assert run("join", plan) == 73 and out.read_text() == "precious", "not ours, however often we try"
+    out.unlink()
     assert run("join", plan) == 0 and out.read_bytes() == whole
     assert run("join", plan) == 0 and "already done" in capsys.readouterr().err
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInputError
 from ..frame import ColourDescription, Frame, Siting
+from ..lifetime import Closeable
 from ..sequence.film_pictures import rgb_of
 from ..sequence.name import SequenceName, find_sequence
 from ..sequence.picture import FLOAT_BITS, damaged, open_picture, reason_of
@@ -24,7 +23,7 @@ from ..video.reader import Reader
 _CHANNELS = ("R", "r", "Y", "A", "a")
 
 
-class Holdout:
+class Holdout(Closeable):
     """A matte for every frame: a sequence, or a film of the same frames.
 
     The pictures of a sequence belong to the source's pictures of the same numbers, or to a film's frames in
@@ -62,14 +61,6 @@ class Holdout:
         """Free the decoder; safe to call twice."""
         if self._reader is not None:
             self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def matte(self, frame: Frame) -> NDArray[np.float32]:
         """The matte of a frame: float32 ``[height, width]`` in 0..1.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from .. import kernels
 from ..errors import UsageError
 from ..face.align import Affine
 from ..frame import Frame
+from ..lifetime import Output
 from ..sequence.name import SequenceName
 from ..sequence.new_picture import about, write_picture
 from ..sequence.numbered_files import NumberedFiles
@@ -26,7 +25,7 @@ from .layers import FaceLayer, face_layer
 Pattern = SequenceName | Path | str
 
 
-class CompositorOutputs:
+class CompositorOutputs(Output):
     """Matte, layer and ST-map of every frame, and the holdout matte that narrows the blend.
 
     All pictures have the frame's size; EXR holds float32, PNG and TIFF 16 bits.
@@ -168,17 +167,6 @@ class CompositorOutputs:
         self.close()
         for files in self._files.values():
             files.abandon()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abandon()
 
     def _check(self, kind: str, files: NumberedFiles, others: list[SequenceName]) -> None:
         if files.name.extension == ".dpx":

@@ -13,12 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import numpy as np
 
 from ..errors import BadInputError, InputMissingError
+from ..settings import AnalysisSettings
+from ..video.info import VideoInfo
 from .align import LANDMARK_COUNT, LANDMARK_SCHEME, Points
 from .link import LinkedFrame
 from .seen import KEPT_POINTS
@@ -51,6 +54,18 @@ class FacesHeader:
     points: tuple[int, ...] = KEPT_POINTS
     landmarks: str = LANDMARK_SCHEME
     faces: int = FORMAT_VERSION
+
+    @classmethod
+    def of(cls, info: VideoInfo, source_hash: str, settings: AnalysisSettings) -> Self:
+        """For what is written now, of the frames of a `Clip`."""
+        return cls(
+            source_hash=source_hash,
+            width=info.width,
+            height=info.height,
+            time_base=str(info.time_base),
+            settings=asdict(settings),
+            software=f"crossface {version('crossface')}",
+        )
 
 
 @dataclass(frozen=True)

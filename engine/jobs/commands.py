@@ -29,7 +29,7 @@ from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
 from .planning import make_plan, planned_models
-from .run import Stage, do_segments, finish
+from .run import Stages, do_segments, finish
 from .segment import planned_swappers
 from .segment_range import parse_segments
 
@@ -108,7 +108,7 @@ def _summary(plan: Plan) -> list[str]:
 )
 @workers_option
 @progress_option
-def segment_command(plan: Path, numbers: str, stage: Stage, workers: int, progress: Format) -> None:
+def segment_command(plan: Path, numbers: str, stage: Stages, workers: int, progress: Format) -> None:
     """Do segments of PLAN: analyse and convert them. What is done already is left."""
     job, folder = open_job(plan)
     chosen = parse_segments(numbers, len(job.segments))

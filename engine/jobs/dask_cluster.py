@@ -21,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import (
     BadInputError,
@@ -37,14 +37,12 @@ from ..errors import (
 )
 from ..events import Event, Progress, Warned
 from .cores import available
-from .plan import Segment
+from .plan import Segment, Stage
 
 try:
     from distributed import Client, Future, KilledWorker, WorkerPlugin, get_worker
 except ImportError as missing:
     raise ConfigurationError('Dask is not installed: run pip install "crossface[cluster]"') from missing
-
-Stage = Literal["analyze", "convert"]
 
 _ADDRESS = re.compile(r"dask://(?P<place>[^/\s]+:[0-9]{1,5})")
 _CROSSFACE = ("-c", "from crossface.engine.cli import main; main()")

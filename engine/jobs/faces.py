@@ -10,6 +10,7 @@ from itertools import islice
 from ..face.faces_file import FacesFile, FrameFaces, chosen_faces
 from ..face.link import LOOK_AHEAD_FRAMES, link
 from ..face.smooth import RADIUS_FRAMES
+from ..lifetime import Closeable
 from ..pipeline import Prefetch
 from .folder import JobFolder
 from .plan import Plan
@@ -23,7 +24,7 @@ _AHEAD_FRAMES = 128
 Opened = AbstractContextManager[Iterable[FrameFaces]]
 
 
-class FaceLines:
+class FaceLines(Closeable):
     """Gives the faces of consecutive frames, again and again; goes on where it was if that is enough.
 
     A context manager: leaving it stops an analysis that is under way.
@@ -71,12 +72,6 @@ class FaceLines:
         self._frames = None
         self._peeked.clear()
 
-    def __enter__(self) -> FaceLines:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def _take(self) -> FrameFaces | None:
         if self._frames is None:
             return None
@@ -116,9 +111,8 @@ def lines_of(plan: Plan, folder: JobFolder, *, watch: bool = True, threads: int 
 def _planned(file: FacesFile, plan: Plan) -> Iterator[FrameFaces]:
     """The lines of the plan's frames."""
     first_pts = plan.segments[0].start_pts
-    fields = 2 if plan.reading.interlaced == "fields" else 1
     for line in file:
-        if first_pts is None or line.pts >= fields * first_pts:
+        if first_pts is None or line.pts >= plan.reading.pictures_a_frame * first_pts:
             yield line
 
 

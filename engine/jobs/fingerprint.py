@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 from importlib.metadata import version
@@ -18,6 +19,11 @@ _INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni"
 
 def fingerprint() -> dict[str, str]:
     """Machines that give the same dictionary give the same bytes."""
+    return dict(_fingerprint())
+
+
+@functools.cache
+def _fingerprint() -> dict[str, str]:
     return {
         "machine": platform.machine(),
         "instructions": " ".join(name for name in _INSTRUCTIONS if name in instructions()),

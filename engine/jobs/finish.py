@@ -6,8 +6,6 @@ import hashlib
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 from ..clip import Clip
@@ -18,14 +16,11 @@ from ..face.link import link
 from ..part_file import PartFile
 from ..review.write import write_review
 from ..video.info import VideoInfo
-from ..video.join import Join, check_part
+from ..video.join import Join
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
 from .plan import Plan, disclosure
-from .segment import encoding_of
 from .watching import WatchedParts
-
-_BLOCK_BYTES = 1 << 20
 
 
 def join(
@@ -46,20 +41,13 @@ def join(
         OutputExistsError, OutputError: the output is there already, or cannot be written.
     """
     _check_fingerprints(plan, sidecars)
-    for sidecar in sidecars:
-        check_part(sidecar.part)
     faces = sum(sidecar.faces for sidecar in sidecars)
-    if not faces:
-        yield Warned(
-            f"{plan.source}: no face was swapped: {plan.output} shows the clip as it is, encoded anew"
-        )
-    folder.joining_path.touch()
     with Clip(plan.source, plan.reading) as clip:
         film = Join(
             plan.output,
             clip.source,
             [sidecar.part for sidecar in sidecars],
-            encoding_of(plan, clip.source),
+            plan.conversion.encoding(clip.source, plan.output),
             span=clip.span_s,
             comment=disclosure(plan.models) if faces else None,
             overwrite=overwrite,
@@ -67,6 +55,8 @@ def join(
         with film:
             for frames in film:
                 yield Progress("join", frames, plan.frames)
+            # From here on a film of that name is ours, also where we are killed before we can say so.
+            folder.joining_path.touch()
         info = clip.info
     later = [loss for loss in film.losses if loss not in told]
     yield from map(Warned, later)
@@ -87,11 +77,28 @@ def join(
 
 
 def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
-    """The end of a job that found no face to swap."""
-    yield Warned(f"{plan.source}: no face to swap: {plan.output} is a copy of the clip")
+    """The end of a job that swapped no face."""
     with PartFile(plan.output, overwrite=overwrite) as part:
         shutil.copyfile(plan.source, part)
     yield from _finished(plan, folder, 0)
+
+
+def nothing_swapped(source: Path, output: Path, *, copied: bool, tried: bool) -> str:
+    """The warning about an output without a swapped face.
+
+    Args:
+        source: the clip.
+        output: what was made of it.
+        copied: as it was; else it is encoded anew.
+        tried: it was converted, and nothing came of that; else no face was found.
+    """
+    shows = "is a copy of the clip" if copied else "shows the clip as it is, encoded anew"
+    if not tried:
+        return f"{source}: no face to swap: {output} {shows}"
+    return (
+        f"{source}: no face was swapped: {output} {shows}: there is none, or the model draws no mask yet, or "
+        "the faces file leaves no face: look there, or train longer"
+    )
 
 
 def already_done(plan: Plan, folder: JobFolder) -> Finished | None:
@@ -137,14 +144,7 @@ def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
 
 def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> None:
     """What was found, for people to look at and edit."""
-    header = FacesHeader(
-        source_hash=plan.source_hash,
-        width=info.width,
-        height=info.height,
-        time_base=str(info.time_base),
-        settings=asdict(plan.analysis),
-        software=f"crossface {version('crossface')}",
-    )
+    header = FacesHeader.of(info, plan.source_hash, plan.analysis)
     with (
         PartFile(folder.path / "shot.faces", overwrite=True) as part,
         part.open("w", encoding="utf-8") as file,
@@ -161,8 +161,5 @@ def _state(path: Path) -> list[int]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,21 +5,20 @@ Pictures appear one by one, and a film when it is whole; a conversion that was s
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..analyze import analyze
 from ..clip import Clip, ReadingSettings
 from ..compositing import CompositorOutputs
-from ..errors import BadInputError, UsageError
+from ..errors import UsageError
 from ..events import Event, Finished, Progress, Warned
-from ..face.faces_file import FacesFile, FrameFaces
-from ..frame import Frame
-from ..pipeline import Drain, Prefetch
+from ..face.faces_file import FacesFile
+from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
 from ..sequence.writer import SequenceWriter
@@ -28,10 +27,8 @@ from ..swap.batch import BatchSwapper
 from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
-from .segment import batches
-
-_READ_AHEAD_FRAMES = 8
-_WRITE_BEHIND_FRAMES = 8
+from .finish import nothing_swapped
+from .segment import batches, check_end, match
 
 
 def convert_in_one_pass(
@@ -64,29 +61,15 @@ def convert_in_one_pass(
         if given:
             _check(faces_file, job)
         if faces_file.swaps:
-            try:
+            with contextlib.suppress(_NothingSwappedError):
                 yield from _untold(_converted(job, swappers, faces_file, disclosure), losses)
                 return
-            except _NothingSwappedError:
-                yield Warned(
-                    f"{clip}: no face was swapped: the model draws no mask yet, or the faces file leaves "
-                    "no face: train longer, or look there"
-                )
-        yield Warned(f"{clip}: no face to swap: {output} shows the clip as it is, encoded anew")
+        yield Warned(nothing_swapped(clip, output, copied=False, tried=faces_file.swaps))
         yield from _untold(_converted(job, swappers, faces_file, None), losses)
 
 
 class _NothingSwappedError(Exception):
     """The output says that faces were replaced, and none was."""
-
-
-class _Sink(Protocol):
-    """Where frames go."""
-
-    losses: list[str]
-
-    def write(self, frame: Frame) -> None: ...
-    def abandon(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -118,12 +101,11 @@ class _Job:
             raise UsageError(
                 f"{self.output}: pictures have no codec of a film: choose --codec prores or ffv1"
             )
-        options = self.settings.encoder_options
         writer = Writer(
             self.output,
             clip.source,
             codec=self.settings.codec,
-            options=None if options is None else dict(options),
+            options=self.settings.encoder_options,
             pix_fmt=self.settings.pix_fmt,
             overwrite=self.overwrite,
             comment=comment,
@@ -158,8 +140,7 @@ class _Job:
         All of it is found before the analysis costs somebody an hour.
         """
         with self.open() as clip:
-            sink = self.sink(clip, None)
-            sinks: list[_Sink] = [sink]
+            sinks: list[SequenceWriter | Writer | CompositorOutputs] = [self.sink(clip, None)]
             try:
                 if compositor := self.compositor(clip, None):
                     sinks.append(compositor)
@@ -192,10 +173,11 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         )
         sink = job.sink(clip, comment)
         stack.enter_context(sink)
-        decoded = stack.enter_context(Prefetch(clip, depth=_READ_AHEAD_FRAMES))
-        encoder = stack.enter_context(Drain(sink.write, depth=_WRITE_BEHIND_FRAMES))
-        lines = _matched(decoded, faces_file, partly=clip.span is not None)
-        for batch in batches(lines, settings.batch):
+        decoded = stack.enter_context(Prefetch(clip, depth=FRAMES_BETWEEN_STAGES))
+        encoder = stack.enter_context(Drain(sink.write, depth=FRAMES_BETWEEN_STAGES))
+        lines, partly = iter(faces_file), clip.span is not None
+        matched = match(decoded, lines, faces_file.path, skip=partly)
+        for batch in batches(matched, settings.batch):
             yield from map(Warned, batch_swapper.process(batch))
             for frame, _ in batch:
                 if compositor is not None:
@@ -204,32 +186,11 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
                     encoder.put(frame.whole or frame)
                 frames += 1
                 yield Progress("convert", frames, clip.frame_count)
+        if not partly:
+            check_end(lines, faces_file.path)
         if comment is not None and not batch_swapper.faces:
             raise _NothingSwappedError
         stack.pop_all().close()
     told = [*clip.warnings, *sink.losses, *(compositor.losses if compositor else [])]
     yield from map(Warned, dict.fromkeys(told))
     yield Finished(job.output, frames, batch_swapper.faces)
-
-
-def _matched(
-    frames: Iterable[Frame], faces_file: FacesFile, *, partly: bool
-) -> Iterator[tuple[Frame, FrameFaces]]:
-    """Frames with their lines of the faces file, which may hold more frames where ``partly``.
-
-    Raises:
-        BadInputError: a frame without a line, or a line without a frame.
-    """
-    lines = iter(faces_file)
-    for frame in frames:
-        line = next(lines, None)
-        while partly and line is not None and line.pts < frame.pts:
-            line = next(lines, None)
-        if line is None or line.pts != frame.pts:
-            raise BadInputError(
-                f"{faces_file.path}: frame {frame.index} (pts {frame.pts}) has no line: "
-                "run crossface analyze again"
-            )
-        yield frame, line
-    if not partly and next(lines, None) is not None:
-        raise BadInputError(f"{faces_file.path}: has more frames than the clip: run crossface analyze again")

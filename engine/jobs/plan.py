@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..clip import ReadingSettings
 from ..errors import BadInputError, ConfigurationError, CrossfaceError, InputMissingError, UsageError
@@ -23,6 +23,9 @@ from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.mask import MaskSettings
 
 FORMAT_VERSION = 1
+
+# Of the work on a segment.
+Stage = Literal["analyze", "convert"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
 from ..video.reading.packets import PacketDigest
 from ..video.writer import Writer
-from ..video.writing.codecs import Encoding, choose_encoding
+from ..video.writing.codecs import Encoding
 from .fingerprint import fingerprint
 from .plan import Plan, PlannedModel, Segment, StreamSummary
 
@@ -70,13 +70,7 @@ def make_plan(
     source_hash = digest.hexdigest()
     with Clip(path, reading, index=index) as source:
         info = source.source
-        encoding = choose_encoding(
-            conversion.codec,
-            info,
-            output,
-            options=None if conversion.encoder_options is None else dict(conversion.encoder_options),
-            pix_fmt=conversion.pix_fmt,
-        )
+        encoding = conversion.encoding(info, output)
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
         reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
@@ -179,12 +173,11 @@ def _rehearsed(
     source: Clip, output: Path, conversion: ConversionSettings, *, overwrite: bool
 ) -> tuple[list[str], bool]:
     """What the output will not hold, and whether it has the clip's codec; or an error."""
-    options = conversion.encoder_options
     writer = Writer(
         output,
         source.source,
         codec=conversion.codec,
-        options=None if options is None else dict(options),
+        options=conversion.encoder_options,
         pix_fmt=conversion.pix_fmt,
         overwrite=overwrite,
         threads=conversion.encoder_threads,

@@ -13,20 +13,14 @@ from ..swap.model import Swappers
 from .cores import available, network_threads
 from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, fingerprint
-from .finish import already_done, copy_source, join
+from .finish import already_done, copy_source, join, nothing_swapped
 from .folder import JobFolder, Sidecar
-from .plan import Plan
+from .plan import Plan, Stage
 from .segment import SegmentConverter, planned_swappers
 from .supervisor import supervise
 from .watching import WatchedParts, Watcher
 
-_NOTHING_SWAPPED = (
-    "no face was swapped: there is none, or the model draws no mask yet, or the faces file leaves no face: "
-    "look there, or train longer"
-)
-
-
-Stage = Literal["analyze", "convert", "all"]
+Stages = Stage | Literal["all"]
 
 
 def run(
@@ -80,19 +74,21 @@ def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: 
     overwrite = folder.may_replace(plan.output, overwrite=overwrite)
     sidecars = finished_parts(plan, folder) if converted else []
     told = dict.fromkeys([*plan.warnings, *plan.losses])
-    later = dict.fromkeys(warning for sidecar in sidecars for warning in sidecar.warnings)
+    said = dict.fromkeys(warning for sidecar in sidecars for warning in sidecar.warnings)
+    later = [warning for warning in said if warning not in told]
     faces = sum(sidecar.faces for sidecar in sidecars)
-    if sidecars and not faces:
-        later[f"{plan.source}: {_NOTHING_SWAPPED}"] = None
-    yield from (Warned(warning) for warning in later if warning not in told)
-    if plan.copied_without_face and not faces:
+    copied = plan.copied_without_face and not faces
+    if not faces:
+        later.append(nothing_swapped(plan.source, plan.output, copied=copied, tried=converted))
+    yield from map(Warned, later)
+    if copied:
         yield from copy_source(plan, folder, overwrite=overwrite)
     else:
         yield from join(plan, folder, sidecars, told=[*told, *later], overwrite=overwrite)
 
 
 def do_segments(
-    plan: Plan, folder: JobFolder, numbers: Sequence[int], stage: Stage = "all", *, workers: int = 1
+    plan: Plan, folder: JobFolder, numbers: Sequence[int], stage: Stages = "all", *, workers: int = 1
 ) -> Generator[Event]:
     """Does some segments, which others may be doing parts of; what is done already is left.
 
@@ -230,4 +226,4 @@ def _any_face(plan: Plan, lines: FaceLines) -> Generator[Event, None, bool]:
 
 def _frames(plan: Plan, count: int) -> int:
     """Whole frames, of what may be fields."""
-    return min(plan.frames, count // (2 if plan.reading.interlaced == "fields" else 1) or 1)
+    return min(plan.frames, count // plan.reading.pictures_a_frame or 1)

@@ -13,23 +13,19 @@ from ..errors import BadInputError
 from ..events import Event, Progress
 from ..face.faces_file import FrameFaces
 from ..frame import Frame
-from ..pipeline import Drain, Prefetch
+from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..review.measure import Recorder
 from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
 from ..swap.model import SMALL_BATCH, Swappers, load_swappers
 from ..video.fields import is_last_of_its_frame
-from ..video.info import VideoInfo
 from ..video.part import PartWriter, part_suffix
-from ..video.writing.codecs import Encoding, choose_encoding
 from .faces import FaceLines
 from .fingerprint import fingerprint
 from .folder import JobFolder, Sidecar
 from .plan import Plan, Segment
 from .watching import check_count, frames_of
 
-_READ_AHEAD_FRAMES = 4
-_WRITE_BEHIND_FRAMES = 4
 # Frames without a face wait with those around them that have one: only so many.
 _FRAMES_PER_FACE = 2
 
@@ -65,13 +61,13 @@ class SegmentConverter:
         """
         plan, settings = self._plan, self._plan.conversion
         reading = replace(plan.reading, start=None, end=None)
+        per_frame = reading.pictures_a_frame
         warnings: dict[str, None] = {}
         colours = self._colours_before(segment)
         lead = colours is None
         with ExitStack() as stack:
             clip = stack.enter_context(Clip(plan.source, reading))
-            encoding = encoding_of(plan, clip.source)
-            per_frame = 1 if clip.info is clip.source else 2
+            encoding = settings.encoding(clip.source, plan.output)
             lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0
             first = per_frame * segment.first_frame
             recorder = stack.enter_context(Recorder(self._folder.records(segment.number), clip.info))
@@ -95,8 +91,8 @@ class SegmentConverter:
             frames = frames_of(clip, segment, lead=lead)
             if lead:
                 frames = islice(frames, per_frame * segment.lead_frames - lead_frames, None)
-            decoded = stack.enter_context(Prefetch(frames, depth=_READ_AHEAD_FRAMES))
-            encoder = stack.enter_context(Drain(writer.write, depth=_WRITE_BEHIND_FRAMES))
+            decoded = stack.enter_context(Prefetch(frames, depth=FRAMES_BETWEEN_STAGES))
+            encoder = stack.enter_context(Drain(writer.write, depth=FRAMES_BETWEEN_STAGES))
             lines = stack.enter_context(closing(self._faces.frames_from(first - lead_frames)))
             matched = match(decoded, lines, plan.source)
             for batch in batches(islice(matched, lead_frames), settings.batch):
@@ -111,10 +107,8 @@ class SegmentConverter:
                     done += 1
                     yield Progress("convert", done, segment.frames * per_frame, segment.number)
             warnings.update(dict.fromkeys(check_count(plan.source, segment, done, plan.reading)))
-            if segment.end_pts is None and next(lines, None) is not None:
-                raise BadInputError(
-                    f"{plan.faces or plan.source}: has more frames than the clip: run crossface analyze again"
-                )
+            if segment.end_pts is None:
+                check_end(lines, plan.faces or plan.source)
             stack.pop_all().close()
         warnings.update(dict.fromkeys([*clip.warnings, *writer.losses]))
         self._folder.write_sidecar(
@@ -139,7 +133,7 @@ class SegmentConverter:
         before = self._folder.sidecar(segment.number - 1, self._plan)
         if before is None or self._plan.segments[segment.number - 1].frames < segment.lead_frames:
             return None
-        first = segment.first_frame * (2 if self._plan.reading.interlaced == "fields" else 1)
+        first = segment.first_frame * self._plan.reading.pictures_a_frame
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
 
 
@@ -158,33 +152,36 @@ def planned_swappers(plan: Plan, *, threads: int) -> Swappers:
     return swappers
 
 
-def encoding_of(plan: Plan, info: VideoInfo) -> Encoding:
-    """How the film's frames are encoded."""
-    settings = plan.conversion
-    options = settings.encoder_options
-    return choose_encoding(
-        settings.codec,
-        info,
-        plan.output,
-        options=None if options is None else dict(options),
-        pix_fmt=settings.pix_fmt,
-    )
-
-
-def match(frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path) -> Iterator[Matched]:
+def match(
+    frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path, *, skip: bool = False
+) -> Iterator[Matched]:
     """Frames with their faces.
+
+    Args:
+        frames: in order.
+        lines: of their faces.
+        path: that an error names.
+        skip: there may be lines of other frames before and between.
 
     Raises:
         BadInputError: a frame without a line of its time.
     """
     for frame in frames:
         line = next(lines, None)
+        while skip and line is not None and line.pts < frame.pts:
+            line = next(lines, None)
         if line is None or line.pts != frame.pts:
             raise BadInputError(
                 f"{path}: frame {frame.index} (pts {frame.pts}) is not what was analysed: "
                 "run crossface analyze again, or begin anew with --overwrite"
             )
         yield frame, line
+
+
+def check_end(lines: Iterator[FrameFaces], path: Path) -> None:
+    """Raises BadInputError where all frames have theirs, and lines are left."""
+    if next(lines, None) is not None:
+        raise BadInputError(f"{path}: has more frames than the clip: run crossface analyze again")
 
 
 def batches(work: Iterable[Matched], faces_per_batch: int) -> Iterator[list[Matched]]:

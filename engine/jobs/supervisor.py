@@ -20,11 +20,10 @@ from ..part_file import sweep
 from .cores import Cores, available, network_threads, share
 from .faces import parts_needed
 from .folder import JobFolder
-from .plan import Plan
+from .plan import Plan, Stage
 
 # How often a task may lose its worker before we look for the reason in the task.
 _MOST_DEATHS = 5
-_GRACE_S = 5.0
 
 
 def supervise(
@@ -55,8 +54,8 @@ def supervise(
     shares = share(available(), workers)
     messages: queue.Queue[tuple[_Process, dict[str, Any] | None]] = queue.Queue()
     processes: list[_Process] = []
-    deaths: Counter[_Task] = Counter()
-    watched = converted = 0
+    deaths: Counter[_Task | None] = Counter()
+    frames_done: Counter[Stage] = Counter()
     try:
         processes += [_Process(folder, cores, messages) for cores in shares]
         while True:
@@ -69,43 +68,33 @@ def supervise(
             task = process.task
             if message is None:
                 processes[processes.index(process)] = _Process(folder, process.cores, messages)
-                task = task or _NO_TASK
                 deaths[task] += 1
                 if deaths[task] >= _MOST_DEATHS:
                     raise _too_many_deaths(plan, task, process.exit_status())
-                if task is not _NO_TASK:
+                if task is not None:
                     tasks.again(task)
             elif "error" in message:
                 raise _error(message)
-            elif task is not None and "done" in message:
-                tasks.finished(task, faces=message["faces"])
-                process.task = None
-                frames = plan.segments[task.segment].frames
-                if task.stage == "watch":
-                    watched += frames
-                    yield Progress("analyze", watched, plan.frames, task.segment)
-                else:
-                    converted += frames
-                    yield Progress("convert", converted, plan.frames, task.segment)
             elif task is not None:
-                done = watched if task.stage == "watch" else converted
-                stage = "analyze" if task.stage == "watch" else "convert"
                 frames = plan.segments[task.segment].frames
-                share_done = message["frame"] * frames // max(1, message["of"])
-                yield Progress(stage, done + share_done, plan.frames, task.segment)  # type: ignore[arg-type]
+                if "done" in message:
+                    tasks.finished(task, faces=message["faces"])
+                    process.task = None
+                    frames_done[task.stage] += frames
+                    under_way = 0
+                else:
+                    under_way = message["frame"] * frames // max(1, message["of"])
+                yield Progress(task.stage, frames_done[task.stage] + under_way, plan.frames, task.segment)
     finally:
         for process in processes:
             process.stop()
         sweep(folder.path)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class _Task:
     segment: int
-    stage: str
-
-
-_NO_TASK = _Task(-1, "start")
+    stage: Stage
 
 
 class _Tasks:
@@ -136,7 +125,7 @@ class _Tasks:
             if all(part in self._watched for part in range(parts_needed(self._plan, number))):
                 return _Task(self._to_convert.pop(0), "convert")
         if self._to_watch:
-            return _Task(self._to_watch.pop(0), "watch")
+            return _Task(self._to_watch.pop(0), "analyze")
         return None
 
     @property
@@ -144,12 +133,12 @@ class _Tasks:
         return len(self._watched) == len(self._plan.segments)
 
     def again(self, task: _Task) -> None:
-        tasks = self._to_watch if task.stage == "watch" else self._to_convert
+        tasks = self._to_watch if task.stage == "analyze" else self._to_convert
         tasks.append(task.segment)
         tasks.sort()
 
     def finished(self, task: _Task, *, faces: bool) -> None:
-        if task.stage == "watch":
+        if task.stage == "analyze":
             self._watched.add(task.segment)
             self.any_face = self.any_face or faces
 
@@ -162,7 +151,7 @@ class _Process:
         folder: of the job.
         cores: that it runs on.
         messages: where what it says goes, and None when it has died.
-        task: that it is at.
+        task: that it is at; None where it waits for one.
     """
 
     folder: JobFolder
@@ -216,11 +205,11 @@ def _error(message: dict[str, Any]) -> CrossfaceError:
     return error
 
 
-def _too_many_deaths(plan: Plan, task: _Task, status: int) -> BusyError:
+def _too_many_deaths(plan: Plan, task: _Task | None, status: int) -> BusyError:
     how = f"signal {-status}" if status < 0 else f"exit code {status}"
-    what = {"watch": "analysis", "convert": "conversion"}.get(task.stage, "start")
+    what = "a worker that waited"
+    if task is not None:
+        stage = {"analyze": "analysis", "convert": "conversion"}[task.stage]
+        what = f"segment {task.segment}: its {stage}"
     advice = "memory may be short: use fewer --workers or a smaller --batch, and run it again"
-    return BusyError(
-        f"{plan.source}: segment {task.segment}: its {what} lost its process {_MOST_DEATHS} times "
-        f"({how}): {advice}"
-    )
+    return BusyError(f"{plan.source}: {what} lost its process {_MOST_DEATHS} times ({how}): {advice}")

@@ -15,12 +15,10 @@ from ..face.seen import SeenFile, SeenFrame, seen, write_seen
 from ..face.track import Sighting, Tracker
 from ..frame import Frame
 from ..part_file import PartFile
-from ..pipeline import Prefetch
+from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
-
-_READ_AHEAD_FRAMES = 4
 
 
 class Watcher:
@@ -75,7 +73,7 @@ class Watcher:
         count = 0
         with (
             Clip(self._path, self._reading) as clip,
-            Prefetch(frames_of(clip, segment), depth=_READ_AHEAD_FRAMES) as frames,
+            Prefetch(frames_of(clip, segment), depth=FRAMES_BETWEEN_STAGES) as frames,
         ):
             for frame in seen(self.sightings(clip, frames)):
                 count += 1
@@ -133,7 +131,7 @@ def check_count(path: Path, segment: Segment, count: int, reading: ReadingSettin
     Raises:
         BadInputError: others go on from where this segment ends, and they would not fit.
     """
-    wanted = segment.frames * (2 if reading.interlaced == "fields" else 1)
+    wanted = segment.frames * reading.pictures_a_frame
     if count == wanted:
         return []
     first = segment.first_frame

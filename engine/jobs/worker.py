@@ -1,8 +1,8 @@
 """A process that does tasks of a job which its parent names: a JSON object a line, in and out.
 
-In: ``{"task": "watch", "segment": 3}`` or ``"convert"``. Out: ``{"frame": 12, "of": 250}`` now and then, and
-at a task's end ``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``. When
-its input ends, its parent is dead, and it ends too.
+In: ``{"task": "analyze", "segment": 3}`` or ``"convert"``. Out: ``{"frame": 12, "of": 250}`` now and then,
+and at a task's end ``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``.
+When its input ends, its parent is dead, and it ends too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,16 @@ def main() -> None:
     if options.cores:
         os.sched_setaffinity(0, set(map(int, options.cores.split(","))))
     tasks = _read_tasks()
-    with ExitStack() as stack:
-        worker: _Worker | None = None
-        while (task := tasks.get()) is not None:
-            try:
-                worker = worker or stack.enter_context(closing(_Worker(options.plan, options.threads)))
-                _say(done=True, faces=worker.do(task["task"], task["segment"]))
-            except CrossfaceError as error:
-                _say(error=type(error).__name__, message=str(error))
-            except Exception as error:  # a bug of ours: the parent tells of it
-                _say(error="CrossfaceError", message=f"internal error: {type(error).__name__}: {error}")
+    worker: _Worker | None = None
+    while True:
+        task = tasks.get()
+        try:
+            worker = worker or _Worker(options.plan, options.threads)
+            _say(done=True, faces=worker.do(task["task"], task["segment"]))
+        except CrossfaceError as error:
+            _say(error=type(error).__name__, message=str(error))
+        except Exception as error:  # a bug of ours: the parent tells of it
+            _say(error="CrossfaceError", message=f"internal error: {type(error).__name__}: {error}")
 
 
 class _Worker:
@@ -66,10 +66,7 @@ class _Worker:
 
     def do(self, task: str, number: int) -> bool:
         """Gives whether there are faces in the segment."""
-        return self._watch(number) if task == "watch" else self._convert(number)
-
-    def close(self) -> None:
-        self._lines.close()
+        return self._watch(number) if task == "analyze" else self._convert(number)
 
     def _watch(self, number: int) -> bool:
         plan, segment = self._plan, self._plan.segments[number]
@@ -113,15 +110,12 @@ def _say(**fields: Any) -> None:
     sys.stdout.flush()
 
 
-def _read_tasks() -> queue.Queue[dict[str, Any] | None]:
-    tasks: queue.Queue[dict[str, Any] | None] = queue.Queue()
+def _read_tasks() -> queue.Queue[dict[str, Any]]:
+    tasks: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def read() -> None:
         for line in sys.stdin:
-            task = json.loads(line)
-            tasks.put(task)
-            if task is None:
-                return
+            tasks.put(json.loads(line))
         # The parent is gone without a word: what is under way is of no use to anybody, and would only
         # keep others from it.
         os._exit(128 + signal.SIGTERM)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
 from ..errors import BadInputError, InputMissingError, UsageError
 from ..frame import ColourDescription, Frame, Matrix, Siting
+from ..lifetime import Closeable
 from ..video.colour import FULL_RANGE, ColourTags
 from ..video.info import VideoInfo
 from .display_curves import BUILT_IN, DisplayTransform
@@ -48,7 +48,7 @@ class SequenceInfo(VideoInfo):
     numbers: range = range(0)
 
 
-class SequenceReader:
+class SequenceReader(Closeable):
     """The pictures of a sequence in order of their numbers; iterate over it once.
 
     A frame's pts is its number, in units of one frame's time. Its planes are G, B, R: the file's own codes
@@ -103,14 +103,6 @@ class SequenceReader:
 
     def close(self) -> None:
         """Nothing stays open between pictures; a `Reader` has this."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()

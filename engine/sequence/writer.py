@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..errors import UsageError
 from ..frame import Frame, Matrix, Transfer
+from ..lifetime import Output
 from ..video.info import VideoInfo
 from .film_pictures import bits_of_new, samples_of
 from .name import SequenceName
@@ -21,7 +20,7 @@ from .reader import SequenceInfo
 from .source_picture import SourcePicture
 
 
-class SequenceWriter:
+class SequenceWriter(Output):
     """Writes the frames of one source as numbered pictures.
 
     A picture of a sequence of the same format comes back as its own file with only the changed samples
@@ -92,15 +91,6 @@ class SequenceWriter:
     def abandon(self) -> None:
         """Give the output up: nothing of it stays."""
         self._files.abandon()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.abandon()
 
     def _rewrite(self, frame: Frame, source: SourcePicture, part: Path) -> None:
         rgb, changed = source.changes(frame.planes)

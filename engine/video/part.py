@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..errors import UsageError
 from ..frame import Frame
+from ..lifetime import Output
 from ..part_file import keep_sources
 from .info import VideoInfo
 from .writing.codecs import Encoding
@@ -64,7 +63,7 @@ def part_suffix(encoding: Encoding) -> str:
     )
 
 
-class PartWriter:
+class PartWriter(Output):
     """Encodes consecutive frames into a file of their own, which appears when ``close`` succeeds.
 
     The encoder starts anew, so that nothing refers to pictures outside. The same frames, encoding and
@@ -174,14 +173,3 @@ class PartWriter:
         """Give the part up: nothing of it stays."""
         self._closed = True
         self._file.abandon()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        elif not self._closed:
-            self.abandon()

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import av.error
@@ -16,6 +14,7 @@ from av.video.stream import VideoStream
 
 from ..errors import BadInputError, UsageError
 from ..frame import Frame
+from ..lifetime import Closeable
 from .info import FieldOrder, VideoInfo, info_of
 from .planes import planes_of
 from .reading.boxes import Mp4Shape
@@ -41,7 +40,7 @@ _INTERLACED_ADVICE = (
 _STEPS_BACK_S = (0, 1, 3, 10, 30)
 
 
-class Reader:
+class Reader(Closeable):
     """Decodes one video stream of a file; iterate over it once.
 
     A frame's duration is the time to the next frame's pts; the last frame's is
@@ -125,14 +124,6 @@ class Reader:
         if stopped and self._decoding is not None:
             self._decoding.close()
         self._pictures = self._decoding = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 from av.packet import Packet
@@ -12,6 +11,7 @@ from av.video.stream import VideoStream
 
 from ..errors import UsageError
 from ..frame import Frame
+from ..lifetime import Output
 from .info import VideoInfo
 from .writing.codecs import choose_encoding
 from .writing.film_muxer import FilmMuxer
@@ -19,7 +19,7 @@ from .writing.passthrough import Span
 from .writing.picture_encoder import PictureEncoder
 
 
-class Writer:
+class Writer(Output):
     """Writes the frames of one source, with everything else that the source holds.
 
     Frames keep pts and duration; other streams are copied packet for packet and
@@ -57,7 +57,7 @@ class Writer:
         source: VideoInfo,
         *,
         codec: str = "libx264",
-        options: dict[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
         pix_fmt: str | None = None,
         span: Span | None = None,
         overwrite: bool = False,
@@ -132,17 +132,6 @@ class Writer:
         """Give the output up: nothing of it stays."""
         self._closed = True
         self._film.abandon()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        elif not self._closed:
-            self.abandon()
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         for packet in packets:

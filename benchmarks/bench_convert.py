@@ -3,7 +3,7 @@
 One face a frame, 720p and 1080p, x264 medium crf 23; each stage and each conversion in a process of its own.
 A conversion runs twice, over a short and a long clip: the difference is what a frame costs, the rest is start
 and end. ``overhead`` is what our own code takes in both passes, by the clocks of its threads, join, report
-and kernels included; ``start_and_end_own`` what it takes once a film. ``rest`` is the overhead as a difference
+and kernels included; ``start_and_end_own`` what it takes once a film. ``rest`` is the overhead as difference
 of large figures, and as uncertain as they are.
 ``efficiency`` is its frames a second over what cores and CPU time a frame allow. ``first frame`` is the time
 from the start of the process until the encoder gets one.

@@ -183,7 +183,7 @@ def test_the_swapper_draws_what_its_graph_says(tmp_path: Path, enlarge: int) -> 
     swapper = Swapper(make_swapper(tmp_path / "model.onnx", enlarge=enlarge), batch=4)
     assert swapper.metadata == metadata(output_px=SIZE_PX * enlarge)
     faces = np.random.default_rng(0).random((7, 3, SIZE_PX, SIZE_PX)).astype(np.float32)
-    drawn, masks = swapper.swap(faces)
+    drawn, masks, *_ = swapper.swap(faces)
     enlarged = faces.repeat(enlarge, axis=2).repeat(enlarge, axis=3)
     np.testing.assert_allclose(drawn, 1 - enlarged, atol=1e-6)
     np.testing.assert_array_equal(masks, np.broadcast_to(oval(SIZE_PX * enlarge), masks.shape))

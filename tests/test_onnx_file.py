@@ -147,10 +147,10 @@ def test_a_model_that_is_changed_in_use_is_noticed_and_one_that_is_replaced_stay
     path = make_swapper(tmp_path / "model.onnx")
     faces = np.full((1, 3, SIZE_PX, SIZE_PX), 0.5, np.float32)
     swapper = Swapper(path, batch=1)
-    wanted, _ = swapper.swap(faces)
+    wanted = swapper.swap(faces).faces
     other = shutil.copyfile(path, tmp_path / "other.onnx")
     os.replace(other, path)
-    np.testing.assert_array_equal(swapper.swap(faces)[0], wanted)
+    np.testing.assert_array_equal(swapper.swap(faces).faces, wanted)
     swapper = Swapper(path, batch=1)
     with path.open("r+b") as file:
         file.write(file.read(1))

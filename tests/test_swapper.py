@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +13,17 @@ import pytest
 from make_model import SIZE_PX, make_swapper, metadata
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from test_convert import QUICK, run
 
+from crossface.engine import convert
 from crossface.engine.errors import BadInputError
 from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.swap.model import METADATA_KEY, Swapper
 
-BRIGHT_FACES = 2
 
-
-def _fragile(path: Path, precision: str) -> Path:
-    """Gives each face back, but no number where a batch holds more than `BRIGHT_FACES` white faces."""
-    most = np.array((BRIGHT_FACES + 0.5) * 3 * SIZE_PX**2, np.float32)
+def _fragile(path: Path, precision: str, *, white_faces: float = 2.5) -> Path:
+    """Gives each face back, but no number where a batch is brighter than so many white faces."""
+    most = np.array(white_faces * 3 * SIZE_PX**2, np.float32)
     constants = {"most": most, "nothing": np.array(0, np.float32), "first": np.array([0])}
     nodes = [
         helper.make_node("ReduceSum", ["face"], ["sum"], keepdims=0),
@@ -54,17 +55,29 @@ def test_faces_that_were_no_numbers_are_drawn_again_alone(tmp_path: Path, precis
     path = _fragile(tmp_path / "fragile.onnx", precision)
     faces = np.concatenate([_faces(4, 1.0), _faces(2, 0.25)])
     assert np.isnan(OnnxRunner(path).run(faces)[0]).all()
-    drawn, masks = Swapper(path, batch=6).swap(faces)
+    drawn, masks, finite, redrawn = Swapper(path, batch=6).swap(faces)
     np.testing.assert_array_equal(drawn, faces)
     np.testing.assert_array_equal(masks, faces[:, 0])
+    assert finite.all() and redrawn.all()
+
+
+def test_the_report_tells_of_faces_that_were_drawn_again(clips: Path, tmp_path: Path) -> None:
+    model, film = _fragile(tmp_path / "fragile.onnx", "fp32", white_faces=0.95), tmp_path / "out.mp4"
+    finished, warnings = run(convert(clips / "single_face.mp4", model, film, settings=QUICK))
+    report = json.loads((tmp_path / "out.mp4.job" / "report.json").read_text())
+    # A batch with one face only is as dark as that face.
+    assert finished.faces - 2 <= report["faces_in_fp32"] <= finished.faces
+    assert report["faces_not_a_number"] == 0
+    assert any("second run of the network" in each for each in [*warnings, *report["warnings"]])
 
 
 def test_what_stays_no_number_comes_through_and_spares_the_others(tmp_path: Path) -> None:
     swapper = Swapper(make_swapper(tmp_path / "inverting.onnx"), batch=3)
     faces = np.random.default_rng(0).random((7, 3, SIZE_PX, SIZE_PX)).astype(np.float32)
     faces[4, 1, 2, 3] = np.nan
-    drawn, masks = swapper.swap(faces)
+    drawn, masks, finite, redrawn = swapper.swap(faces)
     assert np.isnan(drawn[4]).any()
+    assert finite.tolist() == [n != 4 for n in range(7)] and not redrawn.any()
     others = [n for n in range(7) if n != 4]
     np.testing.assert_allclose(drawn[others], 1 - faces[others], atol=1e-6)
     assert np.isfinite(masks[others]).all()
@@ -75,12 +88,12 @@ def test_a_model_that_was_replaced_is_not_mixed_in(tmp_path: Path) -> None:
     swapper = Swapper(path, batch=4)
     path.unlink()
     make_swapper(path)
-    with pytest.raises(BadInputError, match="replaced"):
+    with pytest.raises(BadInputError, match="changed while it was in use"):
         swapper.swap(_faces(4, 1.0))
 
 
 def test_no_faces_are_no_error(swapper: Path) -> None:
-    drawn, masks = Swapper(swapper).swap(_faces(0, 0.0))
+    drawn, masks, *_ = Swapper(swapper).swap(_faces(0, 0.0))
     assert drawn.shape == (0, 3, SIZE_PX, SIZE_PX) and masks.shape == (0, SIZE_PX, SIZE_PX)
 
 

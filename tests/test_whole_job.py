@@ -100,7 +100,7 @@ def test_the_model_draws_real_faces_in_range(job: Job) -> None:
     )
     with Reader(job.source) as reader:
         crops = kernels.crop(next(iter(reader)), matrix[None], size_px)
-    drawn, masks = swapper.swap(crops)
+    drawn, masks, *_ = swapper.swap(crops)
     assert drawn.shape == crops.shape and masks.shape == (1, size_px, size_px)
     for picture in (drawn, masks):
         assert np.isfinite(picture).all() and picture.min() >= 0 and picture.max() <= 1

@@ -36,6 +36,7 @@ class _Drawn:
     source: NDArray[np.float32]
     drawn: NDArray[np.float32]
     mask: NDArray[np.float32]
+    redrawn: bool
 
 
 class BatchSwapper:
@@ -127,10 +128,10 @@ class BatchSwapper:
         places = [self._placed(swapper, frame, face) for _, _, frame, _, face in work]
         for crop, placed, (_, _, frame, _, _) in zip(crops, places, work, strict=True):
             kernels.crop(frame, placed[None], size_px, crop[None])
-        pictures, masks = swapper.swap(crops)
+        pictures, masks, finite, redrawn = swapper.swap(crops)
         warnings = []
         for n, (place, (row, column, frame, shot, face)) in enumerate(zip(places, work, strict=True)):
-            if not (np.isfinite(pictures[n]).all() and np.isfinite(masks[n]).all()):
+            if not finite[n]:
                 warnings.append(f"frame {frame.index}: the network gave no number; the face stays as it was")
                 if blend:
                     self._keep(frame, face, "not a number")
@@ -139,7 +140,9 @@ class BatchSwapper:
             source = crops[n] if size_px == output_px else kernels.crop(frame, placed[None], output_px)[0]
             # Drawn where both people have a face: the new one must not spill over the old one's outline.
             outline = hull(apply(invert(placed), face.landmarks), output_px)
-            drawn[row, column] = _Drawn(frame, shot, face, placed, source, pictures[n], masks[n] * outline)
+            drawn[row, column] = _Drawn(
+                frame, shot, face, placed, source, pictures[n], masks[n] * outline, bool(redrawn[n])
+            )
         return warnings
 
     def _match_and_blend(self, work: _Drawn, *, blend: bool) -> None:
@@ -174,6 +177,7 @@ class BatchSwapper:
                 source_mean=source.mean,
                 colour=colour,
                 share=share,
+                retried=work.redrawn,
             )
 
     def _keep(self, frame: Frame, face: Face, reason: Kept) -> None:

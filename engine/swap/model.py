@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +117,22 @@ class ModelMetadata:
         return metadata
 
 
+class Drawing(NamedTuple):
+    """What a network drew.
+
+    Attributes:
+        faces: float32 ``[N, 3, R, R]`` in 0..1.
+        masks: float32 ``[N, R, R]`` in 0..1.
+        finite: bool ``[N]``: every value of a face and its mask is a number.
+        redrawn: bool ``[N]``: it is so only since the face was drawn once more.
+    """
+
+    faces: NDArray[np.float32]
+    masks: NDArray[np.float32]
+    finite: NDArray[np.bool_]
+    redrawn: NDArray[np.bool_]
+
+
 class Swapper:
     """A person's network, ready to draw: faces in, faces and masks out.
 
@@ -144,7 +161,7 @@ class Swapper:
         self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._check_graph()
 
-    def swap(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def swap(self, faces: NDArray[np.float32]) -> Drawing:
         """Draws the model's person with the expressions of ``faces``.
 
         Args:
@@ -152,9 +169,8 @@ class Swapper:
                 all that the network was trained on.
 
         Returns:
-            Faces float32 ``[N, 3, R, R]`` in 0..1 and masks float32 ``[N, R, R]`` in 0..1. What is no
-            number is drawn once more, each such face alone and in float32 where the file allows it; where
-            that does not help it comes through, and the caller decides.
+            What is no number is drawn once more, each such face alone and in float32 where the file allows
+            it; where that does not help it comes through, and the caller decides.
 
         Raises:
             OutOfMemoryError: no memory for a batch.
@@ -170,18 +186,21 @@ class Swapper:
             raise _changed(self.path)
         return swapped
 
-    def _swapped(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _swapped(self, faces: NDArray[np.float32]) -> Drawing:
         output_px = self.metadata.output_px
         drawn = np.empty((len(faces), 3, output_px, output_px), np.float32)
         masks = np.empty((len(faces), output_px, output_px), np.float32)
         for start in range(0, len(faces), self.batch):
             part = slice(start, start + self.batch)
             drawn[part], masks[part] = self._run(self._runner, faces[part])
-        for n in np.flatnonzero(~_finite(drawn, masks)):
+        finite = _finite(drawn, masks)
+        redrawn = np.zeros(len(faces), np.bool_)
+        for n in np.flatnonzero(~finite):
             alone = self._run(self._careful, faces[n : n + 1])
             if _finite(*alone).all():
                 drawn[n], masks[n] = alone[0][0], alone[1][0]
-        return drawn, masks
+                finite[n] = redrawn[n] = True
+        return Drawing(drawn, masks, finite, redrawn)
 
     def _run(
         self, runner: OnnxRunner, faces: NDArray[np.float32]

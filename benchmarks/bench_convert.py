@@ -134,8 +134,10 @@ def conversion(clip: Path, model: Path, workers: int) -> dict[str, float]:
     """With its own imports and start-up."""
     begun_s = float(os.environ["BEGUN_S"])
     from crossface.engine import ConversionSettings, convert
+    from crossface.engine.memory import return_large_blocks
     from crossface.engine.video.part import PartWriter
 
+    return_large_blocks()  # as the command does
     first_s: list[float] = []
     write = PartWriter.write
 

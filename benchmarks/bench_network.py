@@ -2,9 +2,9 @@
 
 CPU-ms a face are of the session alone, in a process of its own each, and the median of rounds in which
 all take turns; memory is what the network adds to that process, at its peak. Machines differ by a factor
-of two: ``gemm`` is what one core reaches in a float32 matrix product during the same rounds, and ``of
-peak`` the share of it that the network's plain multiplications would take (above 1 where the form needs
-fewer, or narrower ones).
+of two: ``gemm`` is what one core reaches in a matrix product during the same rounds, in float32 and in
+bytes, and ``of peak`` the share of it that the network's plain multiplications would take (above 1 where
+the form needs fewer).
 
 The picture is compared on faces that bytes were not calibrated on: differences of BT.709 luma in codes of
 8 bits, and the energy of its gradients over that of float.
@@ -22,13 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from machine import cpu_model, describe
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.swap.model import Swapper
@@ -87,15 +90,33 @@ def _memory_mb(what: str) -> float:
     return int(status[what].split()[0]) / 1024
 
 
-def gemm_gflops() -> float:
-    matrix = torch.ones(GEMM_SIDE, GEMM_SIDE)
+def gemm_gops(product: Callable[[], object]) -> float:
+    """10^9 operations a second, of which a multiplication and its addition are two."""
     started_s = time.process_time()
-    matrix @ matrix
+    product()
     return 2 * GEMM_SIDE**3 / (time.process_time() - started_s) / 1e9
 
 
-def speeds(models: dict[str, Path], threads: int) -> tuple[dict[str, dict[int, dict[str, float]]], float]:
-    """CPU-ms a face and peak MB by kind and batch, and the GFLOP/s of a matrix product in between."""
+def byte_product() -> Callable[[], object]:
+    """The runtime's own product of matrices of bytes, with int32 sums."""
+    shape = [GEMM_SIDE, GEMM_SIDE]
+    ends = [helper.make_tensor_value_info("a", TensorProto.UINT8, shape)]
+    weights = [numpy_helper.from_array(np.ones(shape, np.int8), "b")]
+    nodes = [helper.make_node("MatMulInteger", ["a", "b"], ["y"])]
+    output = [helper.make_tensor_value_info("y", TensorProto.INT32, shape)]
+    graph = helper.make_graph(nodes, "product", ends, output, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    bytes_in = {"a": np.ones(shape, np.uint8)}
+    return lambda: session.run(None, bytes_in)
+
+
+def speeds(
+    models: dict[str, Path], threads: int
+) -> tuple[dict[str, dict[int, dict[str, float]]], dict[str, float]]:
+    """CPU-ms a face and peak MB by kind and batch; matrix products meanwhile, in 10^9 operations a second."""
     servers = {}
     for kind, model in models.items():
         for batch in BATCHES:
@@ -105,10 +126,13 @@ def speeds(models: dict[str, Path], threads: int) -> tuple[dict[str, dict[int, d
             )
             _answer(servers[kind, batch])
     times: dict[tuple[str, int], list[float]] = {key: [] for key in servers}
-    gemms = []
+    matrix = torch.ones(GEMM_SIDE, GEMM_SIDE)
+    products = {"float": lambda: matrix @ matrix, "bytes": byte_product()}
+    gemms: dict[str, list[float]] = {kind: [] for kind in products}
     torch.set_num_threads(1)
     for _ in range(ROUNDS):
-        gemms.append(gemm_gflops())
+        for kind, product in products.items():
+            gemms[kind].append(gemm_gops(product))
         for key, server in servers.items():
             assert server.stdin
             server.stdin.write("\n")
@@ -118,7 +142,7 @@ def speeds(models: dict[str, Path], threads: int) -> tuple[dict[str, dict[int, d
     for (kind, batch), server in servers.items():
         peak_mb = float(server.communicate()[0])
         results[kind][batch] = {"cpu_ms": float(np.median(times[kind, batch])), "peak_mb": peak_mb}
-    return results, float(np.median(gemms))
+    return results, {kind: float(np.median(each)) for kind, each in gemms.items()}
 
 
 def _answer(server: subprocess.Popen[str]) -> str:
@@ -130,7 +154,7 @@ def _answer(server: subprocess.Popen[str]) -> str:
 
 
 def picture_cost(fp32: Path, int8: Path, faces: NDArray[np.float32]) -> dict[str, float]:
-    (drawn, masks), (drawn_int8, masks_int8) = (
+    (drawn, masks, *_), (drawn_int8, masks_int8, *_) = (
         Swapper(model, batch=16).swap(faces) for model in (fp32, int8)
     )
     expected, made = (255 * np.tensordot(pictures, BT709, (1, 0)) for pictures in (drawn, drawn_int8))
@@ -161,13 +185,17 @@ def measure(model: Path, calibrate: Path, faces: Path, threads: int, folder: Pat
         )
         for kind, options in KINDS.items()
     }
-    by_kind, gflops = speeds(files, threads)
+    by_kind, gemms = speeds(files, threads)
     plain_gflop = 2 * products(card.preset) / 1e9
-    print(f"\n{model.name}: {card.preset.name}, {plain_gflop:.2f} GFLOP a face, gemm {gflops:.0f} GFLOP/s")
+    print(
+        f"\n{model.name}: {card.preset.name}, {plain_gflop:.2f} GFLOP a face; "
+        f"gemm {gemms['float']:.0f} GFLOP/s, in bytes {gemms['bytes']:.0f}"
+    )
     print("                 batch   CPU ms/face   of peak   peak MB   file MB")
     for kind, by_batch in by_kind.items():
         for batch, figures in by_batch.items():
-            share = plain_gflop / (figures["cpu_ms"] / 1000) / gflops
+            peak = gemms["bytes" if kind == "int8" else "float"]
+            share = plain_gflop / (figures["cpu_ms"] / 1000) / peak
             figures["of_peak"] = share
             size_mb = files[kind].stat().st_size / 1e6
             print(
@@ -185,7 +213,7 @@ def measure(model: Path, calibrate: Path, faces: Path, threads: int, folder: Pat
     return {
         "architecture": card.preset.name,
         "gflop_per_face": plain_gflop,
-        "gemm_gflops": gflops,
+        "gemm_gops": gemms,
         "networks": by_kind,
         "int8_picture": cost,
     }

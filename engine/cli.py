@@ -26,6 +26,7 @@ from .errors import CrossfaceError, UsageError
 from .face.faces_file import FacesFile
 from .jobs.commands import job_commands
 from .jobs.farm import submit_command
+from .jobs.kept import Kept
 from .memory import return_large_blocks
 from .options import (
     PATH,
@@ -41,7 +42,6 @@ from .options import (
 )
 from .progress import Format, show
 from .review.sheet import sheet
-from .swap.networks import Networks
 
 
 @click.command("analyze")
@@ -102,12 +102,12 @@ def convert_command(
     """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export".
 
     From film to film it can be stopped and killed: the same command goes on, from OUTPUT.job beside the
-    output, and makes the same film. Of several clips each has its job; the networks stay loaded.
+    output, and makes the same film. Of several clips each has its job; networks and workers stay for it.
     """
     clips, model = (inputs, None) if swaps and len(inputs) == 1 else (inputs[:-1], inputs[-1])
     if not clips:
         raise UsageError(f"{inputs[0]}: name the model too: crossface convert CLIP MODEL -o OUTPUT")
-    with Networks() as networks:
+    with Kept() as kept:
         for clip, target in targets_of(clips, output):
             events = convert(
                 clip,
@@ -120,7 +120,7 @@ def convert_command(
                 compositing=CompositorPaths(**compositing),
                 workers=workers,
                 executor=executor,
-                networks=networks,
+                kept=kept,
                 overwrite=overwrite,
             )
             show(events, progress)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
@@ -14,6 +13,7 @@ from .events import Event
 from .jobs.cores import available, network_threads
 from .jobs.finish import already_done
 from .jobs.folder import JobFolder, folder_of
+from .jobs.kept import Kept
 from .jobs.one_pass import convert_in_one_pass
 from .jobs.plan import Plan, disclosure
 from .jobs.planning import make_plan, planned_models
@@ -21,8 +21,6 @@ from .jobs.run import run
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from .swap.model import Swappers
-from .swap.networks import Networks
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -39,7 +37,7 @@ def convert(
     compositing: CompositorPaths | None = None,
     workers: int = 1,
     executor: str | None = None,
-    networks: Networks | None = None,
+    kept: Kept | None = None,
     overwrite: bool = False,
 ) -> Generator[Event]:
     """Gives the faces of a clip to the person of a model: a generator of events that writes a clip.
@@ -60,7 +58,7 @@ def convert(
         compositing: what else is written, or read, for a compositor.
         workers: processes that work side by side; the output is the same for any number.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
-        networks: keeps networks loaded from one call to the next.
+        kept: networks and workers, from one call to the next.
         overwrite: replace ``output``, and a job of another plan.
 
     Raises:
@@ -84,13 +82,12 @@ def convert(
     planned = planned_models(models)
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
-        networks = networks or stack.enter_context(Networks())
-        loading: Future[Swappers] | None = None
+        kept = kept or stack.enter_context(Kept())
         if in_one_pass or (workers == 1 and executor is None):
-            threads = network_threads(available())
-            loading = networks.load(models, batch=settings.batch, threads=threads)
+            # In a thread, while the clip is looked at.
+            paths, threads = {each.whom: each.path for each in planned}, network_threads(available())
+            loading = kept.networks.load(paths, batch=settings.batch, threads=threads)
         if in_one_pass:
-            assert loading is not None
             yield from convert_in_one_pass(
                 clip,
                 loading.result(),
@@ -122,8 +119,7 @@ def convert(
                     yield finished
                     return
             plan.write(folder.plan_path)
-            swappers = loading.result if loading is not None else None
-            yield from run(plan, folder, swappers, workers=workers, executor=executor, overwrite=overwrite)
+            yield from run(plan, folder, kept, workers=workers, executor=executor, overwrite=overwrite)
 
 
 def _settle(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Event | None:

@@ -24,6 +24,7 @@ from ..options import (
 )
 from ..progress import Format, show
 from ..settings import AnalysisSettings, ConversionSettings
+from ..swap.networks import Networks
 from ..video.join import check_part
 from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
@@ -149,7 +150,8 @@ def check_command(plan: Path) -> None:
     """Check that source, models and finished segments are what PLAN and its work say."""
     job, folder = open_job(plan)
     _check_source(job)
-    planned_swappers(job, threads=1)
+    with Networks() as networks:
+        planned_swappers(job, networks, threads=1)
     if job.faces is not None:
         FacesFile(job.faces)
     finished = [folder.sidecar(segment.number, job) for segment in job.segments]

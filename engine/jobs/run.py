@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from typing import Literal
 
 from ..errors import BusyError, ConfigurationError
 from ..events import Event, Progress, Warned
 from ..part_file import sweep
-from ..swap.model import Swappers
+from ..swap.networks import Networks
 from .cores import available, network_threads
 from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, fingerprint
 from .finish import already_done, copy_source, join, nothing_swapped
 from .folder import JobFolder, Sidecar
+from .kept import Kept
 from .plan import Plan, Stage
 from .segment import SegmentConverter, planned_swappers
 from .supervisor import supervise
@@ -26,7 +27,7 @@ Stages = Stage | Literal["all"]
 def run(
     plan: Plan,
     folder: JobFolder,
-    swappers: Callable[[], Swappers] | None = None,
+    kept: Kept,
     *,
     workers: int = 1,
     executor: str | None = None,
@@ -37,7 +38,7 @@ def run(
     Args:
         plan: of the job.
         folder: of the job, with the plan in it; nobody else works on it.
-        swappers: waits for the plan's networks, where they are being loaded already.
+        kept: from job to job.
         workers: processes side by side; 1 works in this one.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
         overwrite: replace an output that is there.
@@ -52,9 +53,9 @@ def run(
     if missing and executor is not None:
         converted = yield from _on_cluster(plan, folder, missing, executor)
     elif missing and workers > 1:
-        converted = yield from supervise(plan, folder, missing, workers)
+        converted = yield from supervise(plan, folder, missing, kept.workers(workers))
     elif missing:
-        converted = yield from _in_this_process(plan, folder, missing, swappers)
+        converted = yield from _in_this_process(plan, folder, missing, kept.networks)
     yield from finish(plan, folder, converted=converted, overwrite=overwrite)
 
 
@@ -124,13 +125,14 @@ def do_segments(
                 "convert when they are (--stage analyze)"
             )
     unseen = [number for number in numbers if not folder.is_seen(number)] if plan.faces is None else []
-    if workers > 1:
-        watch = unseen if stage == "analyze" else None
-        yield from supervise(plan, folder, [] if stage == "analyze" else missing, workers, watch=watch)
-    elif stage == "analyze":
-        yield from _analysed(plan, folder, unseen)
-    else:
-        yield from _in_this_process(plan, folder, missing, always=True)
+    with Kept() as kept:
+        if workers > 1:
+            to_convert, watch = ([], unseen) if stage == "analyze" else (missing, None)
+            yield from supervise(plan, folder, to_convert, kept.workers(workers), watch=watch)
+        elif stage == "analyze":
+            yield from _analysed(plan, folder, unseen)
+        else:
+            yield from _in_this_process(plan, folder, missing, kept.networks, always=True)
 
 
 def _analysed(plan: Plan, folder: JobFolder, numbers: Sequence[int]) -> Generator[Event]:
@@ -179,7 +181,7 @@ def _in_this_process(
     plan: Plan,
     folder: JobFolder,
     missing: Sequence[int],
-    swappers: Callable[[], Swappers] | None = None,
+    networks: Networks,
     *,
     always: bool = False,
 ) -> Generator[Event, None, bool]:
@@ -194,8 +196,8 @@ def _in_this_process(
             found = yield from _any_face(plan, lines)
             if not found and plan.copied_without_face:
                 return False
-        networks = swappers() if swappers else planned_swappers(plan, threads=network_threads(available()))
-        converter = SegmentConverter(plan, folder, lines, networks)
+        swappers = planned_swappers(plan, networks, threads=network_threads(available()))
+        converter = SegmentConverter(plan, folder, lines, swappers)
         done = sum(each.frames for each in plan.segments if each.number not in missing)
         analysed = lines.passed
         for number in missing:

@@ -17,7 +17,8 @@ from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..review.measure import Recorder
 from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
-from ..swap.model import SMALL_BATCH, Swappers, load_swappers
+from ..swap.model import SMALL_BATCH, Swappers
+from ..swap.networks import Networks
 from ..video.fields import is_last_of_its_frame
 from ..video.part import PartWriter, part_suffix
 from .faces import FaceLines
@@ -137,15 +138,15 @@ class SegmentConverter:
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
 
 
-def planned_swappers(plan: Plan, *, threads: int) -> Swappers:
-    """The plan's networks.
+def planned_swappers(plan: Plan, networks: Networks, *, threads: int) -> Swappers:
+    """The plan's networks, which ``networks`` may have loaded already.
 
     Raises:
         InputMissingError: one is not there.
         BadInputError: one is damaged, or another than when the plan was made.
     """
     paths = {model.whom: model.path for model in plan.models}
-    swappers = load_swappers(paths, batch=plan.conversion.batch, threads=threads)
+    swappers = networks.load(paths, batch=plan.conversion.batch, threads=threads).result()
     for model in plan.models:
         if swappers[model.whom].sha256 != model.sha256:
             raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")

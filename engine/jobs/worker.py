@@ -1,8 +1,9 @@
-"""A process that does tasks of a job which its parent names: a JSON object a line, in and out.
+"""A process that does tasks of jobs which its parent names: a JSON object a line, in and out.
 
-In: ``{"task": "analyze", "segment": 3}`` or ``"convert"``. Out: ``{"frame": 12, "of": 250}`` now and then,
-and at a task's end ``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``.
-When its input ends, its parent is dead, and it ends too.
+In: ``{"job": 1, "plan": "/out.mp4.job/plan.json", "task": "analyze", "segment": 3}`` or ``"convert"``, with
+another number for each job. Out: ``{"frame": 12, "of": 250}`` now and then, and at a task's end
+``{"done": true, "faces": true}`` or ``{"error": "BadInputError", "message": "..."}``. When its input ends,
+its parent is dead, and it ends too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Any
 
 from ..errors import CrossfaceError
 from ..events import Progress
+from ..lifetime import Closeable
 from ..memory import return_large_blocks
+from ..swap.networks import Networks
 from .faces import lines_of
 from .folder import open_job
 from .segment import SegmentConverter, planned_swappers
@@ -32,7 +35,6 @@ _REPORT_S = 0.2
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path)
     parser.add_argument("--threads", type=int, required=True, help="Of the networks.")
     parser.add_argument("--cores", help="Numbers of the cores to run on, with commas; any without it.")
     options = parser.parse_args()
@@ -42,12 +44,12 @@ def main() -> None:
     if options.cores:
         os.sched_setaffinity(0, set(map(int, options.cores.split(","))))
     tasks = _read_tasks()
-    worker: _Worker | None = None
+    worker = _Worker(options.threads)
     while True:
         task = tasks.get()
         try:
-            worker = worker or _Worker(options.plan, options.threads)
-            _say(done=True, faces=worker.do(task["task"], task["segment"]))
+            job = worker.job(task["job"], Path(task["plan"]))
+            _say(done=True, faces=job.do(task["task"], task["segment"]))
         except CrossfaceError as error:
             _say(error=type(error).__name__, message=str(error))
         except Exception as error:  # a bug of ours: the parent tells of it
@@ -55,14 +57,36 @@ def main() -> None:
 
 
 class _Worker:
-    """Keeps networks loaded from task to task."""
+    """Keeps a job open from task to task, and networks loaded from job to job."""
 
-    def __init__(self, plan_path: Path, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         self._threads = threads
+        self._networks = Networks()
+        self._number: int | None = None
+        self._job: _Job | None = None
+
+    def job(self, number: int, plan_path: Path) -> _Job:
+        """The job of this number: the one that is open, or another."""
+        if self._job is not None and number != self._number:
+            self._job.close()
+            self._job = None
+        if self._job is None:
+            self._number, self._job = number, _Job(plan_path, self._networks, self._threads)
+        return self._job
+
+
+class _Job(Closeable):
+    """Keeps what the tasks of one job have in common."""
+
+    def __init__(self, plan_path: Path, networks: Networks, threads: int) -> None:
+        self._networks, self._threads = networks, threads
         self._plan, self._folder = open_job(plan_path)
         self._watcher: Watcher | None = None
         self._lines = lines_of(self._plan, self._folder, watch=False)
         self._converter: SegmentConverter | None = None
+
+    def close(self) -> None:
+        self._lines.close()
 
     def do(self, task: str, number: int) -> bool:
         """Gives whether there are faces in the segment."""
@@ -81,7 +105,7 @@ class _Worker:
 
     def _convert(self, number: int) -> bool:
         if self._converter is None:
-            swappers = planned_swappers(self._plan, threads=self._threads)
+            swappers = planned_swappers(self._plan, self._networks, threads=self._threads)
             self._converter = SegmentConverter(self._plan, self._folder, self._lines, swappers)
         report = _Reporter()
         with closing(self._converter.convert(self._plan.segments[number])) as events:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from ..file_state import file_state
+from ..lifetime import Closeable
 from .model import Swappers, load_swappers
 
 
-class Networks:
-    """Loads networks in a thread: large ones take a second or two, in which a clip can be looked at.
-
-    A context manager, which keeps those that were loaded last.
-    """
+class Networks(Closeable):
+    """Loads networks in a thread, while a clip is looked at; keeps those that were loaded last."""
 
     def __init__(self) -> None:
         self._loader = ThreadPoolExecutor(1, "networks")
@@ -30,9 +28,6 @@ class Networks:
             self._loading = self._loader.submit(load_swappers, models, batch=batch, threads=threads)
         return self._loading
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
         self._loading = None
         self._loader.shutdown()

@@ -10,6 +10,7 @@ keeps the books (tests/test_lane.py).
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import re
@@ -17,15 +18,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-from . import _native
 from .errors import ConfigurationError, DeviceUnavailableError, OutOfMemoryError, UsageError
 from .lifetime import Closeable
 from .probe.driver import CudaDevice, Driver, ask_driver
+from .probe.process import FATBIN
 
 # Variables of farms that name GPUs by their place in the whole machine. Slurm sets CUDA_VISIBLE_DEVICES too,
 # unless it is told not to; a step's GPUs are some of its job's.
@@ -150,11 +150,12 @@ class Event:
 
 
 class Lane(Closeable):
-    """A queue of work on one device, for the thread that opens it and no other, until it is closed there.
+    """A queue of work on one device, for the thread that opens and closes it, and for no other.
 
-    The device's primary context is current on the thread meanwhile, so that PyAV with ``current_ctx``,
-    TensorRT and PyTorch work in it. The lane's stream is a blocking one: its work and that of libav's decoder
-    and encoder, who use the default stream, wait for each other in the order in which they were given.
+    Lanes of one thread are closed in the reverse order. The device's primary context is current on the
+    thread meanwhile, so that PyAV with ``current_ctx``, TensorRT and PyTorch work in it. The lane's stream is
+    a blocking one: its work and that of libav's decoder and encoder, which use the default stream, wait for
+    each other in the order in which they were given.
 
     Nothing here waits for the device unless it says so.
 
@@ -234,6 +235,9 @@ class Lane(Closeable):
             grid: blocks along x, y and z.
             block: threads of each along x, y and z.
             arguments: buffers or addresses, and numbers, as in `SIGNATURES`.
+
+        Raises:
+            KeyError: no such kernel.
         """
         values = [value.address if isinstance(value, DeviceBuffer) else value for value in arguments]
         with self._errors():
@@ -279,8 +283,8 @@ class Lane(Closeable):
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:
-            function = self._primary.kernels().get_function(name)
-            self._functions[name] = function.prepare(SIGNATURES[re.sub("_f(16|32)$", "", name)])
+            signature = SIGNATURES[re.sub("_f(16|32)$", "", name)]
+            self._functions[name] = self._primary.kernels().get_function(name).prepare(signature)
         return self._functions[name]
 
     @contextmanager
@@ -308,6 +312,8 @@ class _Primary:
 
     def __init__(self, context: Any, cuda: Any) -> None:
         self.context = context
+        # When it is only dropped, pycuda ends it like a context of its own, which fails aloud.
+        atexit.register(context.detach)
         self._cuda = cuda
         self._module: Any = None
 
@@ -315,12 +321,11 @@ class _Primary:
         """Our kernels as a module of pycuda; the context must be current."""
         with _primaries_lock:
             if self._module is None:
-                path = Path(_native.__file__).with_name("kernels.fatbin")
-                if not path.is_file():
+                if not FATBIN.is_file():
                     raise ConfigurationError(
-                        f"{path}: this build has no CUDA kernels: install nvcc, and build Crossface again"
+                        f"{FATBIN}: this build has no CUDA kernels: install nvcc, and build Crossface again"
                     )
-                self._module = self._cuda.module_from_file(str(path))
+                self._module = self._cuda.module_from_file(str(FATBIN))
             return self._module
 
 

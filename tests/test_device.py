@@ -16,8 +16,8 @@ import pytest
 from make_stub_driver import make_library, make_stub_driver
 
 from crossface.engine.device import Choice, choose, select
-from crossface.engine.errors import DeviceUnavailableError, UsageError
-from crossface.engine.probe.abilities import Ability, Probe, probe
+from crossface.engine.errors import DeviceUnavailableError, InputMissingError, UsageError
+from crossface.engine.probe.abilities import probe
 from crossface.engine.probe.driver import CudaDevice, Driver, ask_driver
 from crossface.engine.probe.process import try_out
 from crossface.engine.probe.trial import TINY_NETWORK, try_encoder
@@ -43,10 +43,6 @@ def stub(stub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
     return monkeypatch
 
 
-def ability(found: Probe, name: str) -> Ability:
-    return next(ability for ability in found.abilities if ability.name == name)
-
-
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     start = [sys.executable, "-c", "from crossface.engine.cli import main; main()", "probe", *arguments]
     return subprocess.run(start, capture_output=True, text=True, timeout=120)
@@ -70,7 +66,17 @@ def test_every_trial_answers_here() -> None:
 def test_the_command_prints_a_table_and_json() -> None:
     table = command()
     assert table.returncode == 0, table.stderr
-    for word in ("NVDEC", "NVENC", "TensorRT", "pycuda", "decode", "encode", "In this version"):
+    for word in (
+        "nvdec",
+        "nvenc",
+        "tensorrt",
+        "pycuda",
+        "onnxruntime",
+        "kernels",
+        "decode",
+        "encode",
+        "In this version",
+    ):
         assert word in table.stdout
     answer = command("--json")
     assert answer.returncode == 0, answer.stderr
@@ -343,3 +349,24 @@ def test_choosing_sets_the_order_for_this_process_too(stub: pytest.MonkeyPatch) 
     stub.setenv("STUB_DEVICES", "2")
     assert [device.name for device in choose("cuda").devices] == ["Stub A", "Stub B"]
     assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+@pytest.mark.needs_torch
+def test_training_takes_the_same_devices(stub: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from crossface.training.train import train
+
+    def start(device: str) -> None:
+        next(train("no_faces_a", "no_faces_b", "no_model", steps=1, device=device))
+
+    stub.setenv("STUB_DEVICES", "1")
+    with pytest.raises(UsageError, match="--device gpu"):
+        start("gpu")
+    with pytest.raises(DeviceUnavailableError, match="no such device: there are cuda:0"):
+        start("cuda:1")
+    stub.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceUnavailableError, match="this PyTorch cannot use CUDA"):
+        start("cuda")
+    with pytest.raises(InputMissingError, match="no_faces_a"):
+        start("auto")

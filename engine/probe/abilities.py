@@ -14,7 +14,8 @@ class Ability:
     """Something that a conversion on a GPU needs.
 
     Attributes:
-        name: what it is.
+        name: ``kernels`` (ours), ``pycuda``, ``nvdec``, ``nvenc``, ``tensorrt``, or ``onnxruntime`` (its CUDA
+            provider).
         works: whether it was tried and works.
         detail: its version or what it covers; or why it does not work, and what to do.
     """
@@ -56,15 +57,7 @@ class Probe:
     stages: tuple[Stage, ...]
 
 
-# In the order in which a frame needs them, and what each is called.
-_TRIALS = {
-    "kernels": "Crossface's kernels",
-    "pycuda": "pycuda",
-    "nvdec": "NVDEC",
-    "nvenc": "NVENC",
-    "tensorrt": "TensorRT",
-    "onnxruntime": "ONNX Runtime's CUDA provider",
-}
+_ABILITIES = ("kernels", "pycuda", "nvdec", "nvenc", "tensorrt", "onnxruntime")
 # What each stage needs on a GPU: of each group one.
 _NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "decode": (("nvdec",),),
@@ -93,9 +86,9 @@ def probe(asked: str = "auto", patience_s: float = PATIENCE_S) -> Probe:
     # On the CPU, too, everything is tried on the first device: the table is there to say what is missing.
     tried = next(iter(choice.devices or driver.devices), None)
     abilities = {}
-    for trial, name in _TRIALS.items():
-        answer = try_out(trial, None if tried is None else tried.index, patience_s)
-        abilities[trial] = Ability(name, answer["works"], answer["detail"])
+    for name in _ABILITIES:
+        answer = try_out(name, None if tried is None else tried.index, patience_s)
+        abilities[name] = Ability(name, answer["works"], answer["detail"])
     stages = tuple(Stage(name, "cpu", _why_cpu(name, choice, abilities)) for name in _NEEDS)
     return Probe(driver, choice, tuple(abilities.values()), stages)
 
@@ -105,7 +98,7 @@ def _why_cpu(stage: str, choice: Choice, abilities: dict[str, Ability]) -> str:
     if not choice.devices:
         return choice.reason
     for group in _NEEDS[stage]:
-        options = [abilities[trial] for trial in group]
+        options = [abilities[name] for name in group]
         if not any(option.works for option in options):
             return "; ".join(f"{option.name}: {option.detail}" for option in options)
     return f"this version converts on the CPU only; {choice.devices[0].name} has what it takes"

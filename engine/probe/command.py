@@ -7,6 +7,7 @@ import json
 
 import click
 
+from ..options import device_option
 from .abilities import Probe, probe
 from .driver import CudaDevice
 
@@ -14,7 +15,7 @@ Row = tuple[str, str, str]
 
 
 @click.command("probe")
-@click.option("--device", default="auto", help="auto, cpu, cuda, or cuda:N for one of several.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def probe_command(device: str, as_json: bool) -> None:
     """Tell what this machine can do, and where "convert" runs on it."""
@@ -45,7 +46,7 @@ def _description(device: CudaDevice) -> str:
 
 
 def _abilities(found: Probe) -> list[Row]:
-    driver = ("NVIDIA driver", _yes(bool(found.driver.devices)), found.driver.detail)
+    driver = ("driver", _yes(bool(found.driver.devices)), found.driver.detail)
     rows = [(ability.name, _yes(ability.works), ability.detail) for ability in found.abilities]
     return [("ABILITY", "HERE", "WHICH, OR WHAT TO DO"), driver, *rows]
 

@@ -17,7 +17,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ _NO_DEVICE = 100
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 
 
-class Driver:
+class Libcuda:
     """libcuda, as far as a trial needs it."""
 
     def __init__(self) -> None:
@@ -65,13 +65,11 @@ class Driver:
             raise MissingError(_no_device())
         return [self._described(index) for index in range(count.value)]
 
-    @contextlib.contextmanager
-    def context(self, index: int) -> Iterator[None]:
-        """Makes the primary context of a device current."""
+    def make_current(self, index: int) -> None:
+        """Makes the primary context of a device current; it ends with the process."""
         device, context = self._device(index), ctypes.c_void_p()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
         self._call("cuCtxPushCurrent_v2", context)
-        yield  # The process ends with its trial, and all that it holds with the process.
 
     def load_module(self, path: Path) -> None:
         module = ctypes.c_void_p()
@@ -171,7 +169,7 @@ def _first_line(error: Exception) -> str:
 
 
 def driver(order: Order) -> Answer:
-    cuda = Driver()
+    cuda = Libcuda()
     version = ".".join(map(str, cuda.version()))
     module = _kernel_module_version()
     detail = f"CUDA {version}" if module is None else f"driver {module}, CUDA {version}"
@@ -192,9 +190,9 @@ def kernels(order: Order) -> Answer:
     if not fatbin.is_file():
         raise MissingError("not in this build: install nvcc (CUDA 13), and build Crossface again")
     index = _need_device(order)
-    cuda = Driver()
-    with cuda.context(index):
-        cuda.load_module(fatbin)
+    cuda = Libcuda()
+    cuda.make_current(index)
+    cuda.load_module(fatbin)
     return {"detail": "the driver takes them"}
 
 
@@ -235,13 +233,13 @@ _CHROMA_420 = 1
 def nvdec(order: Order) -> Answer:
     library = _load("libnvcuvid.so.1", _without("libnvcuvid.so.1"))
     index = _need_device(order)
-    with Driver().context(index):
-        found = [
-            f"{name} {bits} bit"
-            for name, (number, depths) in _CODECS.items()
-            for bits in depths
-            if _decodes(library, number, bits)
-        ]
+    Libcuda().make_current(index)
+    found = [
+        f"{name} {bits} bit"
+        for name, (number, depths) in _CODECS.items()
+        for bits in depths
+        if _decodes(library, number, bits)
+    ]
     if not found:
         raise MissingError("this GPU decodes no codec that Crossface reads")
     return {"detail": ", ".join(found), "codecs": found}
@@ -323,6 +321,7 @@ def onnxruntime(order: Order) -> Answer:
             f"onnxruntime {library.__version__} does not find its CUDA libraries: "
             'pip install "onnxruntime-gpu[cuda,cudnn]"'
         )
+    session.run(None, {"x": importlib.import_module("numpy").zeros(1, "float32")})
     return {"detail": library.__version__}
 
 

@@ -16,6 +16,7 @@ import pytest
 from make_stub_driver import make_stub_driver
 
 from crossface.engine.device import SIGNATURES, Lane, choose
+from crossface.engine.probe.process import try_out
 
 KERNELS = Path(__file__).parents[1] / "kernels"
 
@@ -130,12 +131,20 @@ print(json.dumps(found))
 """
 
 
-def run_on_stub(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def stub_for_pycuda(folder: Path) -> Path:
     import pycuda
 
     (driver,) = Path(pycuda.__file__).parent.glob("_driver*.so")
-    make_stub_driver(folder, driver)
-    environ = {**os.environ, "LD_LIBRARY_PATH": str(folder), "STUB_DEVICES": "2", **variables}
+    return make_stub_driver(folder, driver)
+
+
+def run_on_stub(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(stub_for_pycuda(folder)),
+        "STUB_DEVICES": "2",
+        **variables,
+    }
     for name in ("CUDA_VISIBLE_DEVICES", "CUE_GPU_CORES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
         environ.pop(name, None)
     return subprocess.run(
@@ -252,6 +261,16 @@ Lane(device)
     done = run_on_stub(tmp_path, script)
     assert "DeviceUnavailableError: cuda:0 (Stub A): something has started CUDA" in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.needs_pycuda
+def test_the_probe_tries_pycuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(stub_for_pycuda(tmp_path)))
+    monkeypatch.setenv("STUB_DEVICES", "2")
+    answer = try_out("pycuda", 0)
+    assert answer["works"] and answer["detail"].endswith(", 2 devices")
+    monkeypatch.setenv("STUB_INIT", "999")
+    assert not try_out("pycuda", 0)["works"]
 
 
 def test_without_pycuda_a_lane_says_what_to_install() -> None:

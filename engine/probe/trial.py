@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -339,12 +340,14 @@ def tensorrt(order: Order) -> Answer:
 
 
 def pycuda(order: Order) -> Answer:
+    if importlib.util.find_spec("pycuda") is not None:
+        # Without a driver it does not even load.
+        _need_device(order)
     with contextlib.suppress(OSError):
         # See engine/device.py.
         ctypes.CDLL("libcuda.so.1", ctypes.RTLD_GLOBAL)
     library = _imported("pycuda.driver", "cuda")
     version = importlib.import_module("pycuda").VERSION_TEXT
-    _need_device(order)
     library.init()
     return {"detail": f"{version}, {library.Device.count()} devices"}
 

@@ -1,0 +1,45 @@
+"""What the CUDA kernels' host side needs of a lane; `device.Lane` has it, and the tests run it on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import DTypeLike, NDArray
+
+Dimensions = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class DeviceBuffer:
+    """Memory of a device, which lives as long as the lane that it comes from.
+
+    Attributes:
+        address: on the device, aligned to 256 bytes.
+        bytes: its size.
+    """
+
+    address: int
+    bytes: int
+
+
+class Launcher(Protocol):
+    """One thread's work for a device, done in the order in which it is given, while the thread goes on."""
+
+    def device_buffer(self, bytes: int) -> DeviceBuffer:
+        """Memory of the device, for as long as the lane."""
+
+    def pinned(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Memory of the host that the device reaches by itself, for as long as the lane."""
+
+    def upload(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        """Starts a copy of pinned memory, which must not change until it is done."""
+
+    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
+        """Starts a kernel of kernels/*.cu."""
+
+    def record(self) -> Any:
+        """The end of the work given so far."""
+
+    def synchronize(self, event: Any) -> None:
+        """Returns when the device has come to that point."""

@@ -39,6 +39,7 @@ from .options import (
     targets_of,
     workers_option,
 )
+from .probe.command import probe_command
 from .progress import Format, show
 from .review.sheet import sheet
 from .swap.networks import Networks
@@ -157,6 +158,7 @@ commands: list[click.Command] = [
     *job_commands,
     submit_command,
     sheet_command,
+    probe_command,
     weights_command,
 ]
 

@@ -30,9 +30,11 @@ def _lacks_gpu() -> str | None:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return "no CUDA driver"
+    # Whoever starts CUDA first in a process decides how it numbers the devices.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     count = ctypes.c_int(0)
     found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    return None if found else "no CUDA device"
+    return _lacks_module("pycuda") if found else "no CUDA device"
 
 
 def _lacks_nvcc() -> str | None:
@@ -46,6 +48,7 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "cluster": lambda: _lacks_module("distributed"),
     "litert": lambda: _lacks_module("ai_edge_litert"),
     "openjd": lambda: _lacks_module("openjd"),
+    "pycuda": lambda: _lacks_module("pycuda"),
     "gpu": _lacks_gpu,
     "nvcc": _lacks_nvcc,
     "torch": lambda: _lacks_module("torch"),

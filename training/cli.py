@@ -15,7 +15,7 @@ import click
 from ..engine.cli import Stopped
 from ..engine.clip import ReadingSettings
 from ..engine.errors import ConfigurationError, UsageError
-from ..engine.options import PATH, overwrite_option, reading_options
+from ..engine.options import PATH, device_option, overwrite_option, reading_options
 from ..engine.progress import StatusLine
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def extract_command(
 @click.option("--identity-b", default="b", help="Name of person B.")
 @click.option("--preview-every", "preview_every_s", type=click.FloatRange(1), default=60, help="Seconds.")
 @click.option("--seed", type=click.IntRange(0), default=0)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@device_option
 def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any) -> None:
     """Train one encoder and two decoders on FACESET_A and FACESET_B."""
     _need("torch", "training")

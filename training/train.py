@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from ..engine.device import choose
 from ..engine.errors import BusyError, CrossfaceError, DeviceUnavailableError, OutputError, UsageError
 from .augment import Batch, augment
 from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, ModelCard, check_same
@@ -154,7 +155,7 @@ def train(
         identity_a: name of person A, for the exported model.
         identity_b: name of person B.
         threads: for PyTorch on the CPU; as it is where None.
-        device: ``cpu``, ``cuda``, or ``auto`` for the better one that is here.
+        device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for the better one that is here; see `choose`.
 
     Raises:
         UsageError: no end given, an unknown preset, or a model of another preset or other faces.
@@ -314,20 +315,22 @@ def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:
     curves.add_scalar("learning_rate", done.learning_rate, done.step)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise UsageError(f"{name}: no such device: give cpu, cuda or auto")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceUnavailableError("no CUDA device here that PyTorch can use: give --device cpu")
-    return torch.device(name)
+def _device(asked: str) -> torch.device:
+    choice = choose(asked)
+    if choice.devices and torch.cuda.is_available():
+        return torch.device("cuda", choice.devices[0].index)
+    if choice.devices and asked != "auto":
+        raise DeviceUnavailableError(
+            f"--device {asked}: this PyTorch cannot use CUDA: install one that can, or give --device cpu"
+        )
+    return torch.device("cpu")
 
 
 def _has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16; CPUs without it only emulate it, slowly."""
     if device.type == "cuda":
-        has: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            has: bool = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         has = torch.cpu._is_avx512_bf16_supported()
     return has

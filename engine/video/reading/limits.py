@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 from ...errors import BadInputError, BusyError
 from ...file_state import FileState, file_state
+from ...interpreter import interpreter
 from .trial import OUT_OF_MEMORY
 
 Item = TypeVar("Item")
@@ -47,7 +48,7 @@ def try_out(path: Path, url: str, options: dict[str, str], patience_s: float = P
     Raises:
         BadInputError: the file crashes the decoder, or needs too much memory or time.
     """
-    python = _interpreter()
+    python = interpreter()
     if python is None:
         return "its decoding could not be tried in a process of its own: no Python interpreter was found"
     code, complaint = _verdict(python, url, tuple(sorted(options.items())), patience_s, file_state(path))
@@ -99,17 +100,6 @@ def _verdict(
 def _memory_bytes() -> int:
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(_MEMORY_BYTES, physical * 3 // 4)
-
-
-def _interpreter() -> str | None:
-    """This Python, also from a program that embeds it; None where it is frozen into one."""
-    if getattr(sys, "frozen", False):
-        return None
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for candidate in (sys.executable, os.path.join(sys.base_exec_prefix, "bin", version)):
-        if candidate and os.path.basename(candidate).startswith("python") and os.access(candidate, os.X_OK):
-            return candidate
-    return None
 
 
 class Impatient(Generic[Item]):

@@ -1,0 +1,365 @@
+"""The one door to CUDA: which devices to use, and lanes of work on them.
+
+Everyone works in the primary context of a device, on streams that pycuda owns and lends by their handles:
+our kernels, PyAV, TensorRT, ONNX Runtime and PyTorch. This is the only file that imports pycuda, beside
+`probe.trial`, which only tries whether that can be done.
+
+`Lane` has not been executed on a GPU; it has been run with pycuda 2026.1 on a driver of our own that only
+keeps the books (tests/test_lane.py).
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import ConfigurationError, DeviceUnavailableError, OutOfMemoryError, UsageError
+from .lifetime import Closeable
+from .probe.driver import CudaDevice, Driver, ask_driver
+from .probe.process import FATBIN
+
+# Variables of farms that name GPUs by their place in the whole machine. Slurm sets CUDA_VISIBLE_DEVICES too,
+# unless it is told not to; a step's GPUs are some of its job's.
+_FARM_VARIABLES = ("CUE_GPU_CORES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to work on.
+
+    Attributes:
+        devices: CUDA devices, the first one first; empty means the CPU.
+        reason: why these, or why the CPU.
+    """
+
+    devices: tuple[CudaDevice, ...]
+    reason: str
+
+
+def choose(asked: str = "auto") -> Choice:
+    """Chooses devices for this process, before anything in it starts CUDA.
+
+    See `select`. It also makes CUDA number the devices by their place on the PCI bus here, as nvidia-smi
+    and farms do, unless ``CUDA_DEVICE_ORDER`` is set.
+    """
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    if asked == "cpu":
+        return select(asked, Driver("not asked"))
+    return select(asked, ask_driver())
+
+
+def select(asked: str, driver: Driver, environ: Mapping[str, str] = os.environ) -> Choice:
+    """Chooses among the devices that a driver tells.
+
+    ``--device cuda:N`` is taken at its word. Else all that the driver shows are taken, or those of them that
+    a farm's variable gives to this process. ``CUDA_VISIBLE_DEVICES``, where it is set, counts before such a
+    variable: the driver shows only its devices, and numbers them anew.
+
+    Args:
+        asked: ``auto`` (the CPU where there is no device), ``cpu``, ``cuda`` or ``cuda:N``.
+        driver: what there is.
+        environ: the variables.
+
+    Raises:
+        UsageError: asked for something else.
+        DeviceUnavailableError: a CUDA device was asked for by name and is not here.
+    """
+    numbered = re.fullmatch(r"cuda:([0-9]{1,4})", asked)
+    if asked not in ("auto", "cpu", "cuda") and not numbered:
+        raise UsageError(f"--device {asked}: no such device: give auto, cpu, cuda or cuda:0")
+    if asked == "cpu":
+        return Choice((), "--device cpu")
+    if numbered:
+        found = tuple(device for device in driver.devices if device.index == int(numbered[1]))
+        choice = Choice(found, f"--device {asked}" if found else _absent(driver))
+    else:
+        choice = _granted(driver, environ)
+    if asked != "auto" and not choice.devices:
+        raise DeviceUnavailableError(f"--device {asked}: {choice.reason}; or give --device cpu")
+    return choice
+
+
+def _granted(driver: Driver, environ: Mapping[str, str]) -> Choice:
+    if not driver.devices:
+        return Choice((), driver.detail)
+    if "CUDA_VISIBLE_DEVICES" in environ:
+        return Choice(driver.devices, "CUDA_VISIBLE_DEVICES")
+    name = next((name for name in _FARM_VARIABLES if environ.get(name)), None)
+    if name is None:
+        return Choice(driver.devices, "all CUDA devices")
+    said = f"{name}={environ[name]}"
+    if not re.fullmatch(r"[0-9]{1,4}(,[0-9]{1,4})*", environ[name]):
+        return Choice((), f"{said}: is no list of devices such as 0,2: correct or unset it")
+    numbers = {int(number) for number in environ[name].split(",")}
+    found = tuple(device for device in driver.devices if device.index in numbers)
+    if len(found) < len(numbers) and len(driver.devices) <= len(numbers):
+        # A container or control group shows only our own, and numbers them anew.
+        return Choice(driver.devices, f"{said}, and no other is visible")
+    if len(found) < len(numbers):
+        return Choice((), f"{said}: {_absent(driver)}; correct or unset it")
+    return Choice(found, said)
+
+
+def _absent(driver: Driver) -> str:
+    if not driver.devices:
+        return driver.detail
+    return f"no such device: there are {', '.join(f'cuda:{device.index}' for device in driver.devices)}"
+
+
+# Arguments of the kernels in kernels/*.cu: P an address, i an int. Their names end in the faces' type.
+SIGNATURES = {
+    "resize": "PPiiP",
+    "crop": "PPiP",
+    "stats_parts": "PPiP",
+    "stats_totals": "PiP",
+    "blend": "PPPPiiP",
+}
+
+
+@dataclass(frozen=True)
+class DeviceBuffer:
+    """Memory of a device, which lives as long as the lane that it comes from.
+
+    Attributes:
+        address: on the device, aligned to 256 bytes.
+        bytes: its size.
+    """
+
+    address: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """A point in a lane's work, for other lanes and for the host.
+
+    Attributes:
+        recorded: the event of pycuda.
+    """
+
+    recorded: Any
+
+
+class Lane(Closeable):
+    """A queue of work on one device, for the thread that opens and closes it, and for no other.
+
+    Lanes of one thread are closed in the reverse order. The device's primary context is current on the
+    thread meanwhile, so that PyAV with ``current_ctx``, TensorRT and PyTorch work in it. The lane's stream is
+    a blocking one: its work and that of libav's decoder and encoder, which use the default stream, wait for
+    each other in the order in which they were given.
+
+    Nothing here waits for the device unless it says so.
+
+    Args:
+        device: where.
+
+    Raises:
+        ConfigurationError: pycuda is not installed, or this build has no kernels.
+        DeviceUnavailableError: the device cannot be used.
+        OutOfMemoryError: no memory for it.
+    """
+
+    def __init__(self, device: CudaDevice) -> None:
+        self.device = device
+        self._cuda = _pycuda()
+        self._buffers: list[Any] = []
+        self._functions: dict[str, Any] = {}
+        with ExitStack() as opened, self._errors():
+            self._primary = _primary_of(device, self._cuda)
+            self._primary.context.push()
+            opened.callback(self._cuda.Context.pop)
+            # Flags of 0 make it a blocking stream, unlike PyTorch's.
+            self._stream = self._cuda.Stream(0)
+            opened.callback(self._free)
+            opened.callback(self.synchronize)
+            self._opened = opened.pop_all()
+
+    @property
+    def handle(self) -> int:
+        """The stream's CUstream, for `torch.cuda.ExternalStream`, `execute_async_v3` and the like."""
+        return int(self._stream.handle)
+
+    def device_buffer(self, bytes: int) -> DeviceBuffer:
+        """Allocates memory on the device; allocate once, and use it again: this may wait for the device."""
+        with self._errors():
+            allocation = self._cuda.mem_alloc(bytes)
+        self._buffers.append(allocation)
+        return DeviceBuffer(int(allocation), bytes)
+
+    def pinned(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Allocates memory of the host that a device copies from and to by itself, while the lane is open.
+
+        Returns:
+            An array, not filled. It and its views must not be touched after the lane.
+        """
+        with self._errors():
+            array: NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype)
+        self._buffers.append(array.base)
+        return array
+
+    def upload(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+        """Copies a contiguous array to the start of a buffer, in turn.
+
+        It must stay as it is until the copy is over; only of `pinned` memory is none of it waited for.
+        """
+        _check_fits(buffer, array)
+        with self._errors():
+            self._cuda.memcpy_htod_async(buffer.address, array, self._stream)
+
+    def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
+        """Copies the start of a buffer to a contiguous array, in turn; see `upload`."""
+        _check_fits(buffer, array)
+        with self._errors():
+            self._cuda.memcpy_dtoh_async(array, buffer.address, self._stream)
+
+    def launch(
+        self,
+        name: str,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        *arguments: DeviceBuffer | int,
+    ) -> None:
+        """Launches one of our kernels, in turn.
+
+        Args:
+            name: of the kernel, such as ``crop_f16``.
+            grid: blocks along x, y and z.
+            block: threads of each along x, y and z.
+            arguments: buffers or addresses, and numbers, as in `SIGNATURES`.
+
+        Raises:
+            KeyError: no such kernel.
+        """
+        values = [value.address if isinstance(value, DeviceBuffer) else value for value in arguments]
+        with self._errors():
+            self._function(name).prepared_async_call(grid, block, self._stream, *values)
+
+    def record(self) -> Event:
+        """Marks the end of the work given so far."""
+        flags = self._cuda.event_flags
+        with self._errors():
+            # A host that waits for it sleeps, and leaves its core to the encoder.
+            event = self._cuda.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+            event.record(self._stream)
+        return Event(event)
+
+    def is_over(self, event: Event) -> bool:
+        """Whether the device has come to an event of this or another lane."""
+        with self._errors():
+            return bool(event.recorded.query())
+
+    def follow(self, event: Event) -> None:
+        """Lets the work that comes next wait, on the device, for an event of another lane."""
+        with self._errors():
+            self._stream.wait_for_event(event.recorded)
+
+    def synchronize(self, event: Event | None = None) -> None:
+        """Lets this thread sleep until the device has come to an event, or has done all that was given."""
+        event = event or self.record()
+        with self._errors():
+            event.recorded.synchronize()
+
+    def close(self) -> None:
+        """Waits for its work, frees its memory, and takes its context from the thread."""
+        with self._errors():
+            self._opened.close()
+
+    def _free(self) -> None:
+        # pycuda frees what it holds only on the thread where the context is current, hence here and now.
+        for buffer in self._buffers:
+            buffer.free()
+        self._buffers.clear()
+        self._functions.clear()
+        del self._stream
+
+    def _function(self, name: str) -> Any:
+        if name not in self._functions:
+            signature = SIGNATURES[re.sub("_f(16|32)$", "", name)]
+            self._functions[name] = self._primary.kernels().get_function(name).prepare(signature)
+        return self._functions[name]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Gives pycuda's errors our types."""
+        where = f"cuda:{self.device.index} ({self.device.name})"
+        try:
+            yield
+        except self._cuda.MemoryError as error:
+            raise OutOfMemoryError(
+                f"{where}: its memory is full ({error}): use a smaller --batch, or end what else runs there"
+            ) from error
+        except self._cuda.Error as error:
+            raise DeviceUnavailableError(
+                f'{where}: {error}: run "crossface probe", or give --device cpu'
+            ) from error
+
+
+class _Primary:
+    """A device's primary context, kept until the process ends.
+
+    Frames of libav, engines of TensorRT and sessions of ONNX Runtime live in it and do not hold it, so it
+    must not end with the last lane. And pycuda, when it releases one, leaves it on the thread's stack.
+    """
+
+    def __init__(self, context: Any, cuda: Any) -> None:
+        self.context = context
+        # When it is only dropped, pycuda ends it like a context of its own, which fails aloud.
+        atexit.register(context.detach)
+        self._cuda = cuda
+        self._module: Any = None
+
+    def kernels(self) -> Any:
+        """Our kernels as a module of pycuda; the context must be current."""
+        with _primaries_lock:
+            if self._module is None:
+                if not FATBIN.is_file():
+                    raise ConfigurationError(
+                        f"{FATBIN}: this build has no CUDA kernels: install nvcc, and build Crossface again"
+                    )
+                self._module = self._cuda.module_from_file(str(FATBIN))
+            return self._module
+
+
+_primaries: dict[int, _Primary] = {}
+_primaries_lock = threading.Lock()
+
+
+def _primary_of(device: CudaDevice, cuda: Any) -> _Primary:
+    with _primaries_lock:
+        if device.index not in _primaries:
+            cuda.init()
+            found = cuda.Device(device.index)
+            if found.pci_bus_id() != device.pci_bus:
+                raise DeviceUnavailableError(
+                    f"cuda:{device.index} ({device.name}): something has started CUDA in this process, with "
+                    "its devices in another order: set CUDA_DEVICE_ORDER=PCI_BUS_ID from the start"
+                )
+            _primaries[device.index] = _Primary(found.retain_primary_context(), cuda)
+        return _primaries[device.index]
+
+
+def _pycuda() -> Any:
+    with suppress(OSError):
+        # Debian's linker leaves out of pycuda that it needs this library; loaded for all, it is found.
+        ctypes.CDLL("libcuda.so.1", ctypes.RTLD_GLOBAL)
+    try:
+        import pycuda.driver
+    except ImportError as error:
+        raise ConfigurationError(
+            f'pycuda cannot be loaded ({error}): run pip install "crossface[cuda]", or give --device cpu'
+        ) from error
+    return pycuda.driver
+
+
+def _check_fits(buffer: DeviceBuffer, array: NDArray[Any]) -> None:
+    if not array.flags.c_contiguous or array.nbytes > buffer.bytes:
+        raise ValueError(f"an array of {array.nbytes} bytes does not fit, or is not contiguous: {buffer}")

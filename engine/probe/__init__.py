@@ -1,0 +1,1 @@
+"""What this machine can do: the driver's devices, and each ability, tried in a process of its own."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._native import device as native
 from .blend_order import in_launches
+from .device import DeviceBuffer
 from .device_memory import DeviceFrame, DeviceTensor
 from .device_records import (
     STATISTICS,
@@ -27,7 +28,7 @@ from .device_records import (
 )
 from .frame import ColourDescription, Transfer
 from .kernels import native_colour
-from .launcher import DeviceBuffer, Dimensions, Launcher
+from .launcher import Dimensions, Launcher
 from .upload_ring import UploadRing
 
 _TEXELS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
@@ -255,7 +256,8 @@ class DeviceKernels:
         if self._zeros.nbytes < tensor.bytes:
             self._zeros = self._launcher.pinned(tensor.bytes, np.uint8)
             self._zeros[:] = 0
-        self._launcher.upload(DeviceBuffer(tensor.address, tensor.bytes), self._zeros[: tensor.bytes])
+        if tensor.bytes:
+            self._launcher.upload(DeviceBuffer(tensor.address, tensor.bytes), self._zeros[: tensor.bytes])
 
     def _sums(self, bytes: int) -> int:
         """The address of memory between the two launches of `stats`."""

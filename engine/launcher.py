@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import DTypeLike, NDArray
 
+from .device import DeviceBuffer, Event
+
 Dimensions = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class DeviceBuffer:
-    """Memory of a device, which lives as long as the lane that it comes from.
-
-    Attributes:
-        address: on the device, aligned to 256 bytes.
-        bytes: its size.
-    """
-
-    address: int
-    bytes: int
 
 
 class Launcher(Protocol):
@@ -38,8 +26,8 @@ class Launcher(Protocol):
     def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
         """Starts a kernel of kernels/*.cu."""
 
-    def record(self) -> Any:
+    def record(self) -> Event:
         """The end of the work given so far."""
 
-    def synchronize(self, event: Any) -> None:
+    def synchronize(self, event: Event) -> None:
         """Returns when the device has come to that point."""

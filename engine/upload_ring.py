@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .launcher import DeviceBuffer, Launcher
+from .device import DeviceBuffer, Event
+from .launcher import Launcher
 
 _LEAST_BYTES = 1 << 16
 _ALIGNMENT_BYTES = 16
@@ -18,7 +19,7 @@ _ALIGNMENT_BYTES = 16
 class _Slot:
     pinned: NDArray[np.uint8]
     buffer: DeviceBuffer
-    copied: Any = None
+    copied: Event | None = None
 
 
 class UploadRing:
@@ -55,7 +56,7 @@ class UploadRing:
     def _free_slot(self, bytes: int) -> _Slot:
         number, self._next = self._next, (self._next + 1) % len(self._slots)
         slot = self._slots[number]
-        if slot is not None:
+        if slot is not None and slot.copied is not None:
             self._launcher.synchronize(slot.copied)
         if slot is None or slot.pinned.nbytes < bytes:
             room = max(_LEAST_BYTES, 1 << (bytes - 1).bit_length())

@@ -13,11 +13,11 @@ import pytest
 from emulated_lane import EmulatedLane
 from numpy.typing import DTypeLike, NDArray
 
+from crossface.engine.device import DeviceBuffer, Lane, choose
 from crossface.engine.device_kernels import DeviceKernels
 from crossface.engine.device_memory import DeviceFrame, DeviceTensor
 from crossface.engine.device_records import STATISTICS
 from crossface.engine.frame import Frame
-from crossface.engine.launcher import DeviceBuffer
 
 on_each_device = pytest.mark.parametrize(
     "device", ["emulated", pytest.param("cuda", marks=pytest.mark.needs_gpu)]
@@ -30,8 +30,6 @@ def pictures_on(device: str) -> Iterator[DevicePictures]:
     if device == "emulated":
         yield DevicePictures(EmulatedLane())
         return
-    from crossface.engine.device import Lane, choose
-
     with Lane(choose("cuda").devices[0]) as lane:
         yield DevicePictures(lane)
 

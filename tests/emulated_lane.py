@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from crossface.engine import _native
-from crossface.engine.launcher import DeviceBuffer, Dimensions
+from crossface.engine.device import DeviceBuffer, Event
+from crossface.engine.launcher import Dimensions
 
 _ALIGNMENT_BYTES = 256
 
@@ -55,11 +56,11 @@ class EmulatedLane:
         kernel = getattr(_native.device, name)
         self._work.append(lambda: kernel(grid, block, *arguments, **options))
 
-    def record(self) -> int:
-        return self._done + len(self._work)
+    def record(self) -> Event:
+        return Event(self._done + len(self._work))
 
-    def synchronize(self, event: int | None = None) -> None:
-        behind = len(self._work) if event is None else event - self._done
+    def synchronize(self, event: Event | None = None) -> None:
+        behind = (event or self.record()).recorded - self._done
         self.waits += behind > 0
         for _ in range(behind):
             self._work.pop(0)()

@@ -61,11 +61,13 @@ def in_launches(jobs: Records, fades: NDArray[np.bool_]) -> tuple[Records, list[
 
 def _rounds(jobs: Records) -> NDArray[np.intp]:
     """For each face, how many others have to be laid first, one after the other."""
+    rounds = np.zeros(len(jobs), np.intp)
+    if len(np.unique(jobs["frame"])) == len(jobs):
+        return rounds
     begin = jobs["box"][:, :2] - native.BLEND_HALO_PX
     end = jobs["box"][:, 2:] + native.BLEND_HALO_PX
     meets = ((begin[:, None] < end) & (begin < end[:, None])).all(2)
     meets &= jobs["frame"][:, None] == jobs["frame"]
-    rounds = np.zeros(len(jobs), np.intp)
     for face in np.flatnonzero(np.tril(meets, -1).any(1)):
         rounds[face] = 1 + rounds[:face][meets[face, :face]].max()
     return rounds

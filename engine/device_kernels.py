@@ -2,10 +2,13 @@
 
 They do what the functions of the same names in `kernels` do, which document them, within one code value.
 Nothing here waits for the device: results are there when the lane has come that far.
+
+Never executed on a GPU; the tests carry out its launches on the CPU, from the same bytes.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +53,7 @@ class DeviceKernels:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
         self._uploads = UploadRing(launcher)
-        self._colours: dict[ColourDescription, Records] = {}
+        self._colours: dict[ColourDescription, bytes] = {}
         self._curves: dict[Transfer, Curve] = {}
         self._zeros = np.empty(0, np.uint8)
         self._sums_buffer: DeviceBuffer | None = None
@@ -212,7 +215,7 @@ class DeviceKernels:
         jobs = blend_jobs(placed, chosen, numbers, colours, size_px, sizes_px[chosen])
         if not len(jobs):
             return
-        fades = np.array([native.blend_launches(native_colour(frame.colour)) == 2 for frame in frames])
+        fades = np.array([_fades(frame.colour) for frame in frames])
         jobs, launches = in_launches(jobs, fades[jobs["frame"]])
         frames_at, jobs_at = self._uploads.upload(self._records(frames), jobs)
         for launch in launches:
@@ -264,6 +267,12 @@ class DeviceKernels:
         if self._sums_buffer is None or self._sums_buffer.bytes < bytes:
             self._sums_buffer = self._launcher.device_buffer(bytes)
         return self._sums_buffer.address
+
+
+@functools.cache
+def _fades(colour: ColourDescription) -> bool:
+    """Whether highlights do, and chroma is subsampled."""
+    return native.blend_launches(native_colour(colour)) == 2
 
 
 def _texel(tensor: DeviceTensor) -> str:

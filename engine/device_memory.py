@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .frame import ColourDescription, Frame
+from .frame import ColourDescription
 from .video.planes import FLOAT_BITS, PIXEL_LAYOUTS
 
 _LONGEST_SIDE_PX = 65536
@@ -102,21 +102,6 @@ class DeviceFrame:
             pitch_bytes = pitches_bytes[component.plane]
             planes.append(DevicePlane(address, pitch_bytes, component.step, width, height))
         return cls((planes[0], planes[1], planes[2]), colour)
-
-    @classmethod
-    def of_host(cls, frame: Frame) -> DeviceFrame:
-        """A frame in host memory, by its addresses there; they hold as long as its planes."""
-        first, second, third = (
-            DevicePlane(
-                plane.ctypes.data,
-                plane.strides[0],
-                plane.strides[1] // plane.itemsize,
-                plane.shape[1],
-                plane.shape[0],
-            )
-            for plane in frame.planes
-        )
-        return cls((first, second, third), frame.colour, frame.row_offset)
 
 
 @dataclass(frozen=True)

@@ -74,18 +74,19 @@ class Curve(NamedTuple):
     fade_end: float = 0.0
 
 
-def colour_record(colour: ColourDescription, curve: Curve) -> Records:
-    """A frame's record ``[]`` without its planes, which is alike for all frames of a stream."""
+def colour_record(colour: ColourDescription, curve: Curve) -> bytes:
+    """A frame's record without its planes: alike for all frames of a stream."""
     record = np.zeros((), FRAME)
     record["colour"] = tuple(getattr(colour, name) for name in COLOUR.names or ())
     record["format"] = np.frombuffer(native.pixel_format(native_colour(colour)), np.int32)
     record["curve"] = curve
-    return record
+    return record.tobytes()
 
 
-def frame_records(frames: Sequence[DeviceFrame], colours: Mapping[ColourDescription, Records]) -> Records:
+def frame_records(frames: Sequence[DeviceFrame], colours: Mapping[ColourDescription, bytes]) -> Records:
     """Records ``[frames]``; ``colours`` has a `colour_record` for each."""
-    records = np.stack([colours[frame.colour] for frame in frames])
+    # As bytes, for to stack records takes NumPy 20 us each.
+    records = np.frombuffer(bytearray().join(colours[frame.colour] for frame in frames), FRAME)
     records["planes"] = np.array([list(frame.planes) for frame in frames], PLANE)
     return records
 

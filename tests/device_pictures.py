@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from crossface.engine.device import DeviceBuffer, Lane, choose
 from crossface.engine.device_kernels import DeviceKernels
-from crossface.engine.device_memory import DeviceFrame, DeviceTensor
+from crossface.engine.device_memory import DeviceFrame, DevicePlane, DeviceTensor
 from crossface.engine.device_records import STATISTICS
 from crossface.engine.frame import Frame
 
@@ -44,7 +44,7 @@ class DevicePictures:
 
     def frame(self, frame: Frame) -> DeviceFrame:
         """All bytes from a frame's first to its last, gaps and padding too, laid out as they are."""
-        here = DeviceFrame.of_host(frame)
+        here = by_host_addresses(frame)
         planes = list(here.planes)
         for begin, end in _stretches(frame.planes):
             host = np.ctypeslib.as_array((ctypes.c_uint8 * (end - begin)).from_address(begin))
@@ -129,6 +129,21 @@ class DevicePictures:
         )
         self.bring_back()
         return bool(self.numbers(touched)[0])
+
+
+def by_host_addresses(frame: Frame) -> DeviceFrame:
+    """What a device would be told of a frame if its memory were the host's."""
+    first, second, third = (
+        DevicePlane(
+            plane.ctypes.data,
+            plane.strides[0],
+            plane.strides[1] // plane.itemsize,
+            plane.shape[1],
+            plane.shape[0],
+        )
+        for plane in frame.planes
+    )
+    return DeviceFrame((first, second, third), frame.colour, frame.row_offset)
 
 
 def _stretches(planes: Sequence[NDArray[Any]]) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference_pixels as reference
-from device_pictures import DevicePictures, on_each_device, pictures_on
+from device_pictures import DevicePictures, by_host_addresses, on_each_device, pictures_on
 from emulated_lane import EmulatedLane
 from noise_pictures import UNCHANGED, copy_frame, describe, noise_picture, similarity
 from numpy.typing import NDArray
@@ -257,7 +257,7 @@ def test_frames_are_described_by_addresses_alone(pixel_format: str, upside_down:
     rows = [plane[::-1] if upside_down else plane for plane in picture.memory]
     addresses, pitches_bytes = [plane.ctypes.data for plane in rows], [plane.strides[0] for plane in rows]
     got = DeviceFrame.in_memory(pixel_format, (61, 39), addresses, pitches_bytes, colour)
-    assert got == DeviceFrame.of_host(picture.frame)
+    assert got == by_host_addresses(picture.frame)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_frames_are_described_by_addresses_alone(pixel_format: str, upside_down:
     ],
 )
 def test_frames_that_a_device_would_stumble_over_are_refused(changes: dict[str, int], complaint: str) -> None:
-    frame = DeviceFrame.of_host(noise("p010le", 64, 40))
+    frame = by_host_addresses(noise("p010le", 64, 40))
     with pytest.raises(ValueError, match=complaint):
         replace(frame, planes=(frame.planes[0]._replace(**changes), *frame.planes[1:]))
 

@@ -127,10 +127,10 @@ SIGNATURES = {
 
 @dataclass(frozen=True)
 class DeviceBuffer:
-    """Memory of a device, which lives as long as the lane that it comes from.
+    """Memory of a device: a lane's, which lives as long as that, a part of it, or somebody else's.
 
     Attributes:
-        address: on the device, aligned to 256 bytes.
+        address: on the device; a lane's are aligned to 256 bytes.
         bytes: its size.
     """
 
@@ -209,7 +209,7 @@ class Lane(Closeable):
     def upload(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Copies a contiguous array to the start of a buffer, in turn.
 
-        It must stay as it is until the copy is over; only of `pinned` memory is none of it waited for.
+        It must stay as it is until the copy is over; other memory than `pinned` may make this thread wait.
         """
         _check_fits(buffer, array)
         with self._errors():
@@ -220,6 +220,13 @@ class Lane(Closeable):
         _check_fits(buffer, array)
         with self._errors():
             self._cuda.memcpy_dtoh_async(array, buffer.address, self._stream)
+
+    def copy(self, target: DeviceBuffer, source: DeviceBuffer) -> None:
+        """Copies a whole buffer to the start of another, in turn."""
+        if source.bytes > target.bytes:
+            raise ValueError(f"{source.bytes} bytes do not fit: {target}")
+        with self._errors():
+            self._cuda.memcpy_dtod_async(target.address, source.address, source.bytes, self._stream)
 
     def launch(
         self,
@@ -243,14 +250,20 @@ class Lane(Closeable):
         with self._errors():
             self._function(name).prepared_async_call(grid, block, self._stream, *values)
 
-    def record(self) -> Event:
-        """Marks the end of the work given so far."""
+    def record(self, *, timed: bool = False) -> Event:
+        """Marks the end of the work given so far; ``timed`` for `elapsed_ms`, which costs a little."""
         flags = self._cuda.event_flags
         with self._errors():
             # A host that waits for it sleeps, and leaves its core to the encoder.
-            event = self._cuda.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+            event = self._cuda.Event(flags.BLOCKING_SYNC | (0 if timed else flags.DISABLE_TIMING))
             event.record(self._stream)
         return Event(event)
+
+    def elapsed_ms(self, start: Event, end: Event) -> float:
+        """Time of the device between two timed events; lets this thread sleep until the second is over."""
+        self.synchronize(end)
+        with self._errors():
+            return float(end.recorded.time_since(start.recorded))
 
     def is_over(self, event: Event) -> bool:
         """Whether the device has come to an event of this or another lane."""

@@ -1,8 +1,8 @@
 // A driver without a GPU, for tests: it answers as the environment says, and keeps the books.
 //
-// STUB_DEVICES: how many devices. STUB_INIT, STUB_MODULE: results of cuInit and cuModuleLoad; cuInit also takes
-// "crash" and "hang". STUB_VERSION: of the driver. Unless CUDA_DEVICE_ORDER is PCI_BUS_ID, the devices come in
-// the opposite order, as if the second were the faster one.
+// STUB_DEVICES: how many devices. STUB_INIT, STUB_MODULE, STUB_STREAM: results of cuInit, cuModuleLoad and
+// cuStreamCreate; cuInit also takes "crash" and "hang". STUB_VERSION: of the driver. Unless CUDA_DEVICE_ORDER
+// is PCI_BUS_ID, the devices come in the opposite order, as if the second were the faster one.
 
 #include <stddef.h>
 #include <stdio.h>
@@ -159,7 +159,8 @@ struct Stream {
 static int last_stream_flags = -1, last_event_flags = -1, waits;
 
 int cuStreamCreate(struct Stream** stream, unsigned flags) {
-    const int code = made((void**)stream, sizeof(struct Stream));
+    const int refused = number("STUB_STREAM", 0);
+    const int code = refused ? refused : made((void**)stream, sizeof(struct Stream));
     if (code) return code;
     **stream = (struct Stream){flags, 0};
     last_stream_flags = (int)flags;
@@ -181,6 +182,11 @@ int cuStreamWaitEvent(struct Stream* stream, void* event, unsigned flags) {
     return stream && event && !flags ? 0 : kInvalidValue;
 }
 
+int cuEventElapsedTime_v2(float* ms, void* start, void* end) {
+    *ms = 1.5f;
+    return start && end ? 0 : kInvalidValue;
+}
+
 int stub_last_stream_flags(void) { return last_stream_flags; }
 int stub_last_event_flags(void) { return last_event_flags; }
 int stub_waits(void) { return waits; }
@@ -192,6 +198,10 @@ int cuMemcpyHtoDAsync_v2(void* to, const void* from, size_t bytes, struct Stream
 }
 
 int cuMemcpyDtoHAsync_v2(void* to, const void* from, size_t bytes, struct Stream* stream) {
+    return cuMemcpyHtoDAsync_v2(to, from, bytes, stream);
+}
+
+int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t bytes, struct Stream* stream) {
     return cuMemcpyHtoDAsync_v2(to, from, bytes, stream);
 }
 
@@ -226,11 +236,13 @@ int cuModuleGetFunction(char** function, void* module, const char* name) {
 int cuFuncSetBlockShape(char* function, int x, int y, int z) { return function && x && y && z ? 0 : 1; }
 
 int cuLaunchKernel(const char* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned shared_bytes, struct Stream* stream, void** parameters, void** extra) {
+                   unsigned bz, unsigned shared_bytes, struct Stream* stream, void** parameters,
+                   void** extra) {
     if (depth == 0 || !stream || parameters || shared_bytes) return kInvalidValue;
     const unsigned char* bytes = extra[1];
     const size_t size = *(const size_t*)extra[3];
-    int at = snprintf(last_launch, sizeof last_launch, "%s %u,%u,%u %u,%u,%u ", function, gx, gy, gz, bx, by, bz);
+    int at =
+        snprintf(last_launch, sizeof last_launch, "%s %u,%u,%u %u,%u,%u ", function, gx, gy, gz, bx, by, bz);
     for (size_t i = 0; i < size; ++i)
         at += snprintf(last_launch + at, sizeof last_launch - (size_t)at, "%02x", bytes[i]);
     return 0;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -142,8 +143,10 @@ def test_a_probe_with_devices(stub: pytest.MonkeyPatch) -> None:
     assert found.driver.detail.endswith("CUDA 13.0")
     for stage in found.stages:
         assert stage.device == "cpu" and "no NVIDIA driver" not in stage.reason
-    table = command()
-    assert "Stub A, 16 GiB, compute capability 7.5" in table.stdout
+    table = command("--device", "cuda:1").stdout
+    assert re.search(r"cuda:0 +no +Stub A, 16 GiB, compute capability 7.5", table)
+    assert re.search(r"cuda:1 +yes +Stub B, 32 GiB, compute capability 9.0", table)
+    assert re.search(r"cpu +no\n *\(--device cuda:1\)\n", table)
     assert json.loads(command("--json").stdout)["driver"]["devices"][1]["capability"] == [9, 0]
 
 
@@ -225,7 +228,6 @@ int cuvidGetDecoderCaps(unsigned char* caps) {
 
 def test_nvdec_is_asked_codec_by_codec(stub: pytest.MonkeyPatch, stub_folder: Path, tmp_path: Path) -> None:
     stub.setenv("STUB_DEVICES", "1")
-    assert "libnvcuvid.so.1" in try_out("nvdec", 0)["detail"]
     (tmp_path / "decoder.c").write_text(DECODER)
     make_library(tmp_path / "libnvcuvid.so.1", tmp_path / "decoder.c")
     stub.setenv("LD_LIBRARY_PATH", f"{stub_folder}:{tmp_path}")
@@ -264,6 +266,8 @@ def test_a_module_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "tensorrt.py").write_text("raise FileNotFoundError('libnvinfer.so.11\\nis not here')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert try_out("tensorrt")["detail"] == "installed, but cannot be loaded: libnvinfer.so.11"
+    (tmp_path / "tensorrt.py").write_text("import tensorrt_libs_that_are_not_here\n")
+    assert try_out("tensorrt")["detail"].startswith("installed, but cannot be loaded: No module named")
 
 
 @pytest.mark.parametrize(
@@ -281,6 +285,11 @@ def test_a_trial_survives_what_it_loads(
     (tmp_path / "tensorrt.py").write_text(f"import os\n{ending}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert words in try_out("tensorrt", patience_s=2)["detail"]
+
+
+def test_a_frozen_program_has_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert ask_driver() == Driver("not tried, as this program has no Python interpreter to start")
 
 
 # Selection.

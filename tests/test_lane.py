@@ -16,6 +16,7 @@ import pytest
 from make_stub_driver import make_stub_driver
 
 from crossface.engine.device import SIGNATURES, Lane, choose
+from crossface.engine.probe.process import try_out
 
 KERNELS = Path(__file__).parents[1] / "kernels"
 
@@ -69,6 +70,14 @@ with Lane(device) as lane:
     found["address"] = buffer.address
     event = lane.record()
     found["over"] = lane.is_over(event)
+    started = lane.record(timed=True)
+    found["timed flags"] = stub.stub_last_event_flags()
+    again = lane.device_buffer(4096)
+    lane.copy(again, buffer)
+    back[:] = -1
+    lane.download(back, again)
+    found["elapsed ms"] = lane.elapsed_ms(started, lane.record(timed=True))
+    found["copied"] = bool((back == there).all())
     with Lane(other) as second:
         found["two"] = stub.stub_depth()
         second.follow(event)
@@ -80,6 +89,7 @@ with Lane(device) as lane:
         "wrong count": lambda: lane.launch("crop_f16", (1, 1, 1), (1, 1, 1), 1, 2, 3),
         "no block": lambda: lane.launch("crop_f16", (1, 1, 1), (0, 1, 1), 1, 2, 3, 4),
         "does not fit": lambda: lane.upload(buffer, np.zeros(5000, np.uint8)),
+        "copy too large": lambda: lane.copy(lane.device_buffer(64), buffer),
         "not contiguous": lambda: lane.download(back[:, ::2], buffer),
     }.items():
         try:
@@ -87,7 +97,7 @@ with Lane(device) as lane:
             found[name] = None
         except Exception as error:
             found[name] = [type(error).__name__, str(error)]
-del event
+del event, started
 found["after"] = depth_and_live()
 
 def work(wrong, i):
@@ -121,12 +131,20 @@ print(json.dumps(found))
 """
 
 
-def run_on_stub(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def stub_for_pycuda(folder: Path) -> Path:
     import pycuda
 
     (driver,) = Path(pycuda.__file__).parent.glob("_driver*.so")
-    make_stub_driver(folder, driver)
-    environ = {**os.environ, "LD_LIBRARY_PATH": str(folder), "STUB_DEVICES": "2", **variables}
+    return make_stub_driver(folder, driver)
+
+
+def run_on_stub(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(stub_for_pycuda(folder)),
+        "STUB_DEVICES": "2",
+        **variables,
+    }
     for name in ("CUDA_VISIBLE_DEVICES", "CUE_GPU_CORES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
         environ.pop(name, None)
     return subprocess.run(
@@ -152,11 +170,15 @@ class TestBooks:
         assert books["two"] == 1  # pycuda keeps only the one on top current
 
     def test_copies(self, books: dict[str, Any]) -> None:
-        assert books["round trip"] and books["aligned"] == 0
+        assert books["round trip"] and books["copied"] and books["aligned"] == 0
 
     def test_waiting_threads_sleep(self, books: dict[str, Any]) -> None:
         assert books["event flags"] == 1 | 2  # blocking synchronisation, no timing
         assert books["over"] and books["waits"] == 1
+
+    def test_events_measure_only_where_they_are_to(self, books: dict[str, Any]) -> None:
+        assert books["timed flags"] == 1
+        assert books["elapsed ms"] == 1.5  # as the stub has it
 
     def test_arguments_lie_as_c_lays_them(self, books: dict[str, Any]) -> None:
         crop = np.zeros((), np.dtype([("a", "u8"), ("b", "u8"), ("c", "i4"), ("d", "u8")], align=True))
@@ -175,6 +197,7 @@ class TestBooks:
             ("no block", "DeviceUnavailableError", "cuda:0 (Stub A): "),
             ("does not fit", "ValueError", "5000 bytes"),
             ("not contiguous", "ValueError", "not contiguous"),
+            ("copy too large", "ValueError", "4096 bytes"),
         ],
     )
     def test_mistakes(self, books: dict[str, Any], mistake: str, error: str, words: str) -> None:
@@ -190,6 +213,43 @@ class TestBooks:
 
 
 @pytest.mark.needs_pycuda
+def test_a_lane_that_does_not_open_leaves_nothing(tmp_path: Path) -> None:
+    script = """
+import ctypes
+from crossface.engine.device import Lane, choose
+from crossface.engine.errors import OutOfMemoryError
+try:
+    Lane(choose("cuda").devices[0])
+except OutOfMemoryError as error:
+    print(error)
+stub = ctypes.CDLL("libcuda.so.1")
+print(stub.stub_depth(), stub.stub_live())
+"""
+    done = run_on_stub(tmp_path, script, STUB_STREAM="2")
+    assert not done.stderr
+    assert done.stdout.startswith("cuda:0 (Stub A): its memory is full") and done.stdout.endswith("\n0 0\n")
+
+
+@pytest.mark.needs_pycuda
+@pytest.mark.needs_nvcc
+def test_a_process_ends_quietly_that_had_lanes_in_other_threads_only(tmp_path: Path) -> None:
+    script = """
+import threading
+from crossface.engine.device import Lane, choose
+device = choose("cuda").devices[0]
+def work():
+    with Lane(device) as lane:
+        lane.launch("stats_totals", (1, 1, 1), (1, 1, 1), 1, 2, 3)
+for _ in range(3):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+    done = run_on_stub(tmp_path, script)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.needs_pycuda
 def test_a_process_that_numbers_devices_otherwise_is_told(tmp_path: Path) -> None:
     script = """
 import os
@@ -201,6 +261,16 @@ Lane(device)
     done = run_on_stub(tmp_path, script)
     assert "DeviceUnavailableError: cuda:0 (Stub A): something has started CUDA" in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.needs_pycuda
+def test_the_probe_tries_pycuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(stub_for_pycuda(tmp_path)))
+    monkeypatch.setenv("STUB_DEVICES", "2")
+    answer = try_out("pycuda", 0)
+    assert answer["works"] and answer["detail"].endswith(", 2 devices")
+    monkeypatch.setenv("STUB_INIT", "999")
+    assert not try_out("pycuda", 0)["works"]
 
 
 def test_without_pycuda_a_lane_says_what_to_install() -> None:
@@ -221,8 +291,8 @@ Lane(CudaDevice(0, "GPU", (9, 0), 1, "GPU-0", "0000:00:00.0"))
 SPIN = """
 extern "C" __global__ void spin(unsigned long long nanoseconds, int* flag) {
     unsigned long long start, now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(start));
-    do { asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)); } while (now - start < nanoseconds);
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
+    do { asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)); } while (now - start < nanoseconds);
     *flag = 1;
 }
 """

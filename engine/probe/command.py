@@ -28,13 +28,17 @@ def probe_command(device: str, as_json: bool) -> None:
 
 
 def _devices(found: Probe) -> list[Row]:
-    used = found.choice.devices
+    chosen = found.choice.devices
     rows = [
-        (f"cuda:{device.index}", "chosen" if device in used else "-", _description(device))
+        (f"cuda:{device.index}", _yes(device in chosen), _description(device))
         for device in found.driver.devices
     ]
-    reason = f"chosen by: {found.choice.reason}" if used else found.choice.reason
-    return [("DEVICE", "", "WHAT IT IS"), *rows, ("cpu", "-" if used else "chosen", reason)]
+    return [
+        ("DEVICE", "CHOSEN", "WHAT IT IS"),
+        *rows,
+        ("cpu", _yes(not chosen), ""),
+        ("", "", f"({found.choice.reason})"),
+    ]
 
 
 def _description(device: CudaDevice) -> str:
@@ -48,7 +52,7 @@ def _description(device: CudaDevice) -> str:
 def _abilities(found: Probe) -> list[Row]:
     driver = ("driver", _yes(bool(found.driver.devices)), found.driver.detail)
     rows = [(ability.name, _yes(ability.works), ability.detail) for ability in found.abilities]
-    return [("ABILITY", "HERE", "WHICH, OR WHAT TO DO"), driver, *rows]
+    return [("ABILITY", "WORKS", "WHICH, OR WHAT TO DO"), driver, *rows]
 
 
 def _stages(found: Probe) -> list[Row]:
@@ -61,7 +65,7 @@ def _stages(found: Probe) -> list[Row]:
 def _aligned(rows: list[Row]) -> str:
     """A line a row, not broken: for terminals and for the logs of farms."""
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
-    return "\n".join(f"{a:{first}}  {b:{second}}  {c}" for a, b, c in rows)
+    return "\n".join(f"{a:{first}}  {b:{second}}  {c}".rstrip() for a, b, c in rows)
 
 
 def _yes(works: bool) -> str:

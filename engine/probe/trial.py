@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -31,6 +32,7 @@ class MissingError(Exception):
 
 # Results of the driver that a user can do something about; cuda.h, CUresult.
 _ADVICE = {
+    2: "its memory is full: end what else runs there",
     34: "this is the toolkit's stub and no driver: take its folder out of LD_LIBRARY_PATH",
     46: "another process has the device for itself, or it is reserved: wait, or ask who uses it",
     100: "the driver finds no device: check nvidia-smi; a container must be given the GPU",
@@ -135,7 +137,7 @@ class Libcuda:
 def _no_device() -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return f'no CUDA device: CUDA_VISIBLE_DEVICES="{visible}" leaves none: change or unset it'
+        return f'no CUDA device: CUDA_VISIBLE_DEVICES="{visible}" leaves none: change it, or check nvidia-smi'
     return f"no CUDA device: {_ADVICE[_NO_DEVICE]}"
 
 
@@ -143,8 +145,9 @@ def _load(library: str, absent: str) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(library)
     except OSError as error:
-        broken = "" if "No such file" in str(error) else f" ({error})"
-        raise MissingError(absent + broken) from None
+        # The loader names what it did not find: the library itself, or another that this one needs.
+        here = not str(error).startswith(f"{library}: cannot open")
+        raise MissingError(f"{absent} ({error})" if here else absent) from None
 
 
 def _need_device(order: Order) -> int:
@@ -157,9 +160,9 @@ def _need_device(order: Order) -> int:
 def _imported(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError:
-        raise MissingError(f'not installed: pip install "crossface[{extra}]"') from None
     except Exception as error:  # whatever a foreign library raises when it is loaded
+        if isinstance(error, ModuleNotFoundError) and module.startswith(str(error.name)):
+            raise MissingError(f'not installed: pip install "crossface[{extra}]"') from None
         raise MissingError(f"installed, but cannot be loaded: {_first_line(error)}") from None
 
 
@@ -337,12 +340,14 @@ def tensorrt(order: Order) -> Answer:
 
 
 def pycuda(order: Order) -> Answer:
+    if importlib.util.find_spec("pycuda") is not None:
+        # Without a driver it does not even load.
+        _need_device(order)
     with contextlib.suppress(OSError):
         # See engine/device.py.
         ctypes.CDLL("libcuda.so.1", ctypes.RTLD_GLOBAL)
     library = _imported("pycuda.driver", "cuda")
     version = importlib.import_module("pycuda").VERSION_TEXT
-    _need_device(order)
     library.init()
     return {"detail": f"{version}, {library.Device.count()} devices"}
 

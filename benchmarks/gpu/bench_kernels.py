@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import DeviceBuffer, Lane, choose
 from crossface.engine.device_kernels import DeviceKernels
 from crossface.engine.device_memory import DeviceFrame, DeviceTensor
 from crossface.engine.device_records import STATISTICS
@@ -77,11 +78,16 @@ KINDS = [
 ]
 
 
-def affine() -> np.ndarray[Any, np.dtype[np.float64]]:
+def affine() -> NDArray[np.float64]:
     """A face in the middle of the frame, of its very size, turned by 12 degrees."""
     turn = np.radians(12)
     linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return np.column_stack([linear, np.array([WIDTH / 2, HEIGHT / 2]) - linear @ np.full(2, FACE_PX / 2)])
+
+
+def oval_mask() -> NDArray[np.float64]:
+    side = (np.arange(FACE_PX) + 0.5) / (FACE_PX / 2) - 1
+    return np.clip((0.95 - np.hypot(side * 1.2, side[:, None])) * 8, 0, 1)
 
 
 class Bench:
@@ -89,124 +95,122 @@ class Bench:
 
     Args:
         lane: to measure.
-        torch: PyTorch, for memory, copies and events on the lane's stream.
+        kind: of the batch.
     """
 
-    def __init__(self, lane: Lane, torch: Any) -> None:
-        self._torch = torch
-        self._where = torch.device("cuda", lane.device.index)
-        self._stream = torch.cuda.ExternalStream(lane.handle, device=self._where)
+    def __init__(self, lane: Lane, kind: Kind) -> None:
+        self._lane = lane
+        self._kind = kind
         self._kernels = DeviceKernels(lane)
-        self._copy = [
-            torch.empty(COPY_BYTES, dtype=torch.uint8, device=self._where).fill_(1) for _ in range(2)
-        ]
-        side = (torch.arange(FACE_PX, device=self._where) + 0.5) / (FACE_PX / 2) - 1
-        self._oval = ((0.95 - torch.hypot(side * 1.2, side[:, None])) * 8).clamp(0, 1)
+        self._copies = [lane.device_buffer(COPY_BYTES) for _ in range(2)]
         self._fillers = 4
 
-    def copy(self) -> None:
-        with self._torch.cuda.stream(self._stream):
-            self._copy[0].copy_(self._copy[1])
+    def measure(self) -> list[dict[str, Any]]:
+        """Figures of each kernel."""
+        rng, texel = np.random.default_rng(0), self._kind.dtype
+        frames = self._frames(rng)
+        faces = self._tensor(rng.random((3, FACE_PX, FACE_PX), np.float32).astype(texel))
+        crops = self._tensor(np.zeros((3, FACE_PX, FACE_PX), texel))
+        masks = self._tensor(oval_mask().astype(texel))
+        small = self._tensor(np.zeros((3, DETECTOR_PX[1], DETECTOR_PX[0]), texel))
+        touched = DeviceTensor(self._on_device(np.zeros(1, np.int32)).address, (FACES,), np.dtype(np.int32))
+        sums = DeviceTensor(
+            self._on_device(np.zeros(STATISTICS.itemsize, np.uint8)).address, (FACES,), STATISTICS
+        )
+        matrices, numbers = np.tile(affine(), (FACES, 1, 1)), np.arange(FACES)
+        colours = np.tile(np.eye(3, 4), (FACES, 1, 1))
+        kernels = self._kernels
+        works = {
+            "crop": lambda: kernels.crop(frames, numbers, matrices, crops),
+            "blend": lambda: kernels.blend(frames, numbers, matrices, faces, masks, colours, touched),
+            "stats": lambda: kernels.stats(faces, masks, sums),
+            "resize": lambda: kernels.resize(frames, small),
+        }
+        moved = self._moved_bytes()
+        results = []
+        for name, work in works.items():
+            copy_gb_s = 2 * COPY_BYTES / 1e6 / self._ms(self._copy)
+            taken_ms = self._ms(work)
+            gb_s = FACES * moved[name] / 1e6 / taken_ms
+            results.append(
+                {
+                    "kernel": name,
+                    "frames": self._kind.pixel_format,
+                    "transfer": self._kind.transfer.name,
+                    "faces": texel.name,
+                    "ms": taken_ms,
+                    "us_per_face": 1000 * taken_ms / FACES,
+                    "host_us": self._host_us(work),
+                    "gb_s": gb_s,
+                    "copy_gb_s": copy_gb_s,
+                    "share": gb_s / copy_gb_s,
+                }
+            )
+        flags = self._lane.pinned(FACES, np.int32)
+        self._lane.download(flags, DeviceBuffer(touched.address, touched.bytes))
+        self._lane.synchronize()
+        if not flags.all():
+            raise SystemExit("bench_kernels: not every face was laid: what was measured is not the work")
+        return results
 
-    def ms(self, work: Callable[[], object]) -> float:
+    def _copy(self) -> None:
+        self._lane.copy(*self._copies)
+
+    def _ms(self, work: Callable[[], object]) -> float:
         """Of one call on the device: the median of rounds."""
         work()
         rounds: list[float] = []
         while len(rounds) < ROUNDS:
-            begin, end = (self._torch.cuda.Event(enable_timing=True) for _ in range(2))
+            # What comes first keeps the device busy until the host has given all that is timed.
             for _ in range(self._fillers):
-                self.copy()
-            begin.record(self._stream)
+                self._copy()
+            begin = self._lane.record(timed=True)
             for _ in range(CALLS):
                 work()
-            end.record(self._stream)
-            ahead = not begin.query()
-            end.synchronize()
+            ahead = not self._lane.is_over(begin)
+            taken_ms = self._lane.elapsed_ms(begin, self._lane.record(timed=True))
             if ahead:
-                rounds.append(begin.elapsed_time(end) / CALLS)
+                rounds.append(taken_ms / CALLS)
             elif self._fillers >= 1024:
                 raise SystemExit("bench_kernels: the host does not get ahead of the device: end other work")
             else:
                 self._fillers *= 2
         return statistics.median(rounds)
 
-    def host_us(self, work: Callable[[], object]) -> float:
+    def _host_us(self, work: Callable[[], object]) -> float:
         """Of one call, on the host: the median."""
         taken_us = []
         for _ in range(30):
             begun_s = time.perf_counter()
             work()
             taken_us.append(1e6 * (time.perf_counter() - begun_s))
-            self._stream.synchronize()
+            self._lane.synchronize()
         return statistics.median(taken_us)
 
-    def measure(self, kind: Kind) -> list[dict[str, Any]]:
-        """Figures of each kernel."""
-        torch, held = self._torch, []
+    def _on_device(self, values: NDArray[Any]) -> DeviceBuffer:
+        """``values`` as often as there are faces."""
+        pinned = self._lane.pinned(values.shape, values.dtype)
+        pinned[...] = values
+        one = self._lane.device_buffer(values.nbytes)
+        self._lane.upload(one, pinned)
+        batch = self._lane.device_buffer(FACES * values.nbytes)
+        for number in range(FACES):
+            self._lane.copy(DeviceBuffer(batch.address + number * one.bytes, one.bytes), one)
+        return batch
 
-        def tensor(values: Any) -> DeviceTensor:
-            held.append(values)
-            return DeviceTensor(values.data_ptr(), tuple(values.shape), kind.dtype)
+    def _tensor(self, values: NDArray[Any]) -> DeviceTensor:
+        return DeviceTensor(self._on_device(values).address, (FACES, *values.shape), values.dtype)
 
-        frames = self._frames(kind, held)
-        texel = getattr(torch, kind.dtype.name)
-        shape = FACES, 3, FACE_PX, FACE_PX
-        faces = tensor(torch.rand(shape, dtype=texel, device=self._where))
-        crops = tensor(torch.empty(shape, dtype=texel, device=self._where))
-        masks = tensor(self._oval.to(texel).expand(FACES, -1, -1).contiguous())
-        detector_shape = FACES, 3, DETECTOR_PX[1], DETECTOR_PX[0]
-        small = tensor(torch.empty(detector_shape, dtype=texel, device=self._where))
-        flags = torch.empty(FACES, dtype=torch.int32, device=self._where)
-        touched = DeviceTensor(flags.data_ptr(), (FACES,), np.dtype(np.int32))
-        sums = torch.empty(FACES * STATISTICS.itemsize, dtype=torch.uint8, device=self._where)
-        statistics_of = DeviceTensor(sums.data_ptr(), (FACES,), STATISTICS)
-        torch.cuda.synchronize(self._where)
-
-        matrices, numbers = np.tile(affine(), (FACES, 1, 1)), np.arange(FACES)
-        colours = np.tile(np.eye(3, 4), (FACES, 1, 1))
-        works = {
-            "crop": lambda: self._kernels.crop(frames, numbers, matrices, crops),
-            "blend": lambda: self._kernels.blend(frames, numbers, matrices, faces, masks, colours, touched),
-            "stats": lambda: self._kernels.stats(faces, masks, statistics_of),
-            "resize": lambda: self._kernels.resize(frames, small),
-        }
-        moved = self._moved_bytes(kind)
-        results = []
-        for name, work in works.items():
-            copy_gb_s = 2 * COPY_BYTES / 1e6 / self.ms(self.copy)
-            taken_ms = self.ms(work)
-            gb_s = FACES * moved[name] / 1e6 / taken_ms
-            results.append(
-                {
-                    "kernel": name,
-                    "frames": kind.pixel_format,
-                    "transfer": kind.transfer.name,
-                    "faces": kind.dtype.name,
-                    "ms": taken_ms,
-                    "us_per_face": 1000 * taken_ms / FACES,
-                    "host_us": self.host_us(work),
-                    "gb_s": gb_s,
-                    "copy_gb_s": copy_gb_s,
-                    "share": gb_s / copy_gb_s,
-                }
-            )
-        if not bool(flags.all()):
-            raise SystemExit("bench_kernels: not every face was laid: what was measured is not the work")
-        return results
-
-    def _frames(self, kind: Kind, held: list[Any]) -> list[DeviceFrame]:
-        """Noise, as a decoder would lay it out."""
-        torch = self._torch
-        shape = FACES, HEIGHT * 3 // 2, PITCH_SAMPLES
-        if kind.sample_bytes == 1:
-            memory = torch.randint(16, 236, shape, dtype=torch.uint8, device=self._where)
-        else:  # as bits; the highest one stays 0
-            memory = torch.randint(64, 512, shape, dtype=torch.int16, device=self._where) << 6
-        held.append(memory)
+    def _frames(self, rng: np.random.Generator) -> list[DeviceFrame]:
+        """Noise without highlights, where faces would fade, laid out as by a decoder."""
+        kind = self._kind
+        codes = rng.integers(16, 128, (HEIGHT * 3 // 2, PITCH_SAMPLES))
+        samples = (codes << 8).astype(np.uint16) if kind.sample_bytes == 2 else codes.astype(np.uint8)
+        memory = self._on_device(samples)
         pitch_bytes = PITCH_SAMPLES * kind.sample_bytes
         frames = []
         for number in range(FACES):
-            luma = memory[number].data_ptr()
+            luma = memory.address + number * samples.nbytes
             planes = [luma, luma + HEIGHT * pitch_bytes]
             frames.append(
                 DeviceFrame.in_memory(
@@ -215,9 +219,9 @@ class Bench:
             )
         return frames
 
-    def _moved_bytes(self, kind: Kind) -> dict[str, float]:
+    def _moved_bytes(self) -> dict[str, float]:
         """For each face or frame."""
-        share = float((self._oval > 0).float().mean())
+        kind, share = self._kind, float((oval_mask() > 0).mean())
         mask = FACE_PX**2 * kind.dtype.itemsize
         under_face = 1.5 * FACE_PX**2 * kind.sample_bytes
         whole = 1.5 * WIDTH * HEIGHT * kind.sample_bytes
@@ -240,33 +244,30 @@ def main() -> None:
         chosen = choose(options.device).devices
         if not chosen:
             parser.error("--device: cuda or cuda:N")
-        import torch
-
-        with Lane(chosen[0]) as lane:
-            card = lane.device.name
-            print(f"{card}, {FACES} faces of {FACE_PX} px in {WIDTH} x {HEIGHT}, oval masks\n")
-            print("kernel  frames  transfer  faces        ms  us/face  host us     GB/s  of a copy")
-            results = []
-            bench = Bench(lane, torch)
-            for kind in KINDS:
-                for row in bench.measure(kind):
-                    results.append(row)
-                    missed = row["kernel"] in ("crop", "blend") and row["share"] < TARGET_SHARE
-                    print(
-                        f"{row['kernel']:7} {row['frames']:7} {row['transfer']:9} {row['faces']:8}"
-                        f"{row['ms']:7.3f}{row['us_per_face']:9.2f}{row['host_us']:9.0f}{row['gb_s']:9.0f}"
-                        f"{row['share']:11.0%}{f'  below {TARGET_SHARE:.0%}' if missed else ''}",
-                        flush=True,
-                    )
-    except ImportError as error:
-        sys.exit(f"bench_kernels: {error}: it needs PyTorch with CUDA")
+        card = chosen[0].name
+        print(f"{card}, {FACES} faces of {FACE_PX} px in {WIDTH} x {HEIGHT}, oval masks\n")
+        print("kernel  frames  transfer  faces        ms  us/face  host us     GB/s  of a copy")
+        results = []
+        for kind in KINDS:
+            # Each with a lane of its own, whose end frees the memory.
+            with Lane(chosen[0]) as lane:
+                rows = Bench(lane, kind).measure()
+            for row in rows:
+                missed = row["kernel"] in ("crop", "blend") and row["share"] < TARGET_SHARE
+                print(
+                    f"{row['kernel']:7} {row['frames']:7} {row['transfer']:9} {row['faces']:8}"
+                    f"{row['ms']:7.3f}{row['us_per_face']:9.2f}{row['host_us']:9.0f}{row['gb_s']:9.0f}"
+                    f"{row['share']:11.0%}{f'  below {TARGET_SHARE:.0%}' if missed else ''}",
+                    flush=True,
+                )
+            results += rows
     except CrossfaceError as error:
         print(f"bench_kernels: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     if options.json:
         record = {
             "question": "rate of the CUDA kernels, and its share of a copy's in the device's memory",
-            **describe("torch", "pycuda"),
+            **describe("pycuda"),
             "gpu": card,
             "faces": FACES,
             "face_px": FACE_PX,

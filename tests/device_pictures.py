@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from crossface.engine.device_kernels import DeviceKernels
 from crossface.engine.device_memory import DeviceFrame, DevicePlane, DeviceTensor
 from crossface.engine.device_records import STATISTICS
 from crossface.engine.frame import Frame
+from crossface.engine.probe.driver import CudaDevice
 
 on_each_device = pytest.mark.parametrize(
     "device", ["emulated", pytest.param("cuda", marks=pytest.mark.needs_gpu)]
@@ -30,8 +32,14 @@ def pictures_on(device: str) -> Iterator[DevicePictures]:
     if device == "emulated":
         yield DevicePictures(EmulatedLane())
         return
-    with Lane(choose("cuda").devices[0]) as lane:
+    with Lane(_cuda_device()) as lane:
         yield DevicePictures(lane)
+
+
+@functools.cache
+def _cuda_device() -> CudaDevice:
+    """The driver is asked in a process of its own, which takes time."""
+    return choose("cuda").devices[0]
 
 
 class DevicePictures:

@@ -87,7 +87,8 @@ def affine() -> NDArray[np.float64]:
 
 def oval_mask() -> NDArray[np.float64]:
     side = (np.arange(FACE_PX) + 0.5) / (FACE_PX / 2) - 1
-    return np.clip((0.95 - np.hypot(side * 1.2, side[:, None])) * 8, 0, 1)
+    mask: NDArray[np.float64] = np.clip((0.95 - np.hypot(side * 1.2, side[:, None])) * 8, 0, 1)
+    return mask
 
 
 class Bench:

@@ -23,6 +23,32 @@ class Colour:
         transfer: int,
     ) -> None: ...
 
+class _Device:
+    """What launches need of the CUDA kernels (kernels/bind_device.cpp); blocks are x, y, z.
+
+    The kernels themselves are here too, under their names, run by the CPU for tests.
+    """
+
+    RESIZE_BLOCK: tuple[int, int, int]
+    CROP_BLOCK: tuple[int, int, int]
+    STATS_PARTS_BLOCK: tuple[int, int, int]
+    STATS_TOTALS_BLOCK: tuple[int, int, int]
+    BLEND_BLOCK: tuple[int, int, int]
+    BLEND_HALO_PX: int
+    BLEND_LUMA: int
+    BLEND_CHROMA: int
+    COLOUR_SUMS_BYTES: int
+
+    def pixel_format(self, colour: Colour) -> bytes: ...
+    def curve(self, transfer: int) -> tuple[bytes, bytes, float, float, float] | None:
+        """Tables to display and to signal, cells a display unit, where highlights begin and end to fade."""
+
+    def blend_tiles(self, box_begin: int, box_end: int) -> int: ...
+    def blend_launches(self, colour: Colour) -> int: ...
+    def stats_parts(self, pixels: int) -> int: ...
+
+device: _Device
+
 class Kernels:
     """The kernels compiled for one instruction set; all variants give the same bits."""
 

@@ -57,7 +57,7 @@ def resize(
         raise ValueError(f"width and height must be at least 1, not {width} and {height}")
     scale = min(width / (frame.width * pixel_aspect), height / frame.height)
     out = np.empty((3, height, width), np.float32)
-    _kernels.resize(*frame.planes, _native_colour(frame.colour), scale * pixel_aspect, scale, out, threads)
+    _kernels.resize(*frame.planes, native_colour(frame.colour), scale * pixel_aspect, scale, out, threads)
     return out, scale
 
 
@@ -114,7 +114,7 @@ def crop(
         out = np.empty((len(matrices), 3, size, size), dtype)
     elif out.shape[-1] != size:
         raise ValueError(f"out is {out.shape}, but size is {size}")
-    _kernels.crop(*frame.planes, _native_colour(frame.colour), matrices, out, threads)
+    _kernels.crop(*frame.planes, native_colour(frame.colour), matrices, out, threads)
     return out
 
 
@@ -180,7 +180,7 @@ def blend(
         )
     return _kernels.blend(
         *frame.planes,
-        _native_colour(frame.colour),
+        native_colour(frame.colour),
         _on_rows_of(frame, matrix),
         _contiguous(face),
         _contiguous(mask),
@@ -238,7 +238,8 @@ def _contiguous(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _native_colour(colour: ColourDescription) -> _native.Colour:
+def native_colour(colour: ColourDescription) -> _native.Colour:
+    """As the extension takes it; a ValueError names what it cannot be."""
     return _native.Colour(
         matrix=int(colour.matrix),
         full_range=colour.full_range,

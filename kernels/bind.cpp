@@ -253,7 +253,8 @@ NB_MODULE(_native, m) {
             nb::arg("chroma_shift_x"), nb::arg("chroma_shift_y"), nb::arg("padding_bits"),
             nb::arg("transfer"));
 
-    nb::module_ device = m.def_submodule("device", "The CUDA kernels' launches, run by the CPU, for tests.");
+    nb::module_ device = m.def_submodule(
+        "device", "What launches need of the CUDA kernels; these, run by the CPU, for tests.");
     bind_device(device);
 
     // Conversion would hand a kernel a copy: what it wrote would be lost.
@@ -261,10 +262,6 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](CpuKernels* self, const std::string& isa) {
-                if (isa == "device") {
-                    new (self) CpuKernels(device_maths());
-                    return;
-                }
                 for (const CpuKernels& kernels : supported_cpu_kernels())
                     if (kernels.isa == isa) {
                         new (self) CpuKernels(kernels);

@@ -1,54 +1,45 @@
 #include "bind_device.h"
 
-#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 
+#include "common/crop_tile.h"
+#include "common/resize_tile.h"
 #include "curve.h"
 #include "device_launch.h"
 
-// For tests on machines without a GPU: launches of the CUDA kernels, run by the CPU. Jobs come as the bytes
-// that a device would be given, whose addresses are then those of the host; sizes are checked, addresses and
-// indices cannot be.
+// What the host must know to launch the CUDA kernels; and, for tests on machines without a GPU, the kernels
+// themselves, run by the CPU under their names in *.cu. Those take grid, block and arguments as a driver
+// does, with addresses of host memory, and like a driver they cannot check them.
 namespace nb = nanobind;
 
 namespace crossface {
 
 namespace {
 
-using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <int kDimensions>
-using Tensor = nb::ndarray<nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
+using Dimensions = std::array<int, 3>;
+using Address = std::uintptr_t;
 
-void require(bool condition, const char* complaint) {
-    if (!condition) throw std::invalid_argument(complaint);
+constexpr Dimensions kResizeBlock{device::kResizeColumns, device::kResizeRows, 1};
+constexpr Dimensions kCropBlock{device::kCropColumns, device::kCropRows, 1};
+constexpr Dimensions kStatsPartsBlock{device::kStatsThreads, 1, 1};
+constexpr Dimensions kStatsTotalsBlock{device::kStatsTotalThreads, 1, 1};
+constexpr Dimensions kBlendBlock{device::kBlendThreads, 1, 1};
+
+device::Grid checked(const Dimensions& grid, const Dimensions& block, const Dimensions& wanted) {
+    if (block != wanted) throw std::invalid_argument("block: not the one that the kernel is written for");
+    for (const int blocks : grid)
+        if (blocks < 1 || blocks > 65535) throw std::invalid_argument("grid: must be 1 to 65535 each way");
+    return {grid[0], grid[1], grid[2]};
 }
 
-// A C++ struct for each record of `bytes`.
-template <typename Struct>
-const Struct* records(const Bytes& bytes, int& count) {
-    require(bytes.size() % sizeof(Struct) == 0,
-            "jobs, frames: must be whole records; see kernels/common/jobs.h");
-    require(reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(Struct) == 0,
-            "jobs, frames: must be aligned");
-    count = static_cast<int>(bytes.size() / sizeof(Struct));
-    return reinterpret_cast<const Struct*>(bytes.data());
-}
-
-// Calls body with a null pointer to the tensor's type.
-template <typename Array, typename Body>
-void with_texel_type(const Array& tensor, Body body) {
-    const nb::dlpack::dtype half{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
-    if (tensor.dtype() == half) return body(static_cast<device::Half*>(nullptr));
-    require(tensor.dtype() == nb::dtype<float>(), "tensors: must be float32 or float16");
-    body(static_cast<float*>(nullptr));
-}
-
-template <typename Array, typename Texel>
-Texel* texels(const Array& tensor, Texel*) {
-    return static_cast<Texel*>(tensor.data());
+template <typename Value>
+Value* at(Address address) {
+    return reinterpret_cast<Value*>(address);
 }
 
 nb::bytes pixel_format_bytes(const Colour& colour) {
@@ -64,64 +55,74 @@ nb::object curve_of(int transfer) {
                           curve.cells_per_display, curve.fade_begin, curve.fade_end);
 }
 
-void launch_resize(const Bytes& frames, const Bytes& jobs, const Tensor<4>& out) {
-    int frame_count = 0, count = 0;
-    const auto* sources = records<device::DeviceFrame>(frames, frame_count);
-    const auto* work = records<device::ResizeJob>(jobs, count);
-    with_texel_type(out, [&](auto* type) {
-        device::launch_resize(sources, work, count, static_cast<int>(out.shape(3)),
-                              static_cast<int>(out.shape(2)), texels(out, type));
-    });
+template <typename Texel>
+void resize(const Dimensions& grid, const Dimensions& block, Address frames, Address jobs, int width,
+            int height, Address rgb) {
+    device::launch_resize(checked(grid, block, kResizeBlock), at<const device::DeviceFrame>(frames),
+                          at<const device::ResizeJob>(jobs), width, height, at<Texel>(rgb));
 }
 
-void launch_crop(const Bytes& frames, const Bytes& jobs, const Tensor<4>& out) {
-    int frame_count = 0, count = 0;
-    const auto* sources = records<device::DeviceFrame>(frames, frame_count);
-    const auto* work = records<device::CropJob>(jobs, count);
-    with_texel_type(out, [&](auto* type) {
-        device::launch_crop(sources, work, count, static_cast<int>(out.shape(3)), texels(out, type));
-    });
+template <typename Texel>
+void crop(const Dimensions& grid, const Dimensions& block, Address frames, Address jobs, int size,
+          Address rgb) {
+    device::launch_crop(checked(grid, block, kCropBlock), at<const device::DeviceFrame>(frames),
+                        at<const device::CropJob>(jobs), size, at<Texel>(rgb));
 }
 
-void launch_stats(const Tensor<4>& rgb, const Tensor<3>& mask, const Tensor<2>& out) {
-    require(rgb.dtype() == mask.dtype(), "mask: must have the type of the faces");
-    require(out.dtype() == nb::dtype<double>() && out.shape(0) == rgb.shape(0) &&
-                out.shape(1) * sizeof(double) == sizeof(Statistics),
-            "out: must be float64 [faces, 13]");
-    with_texel_type(rgb, [&](auto* type) {
-        device::launch_stats(texels(rgb, type), texels(mask, type), static_cast<int>(rgb.shape(0)),
-                             static_cast<int>(rgb.shape(2) * rgb.shape(3)),
-                             static_cast<Statistics*>(out.data()));
-    });
+template <typename Texel>
+void stats_parts(const Dimensions& grid, const Dimensions& block, Address rgb, Address mask, int pixels,
+                 Address parts) {
+    device::launch_stats_parts(checked(grid, block, kStatsPartsBlock), at<const Texel>(rgb),
+                               at<const Texel>(mask), pixels, at<device::ColourSums>(parts));
 }
 
-void launch_blend(const Bytes& frames, const Bytes& jobs, const Tensor<4>& faces, const Tensor<3>& masks,
-                  int planes, bool backwards, const Tensor<2>& touched) {
-    int frame_count = 0, count = 0;
-    const auto* targets = records<device::DeviceFrame>(frames, frame_count);
-    const auto* work = records<device::BlendJob>(jobs, count);
-    require(faces.dtype() == masks.dtype(), "masks: must have the type of the faces");
-    require(touched.dtype() == nb::dtype<int>() && touched.size() == 4 * static_cast<std::size_t>(count),
-            "touched: must be int32 [jobs, 4]");
-    with_texel_type(faces, [&](auto* type) {
-        device::launch_blend(targets, work, count, texels(faces, type), texels(masks, type),
-                             static_cast<int>(faces.shape(3)), planes, backwards,
-                             static_cast<Box*>(touched.data()));
-    });
+void stats_totals(const Dimensions& grid, const Dimensions& block, Address parts, int count,
+                  Address statistics) {
+    device::launch_stats_totals(checked(grid, block, kStatsTotalsBlock), at<const device::ColourSums>(parts),
+                                count, at<Statistics>(statistics));
 }
+
+template <typename Texel>
+void blend(const Dimensions& grid, const Dimensions& block, Address frames, Address jobs, Address faces,
+           Address masks, int size, int planes, Address touched, bool backwards) {
+    device::launch_blend(checked(grid, block, kBlendBlock), at<const device::DeviceFrame>(frames),
+                         at<const device::BlendJob>(jobs), at<const Texel>(faces), at<const Texel>(masks),
+                         size, planes, at<int>(touched), backwards);
+}
+
+nb::tuple tuple_of(const Dimensions& d) { return nb::make_tuple(d[0], d[1], d[2]); }
 
 }  // namespace
 
 void bind_device(nb::module_& m) {
     m.def("pixel_format", &pixel_format_bytes, nb::arg("colour"));
     m.def("curve", &curve_of, nb::arg("transfer"));
-    m.def("launch_resize", &launch_resize, nb::arg("frames"), nb::arg("jobs"), nb::arg("out").noconvert());
-    m.def("launch_crop", &launch_crop, nb::arg("frames"), nb::arg("jobs"), nb::arg("out").noconvert());
-    m.def("launch_stats", &launch_stats, nb::arg("rgb").noconvert(), nb::arg("mask").noconvert(),
-          nb::arg("out").noconvert());
-    m.def("launch_blend", &launch_blend, nb::arg("frames"), nb::arg("jobs"), nb::arg("faces").noconvert(),
-          nb::arg("masks").noconvert(), nb::arg("planes"), nb::arg("backwards"),
-          nb::arg("touched").noconvert());
+    m.def("blend_tiles", &device::blend_tiles, nb::arg("box_begin"), nb::arg("box_end"));
+    m.def("blend_launches", &device::blend_launches, nb::arg("colour"));
+    m.def("stats_parts", &device::stats_parts, nb::arg("pixels"));
+    m.attr("RESIZE_BLOCK") = tuple_of(kResizeBlock);
+    m.attr("CROP_BLOCK") = tuple_of(kCropBlock);
+    m.attr("STATS_PARTS_BLOCK") = tuple_of(kStatsPartsBlock);
+    m.attr("STATS_TOTALS_BLOCK") = tuple_of(kStatsTotalsBlock);
+    m.attr("BLEND_BLOCK") = tuple_of(kBlendBlock);
+    m.attr("BLEND_HALO_PX") = device::kBlendHalo;
+    m.attr("BLEND_LUMA") = device::kBlendLuma;
+    m.attr("BLEND_CHROMA") = device::kBlendChroma;
+    m.attr("COLOUR_SUMS_BYTES") = sizeof(device::ColourSums);
+
+    m.def("resize_f32", &resize<float>);
+    m.def("resize_f16", &resize<device::Half>);
+    m.def("crop_f32", &crop<float>);
+    m.def("crop_f16", &crop<device::Half>);
+    m.def("stats_parts_f32", &stats_parts<float>);
+    m.def("stats_parts_f16", &stats_parts<device::Half>);
+    m.def("stats_totals", &stats_totals);
+    for (const bool half : {false, true}) {
+        const auto function = half ? &blend<device::Half> : &blend<float>;
+        m.def(half ? "blend_f16" : "blend_f32", function, nb::arg("grid"), nb::arg("block"),
+              nb::arg("frames"), nb::arg("jobs"), nb::arg("faces"), nb::arg("masks"), nb::arg("size"),
+              nb::arg("planes"), nb::arg("touched"), nb::arg("backwards") = false);
+    }
 }
 
 }  // namespace crossface

@@ -4,7 +4,7 @@
 
 namespace crossface {
 
-// Adds to the extension what fills the device's jobs, and the emulated launches.
+// Adds to the extension what launches on a device need, and the emulated ones.
 void bind_device(nanobind::module_& m);
 
 }  // namespace crossface

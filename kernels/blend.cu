@@ -20,7 +20,7 @@ __device__ void blend_faces(const DeviceFrame* frames, const BlendJob* jobs, con
                    blend_origin(job.box.y0) + index / across * kBlendTile, planes);
     __syncthreads();
     if (!__syncthreads_or(weigh_luma(work, tile, thread))) return;
-    if (thread == 0) touched[blockIdx.y] = 1;
+    if (thread == 0) touched[job.item] = 1;
     lay_face(work, tile, thread);
     if (!tile.chroma) return;
     __syncthreads();
@@ -32,7 +32,7 @@ __device__ void blend_faces(const DeviceFrame* frames, const BlendJob* jobs, con
 }  // namespace
 
 // Lays the jobs' items of `faces` [items, 3, size, size] over their frames, with weights `masks`
-// [items, size, size]. `planes`: see blend_tile.h. `touched` [jobs] becomes 1 where a face has weight.
+// [items, size, size]. `planes`: see blend_tile.h. `touched` [items] becomes 1 where a face has weight.
 extern "C" __global__ void __launch_bounds__(kBlendThreads, 2)
     blend_f32(const DeviceFrame* frames, const BlendJob* jobs, const float* faces, const float* masks,
               int size, int planes, int* touched) {

@@ -57,9 +57,6 @@ struct CpuKernels {
 // The variants that this CPU can run, from the most portable to the fastest.
 std::vector<CpuKernels> supported_cpu_kernels();
 
-// The maths of the CUDA kernels, run on the CPU for tests. Not among the variants, and slow.
-CpuKernels device_maths();
-
 namespace v2 {
 Resize resize;
 Crop crop;

@@ -13,9 +13,9 @@ namespace {
 
 // Blocks of one thread a pixel, which share what `begin` makes.
 template <int kColumns, int kRows, typename Begin, typename Pixel>
-void for_each_tile(int width, int height, Begin begin, Pixel pixel) {
-    for (int y = 0; y < height; y += kRows)
-        for (int x = 0; x < width; x += kColumns) {
+void for_each_tile(const Grid& grid, Begin begin, Pixel pixel) {
+    for (int y = 0; y < grid.y * kRows; y += kRows)
+        for (int x = 0; x < grid.x * kColumns; x += kColumns) {
             const auto tile = begin(x, y);
             for (int dy = 0; dy < kRows; ++dy)
                 for (int dx = 0; dx < kColumns; ++dx) pixel(tile, x, y, dx, dy);
@@ -32,42 +32,32 @@ ColourSums add_up(Sum sum) {
     return sums[0];
 }
 
-void grow(Box& touched, const BlendTile& tile) {
-    for (int dy = 0; dy < kBlendTile; ++dy)
-        for (int dx = 0; dx < kBlendTile; ++dx) {
-            if (!(tile.weight[dy + kBlendHalo][dx + kBlendHalo] > 0.0f)) continue;
-            const int x = tile.x + dx, y = tile.y + dy;
-            touched = {x < touched.x0 ? x : touched.x0, y < touched.y0 ? y : touched.y0,
-                       x + 1 > touched.x1 ? x + 1 : touched.x1, y + 1 > touched.y1 ? y + 1 : touched.y1};
-        }
-}
-
+// True where the face has weight.
 template <typename Texel>
-void blend_block(const BlendWork<Texel>& work, BlendTile& tile, int x, int y, int planes, bool backwards,
-                 Box& touched) {
+bool blend_block(const BlendWork<Texel>& work, BlendTile& tile, int x, int y, int planes, bool backwards) {
     const auto for_each_thread = [&](auto step) {
         for (int i = 0; i < kBlendThreads; ++i) step(backwards ? kBlendThreads - 1 - i : i);
     };
     begin_tile(tile, work.target, work.job, x, y, planes);
     bool any = false;
     for_each_thread([&](int thread) { any |= weigh_luma(work, tile, thread); });
-    if (!any) return;
-    grow(touched, tile);
+    if (!any) return false;
     for_each_thread([&](int thread) { lay_face(work, tile, thread); });
-    if (!tile.chroma) return;
+    if (!tile.chroma) return true;
     for_each_thread([&](int thread) { sum_chroma_rows(tile, thread); });
     for_each_thread([&](int thread) { mix_chroma(work, tile, thread); });
+    return true;
 }
 
 }  // namespace
 
 template <typename Texel>
-void launch_resize(const DeviceFrame* frames, const ResizeJob* jobs, int count, int width, int height,
+void launch_resize(const Grid& grid, const DeviceFrame* frames, const ResizeJob* jobs, int width, int height,
                    Texel* rgb) {
-    for (const ResizeJob* job = jobs; job != jobs + count; ++job) {
+    for (const ResizeJob* job = jobs; job != jobs + grid.z; ++job) {
         const DeviceFrame& source = frames[job->frame];
         for_each_tile<kResizeColumns, kResizeRows>(
-            width, height, [&](int x, int y) { return resize_tile(source, *job, x, y, width, height); },
+            grid, [&](int x, int y) { return resize_tile(source, *job, x, y, width, height); },
             [&](const ResizeTile& tile, int x, int y, int dx, int dy) {
                 resize_pixel(source, *job, tile, x, y, dx, dy, width, height, rgb);
             });
@@ -75,11 +65,11 @@ void launch_resize(const DeviceFrame* frames, const ResizeJob* jobs, int count, 
 }
 
 template <typename Texel>
-void launch_crop(const DeviceFrame* frames, const CropJob* jobs, int count, int size, Texel* rgb) {
-    for (const CropJob* job = jobs; job != jobs + count; ++job) {
+void launch_crop(const Grid& grid, const DeviceFrame* frames, const CropJob* jobs, int size, Texel* rgb) {
+    for (const CropJob* job = jobs; job != jobs + grid.z; ++job) {
         const DeviceFrame& source = frames[job->frame];
         for_each_tile<kCropColumns, kCropRows>(
-            size, size, [&](int x, int y) { return crop_tile(source, *job, x, y); },
+            grid, [&](int x, int y) { return crop_tile(source, *job, x, y); },
             [&](const FrameTile& tile, int x, int y, int dx, int dy) {
                 crop_pixel(source, *job, tile, x, y, dx, dy, size, rgb);
             });
@@ -87,46 +77,49 @@ void launch_crop(const DeviceFrame* frames, const CropJob* jobs, int count, int 
 }
 
 template <typename Texel>
-void launch_stats(const Texel* rgb, const Texel* mask, int faces, int pixels, Statistics* statistics) {
-    const int count = stats_parts(pixels);
-    std::vector<ColourSums> parts;
-    for (int face = 0; face < faces; ++face) {
+void launch_stats_parts(const Grid& grid, const Texel* rgb, const Texel* mask, int pixels,
+                        ColourSums* parts) {
+    for (int face = 0; face < grid.y; ++face) {
         const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(face) * pixels;
-        parts.clear();
-        for (int part = 0; part < count; ++part)
-            parts.push_back(add_up<kStatsThreads>(
-                [&](int thread) { return sum_pixels(rgb + 3 * first, mask + first, pixels, part, thread); }));
-        statistics[face] = statistics_of(
-            add_up<kStatsTotalThreads>([&](int thread) { return sum_parts(parts.data(), count, thread); }));
+        for (int part = 0; part < grid.x; ++part)
+            parts[face * grid.x + part] = add_up<kStatsThreads>(
+                [&](int thread) { return sum_pixels(rgb + 3 * first, mask + first, pixels, part, thread); });
     }
 }
 
+void launch_stats_totals(const Grid& grid, const ColourSums* parts, int count, Statistics* statistics) {
+    for (int face = 0; face < grid.x; ++face)
+        statistics[face] = statistics_of(add_up<kStatsTotalThreads>([&](int thread) {
+            return sum_parts(parts + static_cast<std::ptrdiff_t>(face) * count, count, thread);
+        }));
+}
+
 template <typename Texel>
-void launch_blend(const DeviceFrame* frames, const BlendJob* jobs, int count, const Texel* faces,
-                  const Texel* masks, int size, int planes, bool backwards, Box* touched) {
+void launch_blend(const Grid& grid, const DeviceFrame* frames, const BlendJob* jobs, const Texel* faces,
+                  const Texel* masks, int size, int planes, int* touched, bool backwards) {
     const auto tile = std::make_unique<BlendTile>();
-    for (int i = 0; i < count; ++i) {
-        const BlendJob& job = jobs[i];
-        const BlendWork<Texel> work = blend_work(frames, job, faces, masks, size);
-        const int across = blend_tiles(job.box.x0, job.box.x1), down = blend_tiles(job.box.y0, job.box.y1);
-        for (int block = 0; block < across * down; ++block) {
-            const int index = backwards ? across * down - 1 - block : block;
-            blend_block(work, *tile, blend_origin(job.box.x0) + index % across * kBlendTile,
-                        blend_origin(job.box.y0) + index / across * kBlendTile, planes, backwards,
-                        touched[i]);
+    for (const BlendJob* job = jobs; job != jobs + grid.y; ++job) {
+        const BlendWork<Texel> work = blend_work(frames, *job, faces, masks, size);
+        const int across = blend_tiles(job->box.x0, job->box.x1);
+        const int count = across * blend_tiles(job->box.y0, job->box.y1);
+        for (int block = 0; block < grid.x; ++block) {
+            const int index = backwards ? grid.x - 1 - block : block;
+            if (index >= count) continue;
+            const int x = blend_origin(job->box.x0) + index % across * kBlendTile;
+            const int y = blend_origin(job->box.y0) + index / across * kBlendTile;
+            if (blend_block(work, *tile, x, y, planes, backwards)) touched[job->item] = 1;
         }
     }
 }
 
-template void launch_resize(const DeviceFrame*, const ResizeJob*, int, int, int, float*);
-template void launch_resize(const DeviceFrame*, const ResizeJob*, int, int, int, Half*);
-template void launch_crop(const DeviceFrame*, const CropJob*, int, int, float*);
-template void launch_crop(const DeviceFrame*, const CropJob*, int, int, Half*);
-template void launch_stats(const float*, const float*, int, int, Statistics*);
-template void launch_stats(const Half*, const Half*, int, int, Statistics*);
-template void launch_blend(const DeviceFrame*, const BlendJob*, int, const float*, const float*, int, int,
-                           bool, Box*);
-template void launch_blend(const DeviceFrame*, const BlendJob*, int, const Half*, const Half*, int, int, bool,
-                           Box*);
+#define CF_FOR_TEXEL(Texel)                                                                                  \
+    template void launch_resize(const Grid&, const DeviceFrame*, const ResizeJob*, int, int, Texel*);        \
+    template void launch_crop(const Grid&, const DeviceFrame*, const CropJob*, int, Texel*);                 \
+    template void launch_stats_parts(const Grid&, const Texel*, const Texel*, int, ColourSums*);             \
+    template void launch_blend(const Grid&, const DeviceFrame*, const BlendJob*, const Texel*, const Texel*, \
+                               int, int, int*, bool);
+
+CF_FOR_TEXEL(float)
+CF_FOR_TEXEL(Half)
 
 }  // namespace crossface::device

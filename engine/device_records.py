@@ -1,0 +1,158 @@
+"""The records that the CUDA kernels are given, as kernels/common/jobs.h documents them.
+
+A launch gets an array of frames and an array of jobs, a job for each face (or picture): `frame` counts in
+the first, `item` in the batch of tensors that it reads or fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._native import device as native
+from .device_memory import DeviceFrame
+from .frame import ColourDescription
+from .kernels import native_colour
+
+Records = NDArray[np.void]
+
+PLANE = np.dtype(
+    [("base", "u8"), ("pitch_bytes", "i8"), ("step", "i8"), ("width", "i4"), ("height", "i4")], align=True
+)
+COLOUR = np.dtype(
+    [
+        ("matrix", "i4"),
+        ("full_range", "u1"),
+        ("siting", "i4"),
+        ("bits", "i4"),
+        ("chroma_shift_x", "i4"),
+        ("chroma_shift_y", "i4"),
+        ("padding_bits", "i4"),
+        ("transfer", "i4"),
+    ],
+    align=True,
+)
+CURVE = np.dtype(
+    [
+        ("to_display", "u8"),
+        ("to_signal", "u8"),
+        ("cells_per_display", "f4"),
+        ("fade_begin", "f4"),
+        ("fade_end", "f4"),
+    ],
+    align=True,
+)
+FRAME = np.dtype(
+    [("planes", PLANE, 3), ("colour", COLOUR), ("format", "i4", 30), ("curve", CURVE)], align=True
+)
+RESIZE_JOB = np.dtype([("scale", "f8", 2), ("frame", "i4"), ("item", "i4")], align=True)
+CROP_JOB = np.dtype([("crop_to_luma", "f8", (2, 3)), ("frame", "i4"), ("item", "i4")], align=True)
+BLEND_JOB = np.dtype(
+    [
+        ("luma_to_face", "f8", (2, 3)),
+        ("colour", "f4", (3, 4)),
+        ("box", "i4", 4),
+        ("frame", "i4"),
+        ("item", "i4"),
+    ],
+    align=True,
+)
+# Of one face, as `stats` gives them: mean, covariance, weight.
+STATISTICS = np.dtype([("mean", "f8", 3), ("covariance", "f8", (3, 3)), ("weight", "f8")])
+
+
+class Curve(NamedTuple):
+    """An HDR transfer's tables (see kernels/common/curve.h), by their addresses; all 0 for SDR."""
+
+    to_display: int = 0
+    to_signal: int = 0
+    cells_per_display: float = 0.0
+    fade_begin: float = 0.0
+    fade_end: float = 0.0
+
+
+def colour_record(colour: ColourDescription, curve: Curve) -> bytes:
+    """A frame's record without its planes: alike for all frames of a stream."""
+    record = np.zeros((), FRAME)
+    record["colour"] = tuple(getattr(colour, name) for name in COLOUR.names or ())
+    record["format"] = np.frombuffer(native.pixel_format(native_colour(colour)), np.int32)
+    record["curve"] = curve
+    return record.tobytes()
+
+
+def frame_records(frames: Sequence[DeviceFrame], colours: Mapping[ColourDescription, bytes]) -> Records:
+    """Records ``[frames]``; ``colours`` has a `colour_record` for each."""
+    # As bytes, for to stack records takes NumPy 20 us each.
+    records = np.frombuffer(bytearray().join(colours[frame.colour] for frame in frames), FRAME)
+    records["planes"] = np.array([list(frame.planes) for frame in frames], PLANE)
+    return records
+
+
+def resize_jobs(scales: NDArray[np.float64]) -> Records:
+    """Of all frames in order, from luma px to result px, x and y: ``scales`` ``[frames, 2]``."""
+    jobs = np.zeros(len(scales), RESIZE_JOB)
+    jobs["scale"] = scales
+    jobs["frame"] = jobs["item"] = np.arange(len(scales))
+    return jobs
+
+
+def crop_jobs(
+    crop_to_luma: NDArray[np.float64], frame_of: NDArray[np.intp], items: NDArray[np.intp]
+) -> Records:
+    """One for each of the ``[N, 2, 3]`` affines."""
+    jobs = np.zeros(len(items), CROP_JOB)
+    jobs["crop_to_luma"], jobs["frame"], jobs["item"] = crop_to_luma, frame_of, items
+    return jobs
+
+
+def blend_jobs(
+    face_to_luma: NDArray[np.float64],
+    frame_of: NDArray[np.intp],
+    items: NDArray[np.intp],
+    colours: NDArray[np.float64],
+    size_px: int,
+    frame_sizes_px: NDArray[np.int64],
+) -> Records:
+    """One for each face that its frame may show.
+
+    Args:
+        face_to_luma: float64 ``[N, 2, 3]``.
+        frame_of: ``[N]``.
+        items: ``[N]``.
+        colours: float64 ``[N, 3, 4]``.
+        size_px: side of the faces and masks.
+        frame_sizes_px: ``[N, 2]``, width and height of each one's frame.
+    """
+    boxes = _boxes(face_to_luma, size_px, frame_sizes_px)
+    seen = (boxes[:, :2] < boxes[:, 2:]).all(1)
+    jobs = np.zeros(int(seen.sum()), BLEND_JOB)
+    jobs["luma_to_face"], jobs["colour"], jobs["box"] = (
+        _inverse(face_to_luma[seen]),
+        colours[seen],
+        boxes[seen],
+    )
+    jobs["frame"], jobs["item"] = frame_of[seen], items[seen]
+    return jobs
+
+
+def _boxes(
+    face_to_luma: NDArray[np.float64], size_px: int, frame_sizes_px: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Luma samples ``[N, 4]`` (x0, y0, x1, y1, half open) that masks may reach, cut to the frames.
+
+    A mask fades to 0 over half a pixel beyond its picture.
+    """
+    ends = -0.5, size_px + 0.5
+    corners = np.array([[x, y, 1.0] for x in ends for y in ends]) @ face_to_luma.transpose(0, 2, 1)
+    boxes = np.concatenate([np.floor(corners.min(1)), np.ceil(corners.max(1))], axis=1)
+    clipped: NDArray[np.int64] = np.clip(boxes, 0, np.tile(frame_sizes_px, 2)).astype(np.int64)
+    return clipped
+
+
+def _inverse(affines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of ``[N, 2, 3]`` affines that have one."""
+    linear = np.linalg.inv(affines[:, :, :2])
+    return np.concatenate([linear, -linear @ affines[:, :, 2:]], axis=2)

@@ -1,0 +1,63 @@
+"""The kernels' launches through the real `Lane` and pycuda, on a driver that only keeps the books.
+
+The driver's memory is the host's. So what it was told of a launch, the bytes of the arguments, is carried
+out by the CPU here, and results must be those of the tests' own lane.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_lane import run_on_stub
+
+SCRIPT = """
+import ctypes, re, struct
+import numpy as np
+from crossface.engine import _native
+from crossface.engine.device import SIGNATURES, Lane, choose
+from crossface.engine.device_records import STATISTICS
+from device_pictures import DevicePictures
+from emulated_lane import EmulatedLane
+from test_device_kernels import FRAME_OF, ITEMS, MATRICES, SIZE, blend_all, mixed_frames
+
+stub = ctypes.CDLL("libcuda.so.1")
+stub.stub_last_launch.restype = ctypes.c_char_p
+
+class CarriedOut(Lane):
+    def launch(self, name, grid, block, *arguments):
+        super().launch(name, grid, block, *arguments)
+        told, *shape, packed = stub.stub_last_launch().decode().split()
+        signature = SIGNATURES[re.sub("_f(16|32)$", "", told)]
+        values = struct.unpack("@" + signature, bytes.fromhex(packed))
+        grid, block = (tuple(map(int, numbers.split(","))) for numbers in shape)
+        getattr(_native.device, told)(grid, block, *values)
+
+def results_of(lane):
+    there, rng = DevicePictures(lane), np.random.default_rng(0)
+    frames = mixed_frames()
+    sent = [there.frame(frame) for frame in frames]
+    crops, small = there.empty((6, 3, SIZE, SIZE), np.float16), there.empty((3, 3, 40, 60), np.float32)
+    faces = rng.random((6, 3, SIZE, SIZE), np.float32).astype(np.float16)
+    masks = rng.random((6, SIZE, SIZE), np.float32).astype(np.float16)
+    for _ in range(20):  # more than the ring has slots
+        there.kernels.crop(sent, FRAME_OF, MATRICES, crops, items=ITEMS)
+    there.kernels.resize(sent, small)
+    colours = np.tile(np.eye(3, 4), (4, 1, 1))
+    touched = blend_all(there, frames, faces, masks, colours)
+    found = [there.numbers(crops)[ITEMS], there.numbers(small), touched, there.stats(faces, masks)]
+    return [*found, *(plane.copy() for frame in frames for plane in frame.planes)]
+
+expected = results_of(EmulatedLane())
+with CarriedOut(choose("cuda").devices[0]) as lane:
+    for got, wanted in zip(results_of(lane), expected, strict=True):
+        assert got.dtype == wanted.dtype and got.tobytes() == wanted.tobytes()
+print("alike")
+"""
+
+
+@pytest.mark.needs_pycuda
+@pytest.mark.needs_nvcc
+def test_what_the_driver_is_told_is_what_was_meant(tmp_path: Path) -> None:
+    done = run_on_stub(tmp_path, SCRIPT, PYTHONPATH=str(Path(__file__).parent))
+    assert done.stdout == "alike\n", done.stderr

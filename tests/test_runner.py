@@ -29,7 +29,7 @@ from crossface.engine.runtime.tensorrt import TensorRtNetwork, TensorRtRunner
 BATCH = 4
 SHAPE = (BATCH, 3, SIDE_PX, SIDE_PX)
 # Rounding of weights, and of what lies between.
-TOLERANCE = {"float32": 2e-6, "float16": 4e-3}
+TOLERANCE = {"float32": 5e-6, "float16": 8e-3}
 
 Loader = Callable[[Path], Any]
 
@@ -163,7 +163,7 @@ def test_each_run_takes_what_lies_there_then(load: Loader, tmp_path: Path) -> No
     runner = load(make_network(tmp_path / "small.onnx", np.float32))
     for seed in (1, 2, 1, 3):
         faces = _faces(seed, np.float32)
-        np.testing.assert_allclose(runner.run(faces)[0], meaning(faces)[0], rtol=0, atol=2e-6)
+        np.testing.assert_allclose(runner.run(faces)[0], meaning(faces)[0], rtol=0, atol=TOLERANCE["float32"])
 
 
 def test_what_is_no_number_comes_through(load: Loader, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_runner_of_the_host_serves_several_threads(tmp_path: Path) -> None:
     batches = [_faces(seed, np.float32, count=seed % 5 + 1) for seed in range(24)]
     with ThreadPoolExecutor(4) as pool:
         for faces, (swapped, _) in zip(batches, pool.map(runner.run, batches), strict=True):
-            np.testing.assert_allclose(swapped, meaning(faces)[0], rtol=0, atol=2e-6)
+            np.testing.assert_allclose(swapped, meaning(faces)[0], rtol=0, atol=TOLERANCE["float32"])
 
 
 @pytest.mark.parametrize("batch", [_faces(1, np.float64), _faces(1, np.float32)[:, :2]])
@@ -301,7 +301,7 @@ def test_what_would_fall_back_to_the_cpu_is_refused(tmp_path: Path) -> None:
     options = onnx_session.onnxruntime.SessionOptions()
     options.log_severity_level = onnx_session.LOG_NOTHING
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    with pytest.raises(DeviceUnavailableError, match=r"small\.onnx: cannot run on the GPU alone"):
+    with pytest.raises(DeviceUnavailableError, match=r"small\.onnx: cannot be run by the GPU alone"):
         OnnxSession(make_network(tmp_path / "small.onnx", np.float32), "small.onnx", options, [])
 
 

@@ -96,11 +96,13 @@ class DeviceRunner(Protocol):
     def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
         """Says where the batches lie, contiguous, of `Tensor.size_bytes`, for as long as this lives.
 
-        Runs the network once on whatever lies there, to allocate all that it needs and to record its graph:
-        while it does, nothing else may run on the device's default stream (a hardware decoder does).
+        Runs the network on whatever lies there, to allocate all that it needs and to record its graph:
+        while it does, no other thread may use the device's default stream (a hardware decoder does), nor
+        allocate on the device.
 
         Raises:
             OutOfMemoryError: no memory on the device.
+            DeviceUnavailableError: the device fails, or its graph cannot be recorded.
             BadInputError: the network cannot be run.
         """
         ...
@@ -109,6 +111,7 @@ class DeviceRunner(Protocol):
         """Runs it on what lies at the input, after all that was enqueued before; does not wait for it.
 
         Raises:
+            DeviceUnavailableError: the device fails, perhaps in what was enqueued before.
             BadInputError: the network cannot be run.
         """
         ...

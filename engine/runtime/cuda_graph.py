@@ -64,7 +64,7 @@ class CudaGraph:
             reason = (text.value or str(result).encode()).decode()
             raise DeviceUnavailableError(
                 f"cuda:{self._stream.device}: cannot record or launch a graph ({name}: {reason}): "
-                "try again, or take --device cpu"
+                "try again, or give --device cpu"
             )
 
 
@@ -75,7 +75,7 @@ def _driver() -> ctypes.CDLL:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
         raise DeviceUnavailableError(
-            f"no CUDA driver ({error}): install one, or take --device cpu"
+            f"no CUDA driver ({error}): install one, or give --device cpu"
         ) from error
     handle, out = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
     for name, types in {

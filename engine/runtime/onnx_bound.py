@@ -5,6 +5,8 @@ On the host it runs what a GPU's lane does where there is no GPU. The CUDA provi
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,8 +109,9 @@ def _cuda_options() -> onnxruntime.SessionOptions:
 def _cuda_provider(model: Path, stream: Stream, graph: bool) -> dict[str, str]:
     if _CUDA not in onnxruntime.get_available_providers():
         raise _no_cuda(model, "it is made for CPUs only")
-    # Finds the libraries that pip installed beside it.
-    onnxruntime.preload_dlls()
+    # Finds the libraries that pip installed beside it; of those that it does not, it prints.
+    with contextlib.redirect_stdout(sys.stderr):
+        onnxruntime.preload_dlls()
     return {
         "device_id": str(stream.device),
         "user_compute_stream": str(stream.handle),

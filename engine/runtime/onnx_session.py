@@ -68,6 +68,7 @@ class OnnxSession:
         providers: Sequence[Provider],
     ) -> None:
         self.name = name
+        self._on_device = "CPUExecutionProvider" not in providers
         self._file: BinaryIO | None = None
         if isinstance(model, Path):
             model = self._mapped(model.resolve(), options)
@@ -82,10 +83,10 @@ class OnnxSession:
                 raise OutOfMemoryError(
                     f"{name}: no memory for its weights: use fewer --workers, or a model in int8"
                 ) from error
-            if _NO_DEVICE.search(reason):
+            if self._is_device(reason):
                 raise DeviceUnavailableError(
-                    f"{name}: cannot run on the GPU alone ({reason}): "
-                    "look at what crossface probe says, or take --device cpu"
+                    f"{name}: cannot be run by the GPU alone ({reason}): "
+                    "run crossface probe, or give --device cpu"
                 ) from error
             raise BadInputError(f"{name}: not an ONNX network that can run here ({reason})") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
@@ -110,7 +111,15 @@ class OnnxSession:
             return OutOfMemoryError(
                 f"{self.name}: no memory for a batch of {batch}: use a smaller --batch, or fewer --workers"
             )
-        return BadInputError(f"{self.name}: the network cannot be run ({_reason(error)})")
+        reason = _reason(error)
+        if self._is_device(reason):
+            return DeviceUnavailableError(
+                f"{self.name}: the GPU failed ({reason}): run crossface probe, or give --device cpu"
+            )
+        return BadInputError(f"{self.name}: the network cannot be run ({reason})")
+
+    def _is_device(self, reason: str) -> bool:
+        return self._on_device and _NO_DEVICE.search(reason) is not None
 
     def _mapped(self, path: Path, options: onnxruntime.SessionOptions) -> bytes:
         """The file without its weights, which the session is told to map."""

@@ -172,10 +172,10 @@ class TensorRtRunner:
         if not self._context.execute_async_v3(self._stream.handle):
             raise self._refused()
 
-    def _refused(self) -> BadInputError:
-        return BadInputError(
+    def _refused(self) -> DeviceUnavailableError:
+        return DeviceUnavailableError(
             f"{self._network.name}: TensorRT does not run it (its warnings say why): "
-            "run it with ONNX Runtime, or take --device cpu"
+            "run crossface probe, or give --device cpu"
         )
 
 
@@ -184,7 +184,7 @@ def _library() -> Any:
     try:
         import tensorrt
     except (ImportError, OSError) as error:
-        raise DeviceUnavailableError(f"no TensorRT here ({error}): pip install tensorrt") from error
+        raise DeviceUnavailableError(f'no TensorRT here ({error}): install the extra "tensorrt"') from error
     version = tuple(int(part) for part in tensorrt.__version__.split(".")[:2])
     if version < _OLDEST or version[0] > _NEWEST_MAJOR:
         raise DeviceUnavailableError(

@@ -298,11 +298,23 @@ def test_a_runtime_without_cuda_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_would_fall_back_to_the_cpu_is_refused(tmp_path: Path) -> None:
-    options = onnx_session.onnxruntime.SessionOptions()
+    options = onnxruntime.SessionOptions()
     options.log_severity_level = onnx_session.LOG_NOTHING
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     with pytest.raises(DeviceUnavailableError, match=r"small\.onnx: cannot be run by the GPU alone"):
         OnnxSession(make_network(tmp_path / "small.onnx", np.float32), "small.onnx", options, [])
+
+
+def test_a_provider_that_cannot_be_made_is_not_replaced(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Left alone, ONNX Runtime would run it on the CPU, and say so on stdout."""
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    options = onnxruntime.SessionOptions()
+    wrong: Any = ["CPUExecutionProvider", ("CUDAExecutionProvider", "no options")]
+    with pytest.raises(BadInputError, match=r"small\.onnx"):
+        OnnxSession(model, "small.onnx", options, wrong)
+    assert capfd.readouterr().out == ""
 
 
 def test_without_tensorrt_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Stands in for the module ``tensorrt``, whose libraries cannot be had everywhere.
 
-It holds the names that TensorRT's bindings 10.16 and 11.4 both document, as far as we call them, and runs
-engines on the CPU, between addresses of the host. It proves nothing of TensorRT: only that our calls are in
+It holds what we call of the bindings, with the signatures that 10.16.1 and 11.4.0 both have (those of the
+real modules were looked at), and runs engines on the CPU, between addresses of the host. It proves nothing of TensorRT: only that our calls are in
 order, and what becomes of the answers. An engine is the path of its ONNX file, and the shape of the input.
 """
 

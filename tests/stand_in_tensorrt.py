@@ -1,8 +1,9 @@
 """Stands in for the module ``tensorrt``, whose libraries cannot be had everywhere.
 
 It holds what we call of the bindings, with the signatures that 10.16.1 and 11.4.0 both have (those of the
-real modules were looked at), and runs engines on the CPU, between addresses of the host. It proves nothing of TensorRT: only that our calls are in
-order, and what becomes of the answers. An engine is the path of its ONNX file, and the shape of the input.
+real modules were looked at), and runs engines on the CPU, between addresses of the host. It proves nothing of
+TensorRT: only that our calls are in order, and what becomes of the answers. An engine is the path of its ONNX
+file, and the shape of the input.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from crossface.engine import _native
 from crossface.engine.device import DeviceBuffer, Event
-from crossface.engine.launcher import Dimensions
+from crossface.engine.on_device.launcher import Dimensions
 
 _ALIGNMENT_BYTES = 256
 

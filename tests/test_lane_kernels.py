@@ -16,10 +16,10 @@ import ctypes, re, struct
 import numpy as np
 from crossface.engine import _native
 from crossface.engine.device import SIGNATURES, Lane, choose
-from crossface.engine.device_records import STATISTICS
+from crossface.engine.on_device.records import STATISTICS
 from device_pictures import DevicePictures
 from emulated_lane import EmulatedLane
-from test_device_kernels import FRAME_OF, ITEMS, MATRICES, SIZE, blend_all, mixed_frames
+from test_on_device_kernels import FRAME_OF, ITEMS, MATRICES, SIZE, blend_all, mixed_frames
 
 stub = ctypes.CDLL("libcuda.so.1")
 stub.stub_last_launch.restype = ctypes.c_char_p

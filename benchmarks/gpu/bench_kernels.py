@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossface.engine.device import DeviceBuffer, Lane, choose
-from crossface.engine.device_kernels import DeviceKernels
-from crossface.engine.device_memory import DeviceFrame, DeviceTensor
-from crossface.engine.device_records import STATISTICS
 from crossface.engine.errors import CrossfaceError
 from crossface.engine.frame import ColourDescription, Matrix, Siting, Transfer
+from crossface.engine.on_device.kernels import DeviceKernels
+from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
+from crossface.engine.on_device.records import STATISTICS
 
 sys.path.append(str(Path(__file__).parents[1]))
 from machine import describe

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from test_cuda_kernels import noise, tolerance
 
 from crossface.engine import kernels
-from crossface.engine.device_memory import DeviceFrame, DeviceTensor
-from crossface.engine.device_records import BLEND_JOB, COLOUR, CROP_JOB, CURVE, FRAME, PLANE, RESIZE_JOB
 from crossface.engine.frame import Frame, Matrix, Transfer
-from crossface.engine.upload_ring import UploadRing
+from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
+from crossface.engine.on_device.records import BLEND_JOB, COLOUR, CROP_JOB, CURVE, FRAME, PLANE, RESIZE_JOB
+from crossface.engine.on_device.upload_ring import UploadRing
 from crossface.engine.video.planes import PIXEL_LAYOUTS
 
 SIZE = 48

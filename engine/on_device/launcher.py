@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from numpy.typing import DTypeLike, NDArray
 
-from .device import DeviceBuffer, Event
+from ..device import DeviceBuffer, Event
 
 Dimensions = tuple[int, int, int]
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .frame import ColourDescription
-from .video.planes import FLOAT_BITS, PIXEL_LAYOUTS
+from ..frame import ColourDescription
+from ..video.planes import FLOAT_BITS, PIXEL_LAYOUTS
 
 _LONGEST_SIDE_PX = 65536
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._native import device as native
-from .device_records import Records
+from .._native import device as native
+from .records import Records
 
 
 @dataclass(frozen=True)

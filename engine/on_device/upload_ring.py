@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .device import DeviceBuffer, Event
+from ..device import DeviceBuffer, Event
 from .launcher import Launcher
 
 _LEAST_BYTES = 1 << 16

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._native import device as native
+from .._native import device as native
+from ..device import DeviceBuffer
+from ..frame import ColourDescription, Transfer
+from ..kernels import native_colour
 from .blend_order import in_launches
-from .device import DeviceBuffer
-from .device_memory import DeviceFrame, DeviceTensor
-from .device_records import (
+from .launcher import Dimensions, Launcher
+from .memory import DeviceFrame, DeviceTensor
+from .records import (
     STATISTICS,
     Curve,
     Records,
@@ -29,9 +32,6 @@ from .device_records import (
     frame_records,
     resize_jobs,
 )
-from .frame import ColourDescription, Transfer
-from .kernels import native_colour
-from .launcher import Dimensions, Launcher
 from .upload_ring import UploadRing
 
 _TEXELS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
@@ -144,7 +144,7 @@ class DeviceKernels:
         Args:
             images: ``[items, 3, R, R]``.
             masks: ``[items, R, R]`` of the same type, weights of 0 and more.
-            out: ``[items]`` of ``device_records.STATISTICS``, 104 bytes each; all 0 where the mask is.
+            out: ``[items]`` of ``records.STATISTICS``, 104 bytes each; all 0 where the mask is.
 
         Raises:
             ValueError: tensors that do not fit.

@@ -19,6 +19,7 @@ from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import BadInputError, CrossfaceError, DeviceUnavailableError, UsageError
 from crossface.engine.events import Event, Progress, Warned
 from crossface.engine.jobs.folder import JobFolder, folder_of
+from crossface.engine.jobs.kept import Kept
 from crossface.engine.jobs.plan import Plan, Segment
 from crossface.engine.jobs.planning import make_plan, planned_models
 from crossface.engine.jobs.run import run
@@ -226,7 +227,8 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
         return plan, folder
 
     here, here_folder = planned("here.mov")
-    list(run(here, here_folder))
+    with Kept() as kept:
+        list(run(here, here_folder, kept))
     there, folder = planned("there.mov")
     assert len(there.segments) == 3
     list(run_on_dask(cluster, folder.plan_path, "analyze", there.segments))

@@ -208,8 +208,14 @@ def worker_of(segment: str) -> int | None:
     return None
 
 
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    with Kept() as open_kept:
+        yield open_kept
+
+
 def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
-    cluster: str, clips: Path, swapper: Path, tmp_path: Path
+    cluster: str, clips: Path, swapper: Path, tmp_path: Path, kept: Kept
 ) -> None:
     from crossface.engine.jobs.dask_cluster import run_on_dask
 
@@ -227,8 +233,7 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
         return plan, folder
 
     here, here_folder = planned("here.mov")
-    with Kept() as kept:
-        list(run(here, here_folder, kept))
+    list(run(here, here_folder, kept))
     there, folder = planned("there.mov")
     assert len(there.segments) == 3
     list(run_on_dask(cluster, folder.plan_path, "analyze", there.segments))
@@ -247,7 +252,7 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
     killer.start()
     list(run_on_dask(cluster, folder.plan_path, "convert", there.segments))
     assert killed
-    list(run(there, folder))
+    list(run(there, folder, kept))
     assert there.output.read_bytes() == here.output.read_bytes()
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from pathlib import Path
+
+from .errors import BadInputError, InputMissingError
 
 FileState = tuple[int, int, int, int]
 
@@ -16,3 +20,26 @@ def file_state(file: Path | int) -> FileState:
     """
     status = os.stat(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache
+def file_sha256(path: Path, state: FileState | None) -> str:
+    """Of a file in this state; a large one takes a while, and is asked for when planned and when loaded.
+
+    Raises:
+        InputMissingError: no such file, or not readable.
+        BadInputError: it is in another state by now.
+    """
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            if file_state(file.fileno()) != state:
+                raise changed(path)
+    except OSError as error:
+        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    return sha256
+
+
+def changed(path: Path) -> BadInputError:
+    """What to raise for a file that is no longer what it was."""
+    return BadInputError(f"{path}: was changed while it was in use: start again")

@@ -8,6 +8,7 @@ only when they are asked for by ``-m long``.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import os
 import shutil
@@ -19,6 +20,7 @@ from hypothesis import settings
 from make_model import make_swapper
 
 from crossface.engine.analyze import analyze
+from crossface.engine.runtime.onnx_session import onnxruntime
 
 
 def _lacks_module(name: str) -> str | None:
@@ -37,6 +39,31 @@ def _lacks_gpu() -> str | None:
     return _lacks_module("pycuda") if found else "no CUDA device"
 
 
+def _lacks_torch_on_gpu() -> str | None:
+    """Tests of networks on the GPU take memory and a stream from PyTorch."""
+    if reason := _lacks_gpu() or _lacks_module("torch"):
+        return reason
+    import torch
+
+    return None if torch.cuda.is_available() else "PyTorch is not built for CUDA"
+
+
+def _lacks_onnx_cuda() -> str | None:
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "onnxruntime is not built for CUDA (onnxruntime-gpu is)"
+    return _lacks_torch_on_gpu()
+
+
+def _lacks_tensorrt() -> str | None:
+    if reason := _lacks_module("tensorrt") or _lacks_torch_on_gpu():
+        return reason
+    try:
+        importlib.import_module("tensorrt")
+    except (ImportError, OSError) as error:
+        return f"TensorRT's libraries cannot be loaded ({error})"
+    return None
+
+
 def _lacks_nvcc() -> str | None:
     # Where CMake looks for it.
     folders = [os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/bin", "/usr/local/cuda/bin"]
@@ -51,6 +78,8 @@ NEEDS: dict[str, Callable[[], str | None]] = {
     "pycuda": lambda: _lacks_module("pycuda"),
     "gpu": _lacks_gpu,
     "nvcc": _lacks_nvcc,
+    "onnx_cuda": _lacks_onnx_cuda,
+    "tensorrt": _lacks_tensorrt,
     "torch": lambda: _lacks_module("torch"),
     "vfx": lambda: _lacks_module("OpenImageIO") or _lacks_module("PyOpenColorIO"),
 }

@@ -151,6 +151,11 @@ def other_output(path: Path) -> Path:
     return make_swapper(path, metadata(output_px=128).to_json())
 
 
+def other_precision(path: Path) -> Path:
+    """Computes in float32, and says that it computes in half of that."""
+    return make_swapper(path, metadata(precision="fp16").to_json())
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -162,6 +167,7 @@ def other_output(path: Path) -> Path:
         broken_metadata,
         other_size,
         other_output,
+        other_precision,
     ],
 )
 def test_files_that_are_no_model_of_ours(tmp_path: Path, make: Callable[[Path], Path]) -> None:

@@ -21,8 +21,10 @@ from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.runtime.onnx_file import (
     LEAST_WEIGHT_BYTES,
     WEIGHT_ALIGNMENT_BYTES,
+    declared,
     read_graph,
     read_metadata,
+    read_signature,
 )
 from crossface.engine.swap.model import Swapper
 from crossface.training.onnx_layout import laid_out
@@ -127,12 +129,35 @@ def test_weights_are_mapped_and_not_copied(tmp_path: Path) -> None:
     assert runner.run(np.zeros((1, CHANNELS), np.float32))[1] == weight.size
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x00", b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x03\x2a\x7f\x00"])
-def test_what_is_no_protocol_buffer_is_refused(tmp_path: Path, damage: bytes) -> None:
-    path = tmp_path / "bad.onnx"
-    path.write_bytes(damage)
-    with pytest.raises(BadInputError, match=r"bad\.onnx"):
-        OnnxRunner(path)
+@given(
+    names=st.lists(st.text(min_size=1, max_size=40), min_size=2, max_size=5, unique=True),
+    sides=st.lists(st.integers(0, 1 << 40) | st.text(max_size=20) | st.none(), max_size=5),
+    half=st.booleans(),
+)
+def test_a_signature_is_what_onnx_reads(names: list[str], sides: list[int | str | None], half: bool) -> None:
+    kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    values = [helper.make_tensor_value_info(name, kind, sides) for name in names]
+    graph = helper.make_graph([], "g", values[:1], values[1:], doc_string="before")
+    read = read_signature(io.BytesIO(helper.make_model(graph).SerializeToString()))
+    tensors = [read.input, *read.outputs]
+    assert [tensor.name for tensor in tensors] == names
+    assert {tensor.dtype for tensor in tensors} == {np.dtype(np.float16 if half else np.float32)}
+    assert {tensor.shape for tensor in tensors} == {
+        tuple(side if isinstance(side, int) else None for side in sides)
+    }
+    assert read.side_names == tuple(side if isinstance(side, str) else "" for side in sides)
+
+
+def test_signatures_of_real_networks_are_what_the_runtime_says(swapper: Path) -> None:
+    weights = Path(__file__).parents[1] / "engine" / "weights"
+    paths = [swapper, *weights.glob("*.onnx")]
+    assert len(paths) == 4
+    for path in paths:
+        with path.open("rb") as file:
+            signature = read_signature(file)
+        runner = OnnxRunner(path)
+        assert (signature.input, signature.outputs) == (runner.input, runner.outputs)
+        assert signature.side_names[0] == "N"
 
 
 def test_a_cut_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
@@ -141,6 +166,8 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         with pytest.raises(BadInputError, match=r"cut\.onnx"):
             OnnxRunner(path)
+        with pytest.raises(BadInputError, match=r"cut\.onnx"):
+            declared(path, (1, CHANNELS))
 
 
 def test_a_model_that_is_changed_in_use_is_noticed_and_one_that_is_replaced_stays(tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import BadInputError
+
 Array = NDArray[np.float32] | NDArray[np.float16]
+FloatType = np.dtype[np.float32] | np.dtype[np.float16]
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,28 @@ class Tensor:
 
     name: str
     shape: tuple[int | None, ...]
-    dtype: np.dtype[np.float32] | np.dtype[np.float16]
+    dtype: FloatType
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...]:
+        """The shape.
+
+        Raises:
+            ValueError: a side is free.
+        """
+        sides = tuple(side for side in self.shape if side is not None)
+        if len(sides) < len(self.shape):
+            raise ValueError(f"{self}: has a free side")
+        return sides
+
+    @property
+    def size_bytes(self) -> int:
+        """Of a buffer that holds it; the shape must be fixed."""
+        return math.prod(self.fixed_shape) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        sides = ",".join("?" if side is None else str(side) for side in self.shape)
+        return f"{self.name} {self.dtype.name}[{sides}]"
 
 
 class Runner(Protocol):
@@ -32,3 +58,90 @@ class Runner(Protocol):
     def run(self, batch: Array) -> tuple[Array, ...]:
         """Runs a batch, ``[N, ...]`` of the input's dtype; gives the outputs in their order."""
         ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A CUDA stream of somebody else, which must outlive what runs on it.
+
+    Attributes:
+        device: number of the GPU, as CUDA counts them in this process.
+        handle: its address; never 0, which is the default stream: no graph can be recorded there.
+    """
+
+    device: int
+    handle: int
+
+    def __post_init__(self) -> None:
+        if not self.handle:
+            raise ValueError("the default stream cannot be lent: make one")
+
+
+class DeviceRunner(Protocol):
+    """A network of one input in fixed shapes, between fixed addresses, in the order of one stream.
+
+    For one thread, in which the device's context is current: `bind` once, then `enqueue` for every batch.
+    """
+
+    @property
+    def input(self) -> Tensor:
+        """No side of it is free; the first one is the batch."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """No side of them is free."""
+        ...
+
+    def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
+        """Says where the batches lie, contiguous, of `Tensor.size_bytes`, for as long as this lives.
+
+        Runs the network on whatever lies there, to allocate all that it needs and to record its graph:
+        while it does, no other thread may use the device's default stream (a hardware decoder does), nor
+        allocate on the device.
+
+        Raises:
+            OutOfMemoryError: no memory on the device.
+            DeviceUnavailableError: the device fails, or its graph cannot be recorded.
+            BadInputError: the network cannot be run.
+        """
+        ...
+
+    def enqueue(self) -> None:
+        """Runs it on what lies at the input, after all that was enqueued before; does not wait for it.
+
+        Raises:
+            DeviceUnavailableError: the device fails, perhaps in what was enqueued before.
+            BadInputError: the network cannot be run.
+        """
+        ...
+
+
+def check_tensors(name: str, found: Sequence[Tensor], declared: Sequence[Tensor]) -> None:
+    """Of a network in fixed shapes: whether it is the one that the file declares.
+
+    Raises:
+        BadInputError: names ``name`` and what differs: a runtime that takes or gives another precision, or
+            sides that stay free.
+    """
+    differing = [f"{a} instead of {b}" for a, b in zip(found, declared, strict=False) if not _is(a, b)]
+    if len(found) != len(declared):
+        differing.append(f"{len(found)} inputs and outputs instead of {len(declared)}")
+    if differing:
+        raise BadInputError(f"{name}: the runtime made another network of it ({'; '.join(differing)})")
+
+
+def _is(found: Tensor, declared: Tensor) -> bool:
+    """Same name and dtype, and every side that is declared; none free."""
+    sides = zip(found.shape, declared.shape, strict=False)
+    return (
+        (found.name, found.dtype, len(found.shape)) == (declared.name, declared.dtype, len(declared.shape))
+        and None not in found.shape
+        and all(b in (None, a) for a, b in sides)
+    )
+
+
+def check_addresses(outputs: Sequence[Tensor], input_address: int, output_addresses: Sequence[int]) -> None:
+    """Raises ValueError where an address is missing."""
+    if len(output_addresses) != len(outputs) or not all((input_address, *output_addresses)):
+        raise ValueError("an address for the input and one for each output, none of them 0")

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import BadInputError, InputMissingError
+from .base import FloatType, Tensor
 
 # Where `crossface export` lets weights begin: what a processor reads at once then lies together.
 WEIGHT_ALIGNMENT_BYTES = 64
@@ -22,6 +28,14 @@ INITIALIZER = 5
 RAW_DATA, DOC_STRING, EXTERNAL_DATA, DATA_LOCATION = 9, 12, 13, 14
 KEY, VALUE = 1, 2
 _EXTERNAL = 1
+# Of GraphProto, ValueInfoProto, TypeProto, its Tensor, TensorShapeProto and its Dimension.
+_INPUT, _OUTPUT = 11, 12
+_NAME, _TYPE = 1, 2
+_TENSOR_TYPE = 1
+_ELEMENT_TYPE, _SHAPE = 1, 2
+_DIMENSION = 1
+_SIDE, _SIDE_NAME = 1, 2
+_FLOATS: dict[int, FloatType] = {1: np.dtype(np.float32), 10: np.dtype(np.float16)}
 
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _MOST_TEXT_BYTES = 1 << 24
@@ -43,11 +57,93 @@ def read_metadata(file: BinaryIO) -> dict[str, str]:
         if field.number == METADATA_PROPS:
             texts = {KEY: "", VALUE: ""}
             for text in _fields(file, field):
-                if text.end - text.start > _MOST_TEXT_BYTES:
-                    raise ValueError("a text is too long")
-                texts[text.number] = _read(file, text.start, text.end).decode()
+                texts[text.number] = _text(file, text)
             entries[texts[KEY]] = texts[VALUE]
     return entries
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes into a network of one input, and what comes out of it.
+
+    Attributes:
+        side_names: what the file calls the sides of the input; empty for those that are fixed.
+    """
+
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+    side_names: tuple[str, ...]
+
+    def at(self, shape: tuple[int, ...]) -> Signature:
+        """With an input of this shape.
+
+        Raises:
+            ValueError: the file is for other shapes.
+        """
+        fits = len(shape) == len(self.input.shape) and all(
+            b in (None, a) for a, b in zip(shape, self.input.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"{self.input}: takes no input of {shape}")
+        return replace(self, input=replace(self.input, shape=shape))
+
+
+def read_signature(file: BinaryIO) -> Signature:
+    """Input and outputs, without a runtime; weights are passed over.
+
+    Args:
+        file: seekable.
+
+    Raises:
+        ValueError: not a protocol buffer, or not a network of one float input and float outputs.
+    """
+    inputs, outputs = [], []
+    for field in _fields(file):
+        if field.number == GRAPH:
+            for part in _fields(file, field):
+                if part.number == _INPUT:
+                    inputs.append(_tensor(file, part))
+                elif part.number == _OUTPUT:
+                    outputs.append(_tensor(file, part)[0])
+    if len(inputs) != 1 or not outputs:
+        raise ValueError("not a network of one float input and float outputs")
+    return Signature(inputs[0][0], tuple(outputs), inputs[0][1])
+
+
+def declared(model: Path, shape: tuple[int, ...]) -> Signature:
+    """What a file says of its network, for an input of this shape.
+
+    Raises:
+        InputMissingError: no such file, or not readable.
+        BadInputError: not an ONNX network of one float input and float outputs, or not for this shape.
+    """
+    try:
+        with model.open("rb") as file:
+            return read_signature(file).at(shape)
+    except OSError as error:
+        raise InputMissingError(f"{model}: cannot be read ({error.strerror}): check the path") from error
+    except ValueError as error:
+        raise BadInputError(f"{model}: not an ONNX network that can be used ({error})") from error
+
+
+def _tensor(file: BinaryIO, value: _Field) -> tuple[Tensor, tuple[str, ...]]:
+    """An input or output, and the names of its sides."""
+    parts = {part.number: part for part in _fields(file, value)}
+    of_type = {part.number: part for part in _fields(file, parts[_TYPE])} if _TYPE in parts else {}
+    if _NAME not in parts or _TENSOR_TYPE not in of_type:
+        raise ValueError("an input or output has no name or is no tensor")
+    tensor = {part.number: part for part in _fields(file, of_type[_TENSOR_TYPE])}
+    element_type = _number_at(file, tensor[_ELEMENT_TYPE]) if _ELEMENT_TYPE in tensor else 0
+    if element_type not in _FLOATS:
+        raise ValueError("not a network of one float input and float outputs")
+    sides: list[int | None] = []
+    names: list[str] = []
+    for field in _fields(file, tensor[_SHAPE]) if _SHAPE in tensor else ():
+        if field.number == _DIMENSION:
+            side = {part.number: part for part in _fields(file, field)}
+            sides.append(_number_at(file, side[_SIDE]) if _SIDE in side else None)
+            names.append(_text(file, side[_SIDE_NAME]) if _SIDE_NAME in side else "")
+    return Tensor(_text(file, parts[_NAME]), tuple(sides), _FLOATS[element_type]), tuple(names)
 
 
 def read_graph(file: BinaryIO, name: str) -> bytes:
@@ -126,12 +222,11 @@ def _fields(file: BinaryIO, outer: _Field | None = None) -> Iterator[_Field]:
         lengths = {_FIXED_64: 8, _FIXED_32: 4}
         if not number or kind not in (_VARINT, _BYTES, *lengths):
             raise ValueError(f"no field has the tag {tag}")
-        length = 0
+        length = _varint(file) if kind == _BYTES else lengths.get(kind, 0)
+        content = file.tell()
         if kind == _VARINT:
             _varint(file)
-        else:
-            length = _varint(file) if kind == _BYTES else lengths[kind]
-        content = file.tell()
+            length = file.tell() - content
         if content + length > end:
             raise ValueError("a field is longer than what holds it")
         yield _Field(number, start, content, content + length)
@@ -141,6 +236,17 @@ def _fields(file: BinaryIO, outer: _Field | None = None) -> Iterator[_Field]:
 def _read(file: BinaryIO, start: int, end: int) -> bytes:
     file.seek(start)
     return file.read(end - start)
+
+
+def _text(file: BinaryIO, field: _Field) -> str:
+    if field.end - field.start > _MOST_TEXT_BYTES:
+        raise ValueError("a text is too long")
+    return _read(file, field.start, field.end).decode()
+
+
+def _number_at(file: BinaryIO, field: _Field) -> int:
+    file.seek(field.start)
+    return _varint(file)
 
 
 def _varint(file: BinaryIO) -> int:

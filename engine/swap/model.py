@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..errors import BadInputError, InputMissingError, OutOfMemoryError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
-from ..file_state import FileState, file_state
+from ..file_state import changed, file_sha256, file_state
+from ..runtime.base import Tensor
 from ..runtime.onnx import OnnxRunner
 from ..runtime.onnx_file import read_metadata
 
@@ -157,7 +158,7 @@ class Swapper:
         self._threads = threads
         self._runner = OnnxRunner(path, threads=threads)
         self._state = self._runner.state
-        self.sha256 = _sha256(path, self._state)
+        self.sha256 = file_sha256(path, self._state)
         self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._check_graph()
 
@@ -183,7 +184,7 @@ class Swapper:
                 f"{self.path}: no memory for {len(faces)} faces: use a smaller --batch, or fewer --workers"
             ) from error
         if self._runner.state != self._state:
-            raise _changed(self.path)
+            raise changed(self.path)
         return swapped
 
     def _swapped(self, faces: NDArray[np.float32]) -> Drawing:
@@ -223,21 +224,30 @@ class Swapper:
         except OSError as error:
             raise InputMissingError(f"{self.path}: is gone while it was in use: put it back") from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise _changed(self.path)
+            raise changed(self.path)
         return OnnxRunner(content, name=str(self.path), threads=self._threads, exact=True)
 
     def _check_graph(self) -> None:
-        size, output = self.metadata.size_px, self.metadata.output_px
-        shapes = {tensor.name: tensor.shape[1:] for tensor in (self._runner.input, *self._runner.outputs)}
-        wanted = {
-            "face": (3, size, size),
-            "swapped": (3, output, output),
-            "mask": (1, output, output),
-        }
-        if shapes != wanted or [tensor.name for tensor in self._runner.outputs] != ["swapped", "mask"]:
-            raise BadInputError(
-                f"{self.path}: its graph is not what its metadata says: export the model again"
-            )
+        check_graph(self.path, self.metadata, (self._runner.input, *self._runner.outputs))
+
+
+def check_graph(path: Path, metadata: ModelMetadata, tensors: Sequence[Tensor]) -> None:
+    """Whether a network, whatever runs it, is what its metadata says.
+
+    Args:
+        path: the model's file.
+        metadata: of it.
+        tensors: the network's input and outputs, in the order of the file.
+
+    Raises:
+        BadInputError: other names, shapes or types of numbers.
+    """
+    size, output = metadata.size_px, metadata.output_px
+    dtype = np.float16 if metadata.precision == "fp16" else np.float32
+    wanted = [("face", (3, size, size)), ("swapped", (3, output, output)), ("mask", (1, output, output))]
+    found = [(tensor.name, tensor.shape[1:]) for tensor in tensors]
+    if found != wanted or any(tensor.dtype != dtype for tensor in tensors):
+        raise BadInputError(f"{path}: its graph is not what its metadata says: export the model again")
 
 
 def read_model(path: Path) -> tuple[ModelMetadata, str]:
@@ -250,29 +260,12 @@ def read_model(path: Path) -> tuple[ModelMetadata, str]:
     try:
         with path.open("rb") as file:
             text = read_metadata(file).get(METADATA_KEY)
-            sha256 = _sha256(path, file_state(file.fileno()))
+            sha256 = file_sha256(path, file_state(file.fileno()))
     except OSError as error:
         raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
     except ValueError as error:
         raise BadInputError(f"{path}: not an ONNX network ({error})") from error
     return _metadata(path, text), sha256
-
-
-@functools.lru_cache
-def _sha256(path: Path, state: FileState | None) -> str:
-    """Of a file in this state; a large one takes a while, and is asked for when planned and when loaded."""
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            if file_state(file.fileno()) != state:
-                raise _changed(path)
-    except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    return sha256
-
-
-def _changed(path: Path) -> BadInputError:
-    return BadInputError(f"{path}: was changed while it was in use: start again")
 
 
 def _metadata(path: Path, text: str | None) -> ModelMetadata:

@@ -10,7 +10,6 @@ keeps the books (tests/test_lane.py).
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import os
 import re
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from numpy.typing import DTypeLike, NDArray
 
@@ -138,15 +138,15 @@ class DeviceBuffer:
     bytes: int
 
 
-@dataclass(frozen=True)
 class Event:
-    """A point in a lane's work, for other lanes and for the host.
+    """A point in a lane's work, for other lanes and for the host; over at the latest when the lane is closed.
 
-    Attributes:
-        recorded: the event of pycuda.
+    Args:
+        recorded: the event of pycuda; the lane takes it back in the end, as only its thread can free it.
     """
 
-    recorded: Any
+    def __init__(self, recorded: Any) -> None:
+        self.recorded = recorded
 
 
 class Lane(Closeable):
@@ -155,7 +155,8 @@ class Lane(Closeable):
     Lanes of one thread are closed in the reverse order. The device's primary context is current on the
     thread meanwhile, so that PyAV with ``current_ctx``, TensorRT and PyTorch work in it. The lane's stream is
     a blocking one: its work and that of libav's decoder and encoder, which use the default stream, wait for
-    each other in the order in which they were given.
+    each other in the order in which they were given. A thread must not end before its lanes: pycuda then
+    aborts the process.
 
     Nothing here waits for the device unless it says so.
 
@@ -173,6 +174,7 @@ class Lane(Closeable):
         self._cuda = _pycuda()
         self._buffers: list[Any] = []
         self._functions: dict[str, Any] = {}
+        self._events: WeakSet[Event] = WeakSet()
         with ExitStack() as opened, self._errors():
             self._primary = _primary_of(device, self._cuda)
             self._primary.context.push()
@@ -255,9 +257,11 @@ class Lane(Closeable):
         flags = self._cuda.event_flags
         with self._errors():
             # A host that waits for it sleeps, and leaves its core to the encoder.
-            event = self._cuda.Event(flags.BLOCKING_SYNC | (0 if timed else flags.DISABLE_TIMING))
-            event.record(self._stream)
-        return Event(event)
+            recorded = self._cuda.Event(flags.BLOCKING_SYNC | (0 if timed else flags.DISABLE_TIMING))
+            recorded.record(self._stream)
+        event = Event(recorded)
+        self._events.add(event)
+        return event
 
     def elapsed_ms(self, start: Event, end: Event) -> float:
         """Time of the device between two timed events; lets this thread sleep until the second is over."""
@@ -267,19 +271,21 @@ class Lane(Closeable):
 
     def is_over(self, event: Event) -> bool:
         """Whether the device has come to an event of this or another lane."""
+        recorded = event.recorded
         with self._errors():
-            return bool(event.recorded.query())
+            return recorded is None or bool(recorded.query())
 
     def follow(self, event: Event) -> None:
         """Lets the work that comes next wait, on the device, for an event of another lane."""
-        with self._errors():
-            self._stream.wait_for_event(event.recorded)
+        if (recorded := event.recorded) is not None:
+            with self._errors():
+                self._stream.wait_for_event(recorded)
 
     def synchronize(self, event: Event | None = None) -> None:
         """Lets this thread sleep until the device has come to an event, or has done all that was given."""
-        event = event or self.record()
-        with self._errors():
-            event.recorded.synchronize()
+        if (recorded := (event or self.record()).recorded) is not None:
+            with self._errors():
+                recorded.synchronize()
 
     def close(self) -> None:
         """Waits for its work, frees its memory, and takes its context from the thread."""
@@ -288,6 +294,8 @@ class Lane(Closeable):
 
     def _free(self) -> None:
         # pycuda frees what it holds only on the thread where the context is current, hence here and now.
+        for event in self._events:
+            event.recorded = None
         for buffer in self._buffers:
             buffer.free()
         self._buffers.clear()
@@ -317,16 +325,14 @@ class Lane(Closeable):
 
 
 class _Primary:
-    """A device's primary context, kept until the process ends.
+    """A device's primary context, kept as long as the process.
 
     Frames of libav, engines of TensorRT and sessions of ONNX Runtime live in it and do not hold it, so it
     must not end with the last lane. And pycuda, when it releases one, leaves it on the thread's stack.
     """
 
     def __init__(self, context: Any, cuda: Any) -> None:
-        self.context = context
-        # When it is only dropped, pycuda ends it like a context of its own, which fails aloud.
-        atexit.register(context.detach)
+        self.context = _kept(context)
         self._cuda = cuda
         self._module: Any = None
 
@@ -338,8 +344,18 @@ class _Primary:
                     raise ConfigurationError(
                         f"{FATBIN}: this build has no CUDA kernels: install nvcc, and build Crossface again"
                     )
-                self._module = self._cuda.module_from_file(str(FATBIN))
+                self._module = _kept(self._cuda.module_from_file(str(FATBIN)))
             return self._module
+
+
+def _kept(thing: Any) -> Any:
+    """Saves an object of pycuda from Python's own end.
+
+    There pycuda would free it, which it can do on one thread only, and it ends a primary context like one of
+    its own: both fail aloud.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    return thing
 
 
 _primaries: dict[int, _Primary] = {}

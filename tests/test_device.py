@@ -18,6 +18,7 @@ from make_stub_driver import make_library, make_stub_driver
 
 from crossface.engine.device import Choice, choose, select
 from crossface.engine.errors import DeviceUnavailableError, InputMissingError, UsageError
+from crossface.engine.probe import process
 from crossface.engine.probe.abilities import probe
 from crossface.engine.probe.driver import CudaDevice, Driver, ask_driver
 from crossface.engine.probe.process import try_out
@@ -162,6 +163,11 @@ def test_the_driver_is_given_the_kernels(
     stub.setenv("STUB_MODULE", result)
     answer = try_out("kernels", 0)
     assert answer["works"] == works and detail in answer["detail"]
+
+
+def test_a_build_without_kernels_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "FATBIN", tmp_path / "kernels.fatbin")
+    assert try_out("kernels", 0)["detail"].startswith("not in this build: install nvcc")
 
 
 def test_an_old_driver_tells_its_version(stub: pytest.MonkeyPatch) -> None:

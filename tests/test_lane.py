@@ -232,21 +232,28 @@ print(stub.stub_depth(), stub.stub_live())
 
 @pytest.mark.needs_pycuda
 @pytest.mark.needs_nvcc
-def test_a_process_ends_quietly_that_had_lanes_in_other_threads_only(tmp_path: Path) -> None:
+def test_a_process_ends_quietly_whose_lanes_were_in_other_threads(tmp_path: Path) -> None:
     script = """
 import threading
 from crossface.engine.device import Lane, choose
 device = choose("cuda").devices[0]
+events = []
 def work():
     with Lane(device) as lane:
         lane.launch("stats_totals", (1, 1, 1), (1, 1, 1), 1, 2, 3)
+        events.append(lane.record())
+        kept = lane.record()
 for _ in range(3):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+with Lane(device) as lane:
+    lane.follow(events[0])
+    lane.synchronize(events[1])
+    print(lane.is_over(events[2]))
 """
     done = run_on_stub(tmp_path, script)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 @pytest.mark.needs_pycuda

@@ -70,8 +70,7 @@ _NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
 def probe(asked: str = "auto", patience_s: float = PATIENCE_S) -> Probe:
     """Tries what this machine can do, each thing in a process of its own.
 
-    Whatever crashes or hangs there is told as what does not work. The answers that need a GPU have never been
-    had from one.
+    Whatever crashes or hangs there is told as what does not work.
 
     Args:
         asked: see `select`.

@@ -1,7 +1,8 @@
 """Tries one ability of this machine; run by `process` in a process of its own.
 
 A driver that crashes or hangs takes only that process with it, and the program that asks stays free of CUDA,
-which does not survive a fork. Only the standard library is imported at first, so that it starts fast.
+which does not survive a fork. Only the standard library is imported at first, so that it starts fast. Nothing
+of this has been executed with a GPU yet, only with stubs of the drivers.
 
 Its order is one JSON object: ``trial``, ``path`` to import from, ``device`` (its index, or null where there
 is none) and ``fatbin``. So is its answer: ``works``, ``detail``, and what the trial adds.

@@ -12,10 +12,13 @@ import importlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import stand_in_tensorrt
 from hypothesis import settings
 from make_model import make_swapper
 
@@ -133,3 +136,11 @@ def analysed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         return path
 
     return of
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A stand-in in the place of TensorRT's module."""
+    monkeypatch.setitem(sys.modules, "tensorrt", stand_in_tensorrt)
+    monkeypatch.setattr(stand_in_tensorrt, "builds", [])
+    return stand_in_tensorrt

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import stand_in_tensorrt
 from make_network import SIDE_PX, make_network, meaning
 from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto, helper
 
 from crossface.engine.errors import BadInputError, DeviceUnavailableError, InputMissingError
-from crossface.engine.runtime import onnx_session, tensorrt
+from crossface.engine.runtime import onnx_session
 from crossface.engine.runtime.base import DeviceRunner, Stream, Tensor, check_tensors
 from crossface.engine.runtime.engine_cache import EngineCache
 from crossface.engine.runtime.onnx import OnnxRunner
@@ -72,7 +69,7 @@ class OnGpu:
             return tuple(drawn.cpu().numpy() for drawn in self._drawn)
 
 
-def _tensorrt_network(model: Path, gpu: str = "a card", **options: Any) -> TensorRtNetwork:
+def tensorrt_network(model: Path, gpu: str = "a card", **options: Any) -> TensorRtNetwork:
     cache = EngineCache(model.parent / "engines", tell=lambda line: None)
     return TensorRtNetwork(
         model, SHAPE, gpu=gpu, compute_capability="9.0", cache=cache, tell=lambda line: None, **options
@@ -81,7 +78,7 @@ def _tensorrt_network(model: Path, gpu: str = "a card", **options: Any) -> Tenso
 
 def _by_tensorrt_on_gpu(graph: bool) -> Loader:
     def load(model: Path) -> OnGpu:
-        return OnGpu(lambda stream: TensorRtRunner(_tensorrt_network(model), stream=stream, graph=graph))
+        return OnGpu(lambda stream: TensorRtRunner(tensorrt_network(model), stream=stream, graph=graph))
 
     return load
 
@@ -90,16 +87,8 @@ def _by_onnx_on_gpu(graph: bool) -> Loader:
     return lambda model: OnGpu(lambda stream: BoundOnnxRunner(model, SHAPE, stream=stream, graph=graph))
 
 
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The stand-in in the place of TensorRT."""
-    monkeypatch.setitem(sys.modules, "tensorrt", stand_in_tensorrt)
-    monkeypatch.setattr(stand_in_tensorrt, "builds", [])
-    return stand_in_tensorrt
-
-
 def _by_stand_in(model: Path) -> OnHost:
-    return OnHost(TensorRtRunner(_tensorrt_network(model), stream=Stream(0, 1), graph=False))
+    return OnHost(TensorRtRunner(tensorrt_network(model), stream=Stream(0, 1), graph=False))
 
 
 needs_onnx_cuda, needs_tensorrt = pytest.mark.needs_onnx_cuda, pytest.mark.needs_tensorrt
@@ -231,7 +220,7 @@ def bound(request: pytest.FixtureRequest, tmp_path: Path) -> DeviceRunner:
     if request.param == "onnx-bound":
         return BoundOnnxRunner(model, SHAPE, stream=None)
     request.getfixturevalue("stand_in")
-    return TensorRtRunner(_tensorrt_network(model), stream=Stream(0, 1), graph=False)
+    return TensorRtRunner(tensorrt_network(model), stream=Stream(0, 1), graph=False)
 
 
 def test_addresses_are_given_once_and_before_anything_runs(bound: DeviceRunner) -> None:
@@ -315,90 +304,3 @@ def test_a_provider_that_cannot_be_made_is_not_replaced(
     with pytest.raises(BadInputError, match=r"small\.onnx"):
         OnnxSession(model, "small.onnx", options, wrong)
     assert capfd.readouterr().out == ""
-
-
-def test_without_tensorrt_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_network(tmp_path / "small.onnx", np.float32)
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(DeviceUnavailableError, match="no TensorRT here"):
-        _tensorrt_network(model)
-
-
-@pytest.mark.parametrize(
-    ("version", "known"),
-    [("10.3.0", False), ("10.16.1.11", True), ("11.0.0.114", True), ("11.4.0.106", True), ("12.0.1", False)],
-)
-def test_versions_of_tensorrt(monkeypatch: pytest.MonkeyPatch, version: str, known: bool) -> None:
-    module = SimpleNamespace(__version__=version)
-    monkeypatch.setitem(sys.modules, "tensorrt", module)
-    if known:
-        assert tensorrt._library() is module
-    else:
-        with pytest.raises(DeviceUnavailableError, match=version):
-            tensorrt._library()
-
-
-def test_an_engine_is_built_once_as_the_file_says(stand_in: Any, tmp_path: Path) -> None:
-    model = make_network(tmp_path / "small.onnx", np.float16)
-    steps: list[tuple[str, int, int]] = []
-    first = _tensorrt_network(model, progress=lambda *step: steps.append(step))
-    assert _tensorrt_network(model).sha256 == first.sha256
-    assert _tensorrt_network(model, pinned=first.sha256).sha256 == first.sha256
-    (build,) = stand_in.builds
-    assert build["shapes"] == {"face": SHAPE}
-    assert build["flags"] == {
-        stand_in.BuilderFlag.STRICT_NANS,
-        stand_in.BuilderFlag.DISTRIBUTIVE_INDEPENDENCE,
-    }
-    assert build["pools"] == {stand_in.MemoryPoolType.WORKSPACE: tensorrt.WORKSPACE_BYTES}
-    assert build["max_aux_streams"] == 0
-    assert steps == [("tactics", 1, 2), ("tactics", 2, 2)]
-
-
-def test_what_was_measured_serves_the_next_build_on_such_a_card(stand_in: Any, tmp_path: Path) -> None:
-    models = [make_network(tmp_path / f"{dtype}.onnx", dtype) for dtype in ("float16", "float32")]
-    for model in models:
-        _tensorrt_network(model)
-    _tensorrt_network(models[0], gpu="another card")
-    assert [build["cache"].content for build in stand_in.builds] == [b"+1", b"+1+1", b"+1"]
-
-
-def test_an_engine_in_other_types_than_the_files_is_refused(
-    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = make_network(tmp_path / "small.onnx", np.float16)
-    for made, said in ((stand_in.float32, "float32"), (stand_in.bfloat16, "BF16")):
-        monkeypatch.setattr(stand_in, "engine_type", made)
-        with pytest.raises(BadInputError, match=rf"small\.onnx: .*{said}"):
-            _tensorrt_network(model)
-
-
-def test_a_file_that_tensorrt_does_not_take_is_told(
-    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stand_in, "refuses_onnx", True)
-    with pytest.raises(BadInputError, match=r"small\.onnx: .*error 0: no such operator"):
-        _tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
-
-
-def test_an_interrupt_ends_a_build_and_leaves_nothing(stand_in: Any, tmp_path: Path) -> None:
-    def interrupted(*step: object) -> None:
-        raise KeyboardInterrupt
-
-    model = make_network(tmp_path / "small.onnx", np.float32)
-    with pytest.raises(KeyboardInterrupt):
-        _tensorrt_network(model, progress=interrupted)
-    assert list((tmp_path / "engines").iterdir()) == []
-
-
-def test_warnings_of_tensorrt_are_told_and_nothing_less(stand_in: Any, tmp_path: Path) -> None:
-    told: list[str] = []
-    TensorRtNetwork(
-        make_network(tmp_path / "small.onnx", np.float32),
-        SHAPE,
-        gpu="a card",
-        compute_capability="9.0",
-        cache=EngineCache(tmp_path / "engines", tell=told.append),
-        tell=told.append,
-    )
-    assert told == ["TensorRT: a stand-in builds"]

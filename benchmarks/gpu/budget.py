@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 # What a process may take to end by itself, before it is killed; and then to be gone.
 PATIENCE_S = 3.0
@@ -92,7 +92,9 @@ def run(step: Step, folder: Path, left_s: float) -> Outcome:
     return _with_record(step, log, taken_s)
 
 
-def _run_one(command: Sequence[str], environ: Mapping[str, str], output: Any, end_s: float) -> int | None:
+def _run_one(
+    command: Sequence[str], environ: Mapping[str, str], output: BinaryIO, end_s: float
+) -> int | None:
     """The exit code; None where it was stopped."""
     process = subprocess.Popen(
         command,

@@ -112,9 +112,14 @@ def steps(folder: Path, python: Path, wheels: Path | None, offline: bool) -> lis
     extra = "[train]" if importlib.util.find_spec("torch") else ""
     builders = ["scikit-build-core", "nanobind", "setuptools"]
     builders += [name for name in ("cmake", "ninja") if not shutil.which(name)]
-    if cuda := cuda_folder():
-        environ["PATH"] = f"{python.parent}:{cuda / 'bin'}:{os.environ.get('PATH', '')}"
+    # What is built finds the tools of the environment, and the toolkit itself and no wrapper of its nvcc.
+    cuda, path = cuda_folder(), [str(python.parent)]
+    if cuda:
+        path.append(str(cuda / "bin"))
         environ["CUDA_HOME"] = str(cuda)
+    environ["PATH"] = os.pathsep.join([*path, os.environ.get("PATH", os.defpath)])
+    # Device 0 is the same one to all of them.
+    environ["CUDA_DEVICE_ORDER"] = os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     required = {f"REQUIRE_{need.upper()}": "1" for need in NEEDS}
     marked = " or ".join(f"needs_{need}" for need in NEEDS)
 

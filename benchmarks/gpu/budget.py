@@ -85,10 +85,9 @@ def run(step: Step, folder: Path, left_s: float) -> Outcome:
                 return Outcome(step.name, "failed", f"{command[0]}: {error.strerror}", taken_s)
             taken_s = time.monotonic() - begun_s
             if code is None:
-                return Outcome(step.name, "stopped", f"after {budget_s:.0f} s: see {log}", taken_s)
+                return Outcome(step.name, "stopped", f"after {budget_s:.0f} s", taken_s)
             if code != 0:
-                said = _last_line(log)
-                return Outcome(step.name, "failed", f"exit code {code}: {said}: see {log}", taken_s)
+                return Outcome(step.name, "failed", f"exit code {code}: {_last_line(log)}", taken_s)
     return _with_record(step, log, taken_s)
 
 
@@ -130,7 +129,7 @@ def _with_record(step: Step, log: Path, taken_s: float) -> Outcome:
     except (OSError, ValueError):
         record = None
     if not record or not record.get("runs"):
-        return Outcome(step.name, "failed", f"it measured nothing: {_last_line(log)}: see {log}", taken_s)
+        return Outcome(step.name, "failed", f"it measured nothing: {_last_line(log)}", taken_s)
     return Outcome(step.name, "done", _last_line(log), taken_s, record)
 
 

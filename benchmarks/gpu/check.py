@@ -39,8 +39,9 @@ FOLDER = ROOT / "build" / "gpu-check"
 TOTAL_S = 480.0
 NO_GPU, FAILED = 69, 1
 
-# Of the tests that are run, see tests/conftest.py; here none of them may be skipped.
+# Of the tests that are run, see tests/conftest.py; here none of them may be skipped, whatever else it needs.
 NEEDS = ("gpu", "nvcc", "onnx_cuda", "tensorrt")
+ELSE_NEEDED = ("pycuda", "torch")
 
 
 def ask_driver() -> dict[str, Any]:
@@ -120,7 +121,7 @@ def steps(folder: Path, python: Path, wheels: Path | None, offline: bool) -> lis
     environ["PATH"] = os.pathsep.join([*path, os.environ.get("PATH", os.defpath)])
     # Device 0 is the same one to all of them.
     environ["CUDA_DEVICE_ORDER"] = os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    required = {f"REQUIRE_{need.upper()}": "1" for need in NEEDS}
+    required = {f"REQUIRE_{need.upper()}": "1" for need in (*NEEDS, *ELSE_NEEDED)}
     marked = " or ".join(f"needs_{need}" for need in NEEDS)
 
     def bench(name: str, budget_s: float, *arguments: str) -> Step:

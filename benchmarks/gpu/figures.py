@@ -109,12 +109,11 @@ _READERS: dict[str, Callable[[Outcome, dict[str, Any]], Figure]] = {
 def table(rows: Sequence[Figure]) -> str:
     """The rows as text."""
     met = {True: "yes", False: "NO", None: "-"}
-    cells = [("step", "figure", "value", "target", "met")]
-    cells += [(row.step, row.name, row.value, row.target or "-", met[row.met]) for row in rows]
+    cells = [("step", "figure", "target", "met", "value")]
+    cells += [(row.step, row.name or "-", row.target or "-", met[row.met], row.value) for row in rows]
+    # The last may be long, where it tells why.
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    # One that tells why may be long; the columns after it need not follow it.
-    widths[2] = min(widths[2], 60)
     return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4]])
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]])
         for line in cells
     )

@@ -254,7 +254,7 @@ def test_decoders_and_encoders_are_measured_on_the_cpu_too(tmp_path: Path, name:
     record = tmp_path / "record.json"
     short = {"decode": ["--frames", "8", "--films", "1,2"], "encode": ["--seconds", "0.2"]}[name]
     script = ROOT / "benchmarks" / "gpu" / f"bench_{name}.py"
-    command = [sys.executable, script, "--device", "cpu", *short, "--json", record]
+    command = [sys.executable, str(script), "--device", "cpu", *short, "--json", str(record)]
     subprocess.run(command, check=True, capture_output=True)
     runs = json.loads(record.read_text())["runs"]
     assert len(runs) == {"decode": 4, "encode": 2}[name]
@@ -266,6 +266,8 @@ def test_training_is_measured_on_the_cpu_too(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     script = ROOT / "benchmarks" / "gpu" / "bench_train.py"
     short = ["--device", "cpu", "--presets", "tiny-32", "--seconds", "0.3", "--warm-up", "2"]
-    subprocess.run([sys.executable, script, *short, "--json", record], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, str(script), *short, "--json", str(record)], check=True, capture_output=True
+    )
     (figures,) = json.loads(record.read_text())["runs"]
     assert figures["batch"] == 2 and figures["samples_per_s"] > 0 and 0 < figures["data_share"] < 1

@@ -11,7 +11,7 @@ KERNELS := $(wildcard kernels/* kernels/*/*)
 MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
 BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
-.PHONY: setup assets originals demo test test-long lint bench wheel sample-model clean FORCE
+.PHONY: setup assets originals demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
 setup: .venv/.full assets originals
 
@@ -21,6 +21,10 @@ test: setup
 # 500 damaged files, seeded; DAMAGE_TABLE=FILE keeps the table of what no decoder noticed.
 test-long: setup
 	$(PY) -m pytest -m long
+
+# On a box with a GPU, torch, nvcc and CMake, in eight minutes; WHEELS=FOLDER for packages, OFFLINE=1 for no others.
+gpu-check:
+	$(PYTHON) benchmarks/gpu/check.py $(if $(WHEELS),--wheels "$(WHEELS)") $(if $(OFFLINE),--offline)
 
 lint: .venv/.full build/typing
 	.venv/bin/ruff check .

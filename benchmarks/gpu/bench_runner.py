@@ -180,14 +180,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        print("bench_runner: no GPU that PyTorch can use: nothing is measured")
-        return
+        print("bench_runner: no GPU that PyTorch can use: nothing is measured", file=sys.stderr)
+        sys.exit(69)
     card = torch.cuda.get_device_name(0)
     print(f"{card}, PyTorch {torch.__version__}")
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runtimes = usable(options.runtimes.split(","), folder)
+        if not runtimes:
+            sys.exit(69)
         print(
             "network       type  runtime      batch  graph    faces/s       ms   TFLOP/s  of matrix  host us"
         )

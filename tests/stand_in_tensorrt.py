@@ -31,6 +31,7 @@ BuilderFlag = enum.Enum("BuilderFlag", ["TF32", "STRICT_NANS", "DISTRIBUTIVE_IND
 refuses_onnx = False
 engine_type: str | None = None
 builds: list[dict[str, Any]] = []
+stream_handles: list[int] = []
 
 
 class ILogger:
@@ -179,6 +180,7 @@ class _Context:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert stream_handle
+        stream_handles.append(stream_handle)
         if not self._ready:
             assert self._shaped and set(self._addresses) == set(self._engine.tensors)
             outputs = [self._addresses[tensor.name] for tensor in self._runner.outputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from make_network import make_network
-from test_runner import SHAPE, tensorrt_network
+from test_runner import SHAPE, OnHost, tensorrt_network
 
 from crossface.engine.errors import BadInputError, DeviceUnavailableError
 from crossface.engine.runtime import tensorrt
+from crossface.engine.runtime.base import Stream
 from crossface.engine.runtime.engine_cache import EngineCache
-from crossface.engine.runtime.tensorrt import TensorRtNetwork
+from crossface.engine.runtime.tensorrt import TensorRtNetwork, TensorRtRunner
 
 
 def test_without_tensorrt_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +64,22 @@ def test_what_was_measured_serves_the_next_build_on_such_a_card(stand_in: Any, t
         tensorrt_network(model)
     tensorrt_network(models[0], gpu="another card")
     assert [build["cache"].content for build in stand_in.builds] == [b"+1", b"+1+1", b"+1"]
+
+
+def test_a_graph_is_recorded_on_the_stream_that_it_is_given(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = []
+
+    class Graph:
+        def __init__(self, stream: Stream, enqueue: Callable[[int], None]) -> None:
+            enqueue(77)
+            self.launch = lambda: launched.append(stream.handle)
+
+    monkeypatch.setattr(tensorrt, "CudaGraph", Graph)
+    network = tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+    OnHost(TensorRtRunner(network, stream=Stream(0, 5))).run(np.zeros(SHAPE, np.float32))
+    assert (stand_in.stream_handles, launched) == ([5, 77], [5])
 
 
 def test_an_engine_in_other_types_than_the_files_is_refused(

@@ -155,7 +155,7 @@ class TensorRtRunner:
         if not all(taken) or not self._context.set_input_shape(self.input.name, self.input.fixed_shape):
             raise self._refused()
         self._bound = True
-        self._execute()
+        self._execute(self._stream.handle)
         if self._recording:
             self._graph = CudaGraph(self._stream, self._execute)
 
@@ -166,10 +166,10 @@ class TensorRtRunner:
         if self._graph is not None:
             self._graph.launch()
         else:
-            self._execute()
+            self._execute(self._stream.handle)
 
-    def _execute(self) -> None:
-        if not self._context.execute_async_v3(self._stream.handle):
+    def _execute(self, stream_handle: int) -> None:
+        if not self._context.execute_async_v3(stream_handle):
             raise self._refused()
 
     def _refused(self) -> DeviceUnavailableError:

@@ -61,8 +61,7 @@ class BoundOnnxRunner:
         self._binding: onnxruntime.IOBinding | None = None
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = LOG_NOTHING
-        # The caller waits for the stream, once for many batches. With a graph, ONNX Runtime heeds this
-        # since the middle of 2026 only; before, it waits.
+        # The caller waits for the stream, once for many batches.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     @property

@@ -28,6 +28,7 @@ MemoryPoolType = enum.Enum("MemoryPoolType", ["WORKSPACE"])
 BuilderFlag = enum.Enum("BuilderFlag", ["TF32", "STRICT_NANS", "DISTRIBUTIVE_INDEPENDENCE"])
 
 # What a test wants to go wrong, and what it wants to know.
+failing_start = ""
 refuses_onnx = False
 engine_type: str | None = None
 builds: list[dict[str, Any]] = []
@@ -42,8 +43,14 @@ class IProgressMonitor:
     pass
 
 
+def _start(kind: str) -> None:
+    if kind == failing_start:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
 class Builder:
     def __init__(self, logger: ILogger) -> None:
+        _start("Builder")
         logger.log(ILogger.Severity.WARNING, "a stand-in builds")  # type: ignore[attr-defined]
         logger.log(ILogger.Severity.INFO, "nobody asked")  # type: ignore[attr-defined]
 
@@ -101,8 +108,8 @@ class _Config:
         self.profiles.append(profile)
         return 0
 
-    def create_timing_cache(self, content: bytes) -> _TimingCache:
-        return _TimingCache(content)
+    def create_timing_cache(self, content: bytes) -> _TimingCache | None:
+        return None if content.startswith(b"no cache") else _TimingCache(content)
 
     def set_timing_cache(self, cache: _TimingCache, ignore_mismatch: bool) -> bool:
         self.cache = cache
@@ -132,6 +139,7 @@ class OnnxParser:
 
 class Runtime:
     def __init__(self, logger: ILogger) -> None:
+        _start("Runtime")
         self.engine_host_code_allowed = False
 
     def deserialize_cuda_engine(self, content: bytes) -> _Engine | None:

@@ -41,6 +41,15 @@ def test_versions_of_tensorrt(monkeypatch: pytest.MonkeyPatch, version: str, kno
             tensorrt._library()
 
 
+@pytest.mark.parametrize("failing", ["Builder", "Runtime"])
+def test_a_tensorrt_that_does_not_start_is_told(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(stand_in, "failing_start", failing)
+    with pytest.raises(DeviceUnavailableError, match=r"^TensorRT 11\.4\.0\.106 does not start here: .*probe"):
+        tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+
+
 def test_an_engine_is_built_once_as_the_file_says(stand_in: Any, tmp_path: Path) -> None:
     model = make_network(tmp_path / "small.onnx", np.float16)
     steps: list[tuple[str, int, int]] = []
@@ -64,6 +73,15 @@ def test_what_was_measured_serves_the_next_build_on_such_a_card(stand_in: Any, t
         tensorrt_network(model)
     tensorrt_network(models[0], gpu="another card")
     assert [build["cache"].content for build in stand_in.builds] == [b"+1", b"+1+1", b"+1"]
+
+
+@pytest.mark.parametrize("kept", [b"no cache at all", b"other card's"])
+def test_measurements_that_tensorrt_refuses_are_left_out(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes
+) -> None:
+    monkeypatch.setattr(EngineCache, "timings", lambda cache, key: kept)
+    tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+    assert [build["cache"].content for build in stand_in.builds] == [b"+1"]
 
 
 def test_a_graph_is_recorded_on_the_stream_that_it_is_given(

@@ -92,7 +92,7 @@ class TensorRtNetwork:
         built = cache.get(key, build, pinned=pinned)
         self.sha256 = built.sha256
         # Host code in engines stays forbidden, as it is by default.
-        self._runtime = self._trt.Runtime(self._logger)
+        self._runtime = _started(self._trt, self._trt.Runtime, self._logger)
         self.engine = self._runtime.deserialize_cuda_engine(built.content)
         if self.engine is None:
             # Not built again: mostly there is no memory on the device, and the file is whole.
@@ -193,11 +193,23 @@ def _library() -> Any:
     return tensorrt
 
 
+def _started(trt: Any, kind: Callable[[Any], Any], logger: Any) -> Any:
+    """A builder or a runtime."""
+    try:
+        return kind(logger)
+    except TypeError as error:
+        # What the bindings make of a null pointer.
+        raise DeviceUnavailableError(
+            f"TensorRT {trt.__version__} does not start here: does it fit the driver's CUDA? "
+            "run crossface probe, or give --device cpu"
+        ) from error
+
+
 def _build(
     trt: Any, logger: Any, model: Path, signature: Signature, timings: bytes, progress: Progress | None
 ) -> tuple[bytes, bytes]:
     """The engine, and what was measured on the way."""
-    builder = trt.Builder(logger)
+    builder = _started(trt, trt.Builder, logger)
     # TensorRT 11 knows no other networks, and ignores the flag.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -220,7 +232,7 @@ def _build(
     profile.set_shape(signature.input.name, shape, shape, shape)
     config.add_optimization_profile(profile)
     cache = config.create_timing_cache(timings)
-    if not config.set_timing_cache(cache, ignore_mismatch=False):
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
     monitor = _monitor(trt, progress) if progress else None

@@ -3,7 +3,7 @@
 It holds what we call of the bindings, with the signatures that 10.16.1 and 11.4.0 both have (those of the
 real modules were looked at), and runs engines on the CPU, between addresses of the host. It proves nothing of
 TensorRT: only that our calls are in order, and what becomes of the answers. An engine is the path of its ONNX
-file, and the shape of the input.
+file, the shape of the input, and which build it comes from.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ BuilderFlag = enum.Enum("BuilderFlag", ["TF32", "STRICT_NANS", "DISTRIBUTIVE_IND
 # What a test wants to go wrong, and what it wants to know.
 failing_start = ""
 refuses_onnx = False
+refused_builds: set[int] = set()
 engine_type: str | None = None
 builds: list[dict[str, Any]] = []
 stream_handles: list[int] = []
@@ -74,7 +75,7 @@ class Builder:
                 return None
             monitor.phase_finish("tactics")
         config.cache.content += b"+1"
-        return memoryview(json.dumps([network.path, config.profiles[0].shapes]).encode())
+        return memoryview(json.dumps([network.path, config.profiles[0].shapes, len(builds)]).encode())
 
 
 class _Profile:
@@ -144,7 +145,9 @@ class Runtime:
 
     def deserialize_cuda_engine(self, content: bytes) -> _Engine | None:
         assert not self.engine_host_code_allowed
-        path, shapes = json.loads(content)
+        path, shapes, build = json.loads(content)
+        if build in refused_builds:
+            return None
         return _Engine(Path(path), {name: tuple(shape) for name, shape in shapes.items()})
 
 

@@ -71,9 +71,8 @@ class OnGpu:
 
 def tensorrt_network(model: Path, gpu: str = "a card", **options: Any) -> TensorRtNetwork:
     cache = EngineCache(model.parent / "engines", tell=lambda line: None)
-    return TensorRtNetwork(
-        model, SHAPE, gpu=gpu, compute_capability="9.0", cache=cache, tell=lambda line: None, **options
-    )
+    options = {"tell": lambda line: None, **options}
+    return TensorRtNetwork(model, SHAPE, gpu=gpu, compute_capability="9.0", cache=cache, **options)
 
 
 def _by_tensorrt_on_gpu(graph: bool) -> Loader:

@@ -67,6 +67,36 @@ def test_an_engine_is_built_once_as_the_file_says(stand_in: Any, tmp_path: Path)
     assert steps == [("tactics", 1, 2), ("tactics", 2, 2)]
 
 
+def test_an_engine_that_tensorrt_cannot_load_is_built_again_once(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    told: list[str] = []
+    first = tensorrt_network(model)
+    monkeypatch.setattr(stand_in, "refused_builds", {1})
+    with pytest.raises(DeviceUnavailableError, match=r"\.engine: TensorRT cannot load it"):
+        tensorrt_network(model, pinned=first.sha256)
+    assert len(stand_in.builds) == 1
+    second = tensorrt_network(model, tell=told.append)
+    assert second.sha256 != first.sha256 and len(stand_in.builds) == 2
+    assert [line for line in told if ".engine: TensorRT cannot load it: it is built again" in line]
+    assert tensorrt_network(model, pinned=second.sha256).sha256 == second.sha256
+
+
+def test_where_tensorrt_loads_no_engine_the_one_that_is_kept_stays(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where others fill the device's memory, while plans have the engine pinned."""
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    first = tensorrt_network(model)
+    monkeypatch.setattr(stand_in, "refused_builds", {1, 2})
+    with pytest.raises(DeviceUnavailableError, match=r"small\.onnx: TensorRT cannot load the engine"):
+        tensorrt_network(model)
+    assert len(stand_in.builds) == 2
+    monkeypatch.setattr(stand_in, "refused_builds", set())
+    assert tensorrt_network(model, pinned=first.sha256).sha256 == first.sha256
+
+
 def test_what_was_measured_serves_the_next_build_on_such_a_card(stand_in: Any, tmp_path: Path) -> None:
     models = [make_network(tmp_path / f"{dtype}.onnx", dtype) for dtype in ("float16", "float32")]
     for model in models:

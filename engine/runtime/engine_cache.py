@@ -124,7 +124,7 @@ class EngineCache:
         if part is None:
             return Engine.of(build())
         try:
-            # Whoever had the claim before may have built it; a client of NFS may not know yet, unless it looks.
+            # Whoever had the claim before may have built it. A client of NFS may not know, unless it looks.
             with contextlib.suppress(OSError):
                 os.listdir(path.parent)
             try:

@@ -142,5 +142,6 @@ def analysed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in in the place of TensorRT's module."""
     monkeypatch.setitem(sys.modules, "tensorrt", stand_in_tensorrt)
-    monkeypatch.setattr(stand_in_tensorrt, "builds", [])
+    for noted in ("builds", "stream_handles"):
+        monkeypatch.setattr(stand_in_tensorrt, noted, [])
     return stand_in_tensorrt

@@ -22,9 +22,16 @@ static int said(const char *what, handle a, handle b, int result) {
         if (!*f && !*w) return 901;
     return result;
 }
+int cuStreamCreate(handle *stream, unsigned flags) {
+    int result = said("create", flags, 0, 0);
+    *stream = result ? 0 : 0xfeedfacecafe0003ull;
+    return result;
+}
+int cuStreamDestroy_v2(handle stream) { return said("destroy stream", stream, capturing, stream ? 0 : 1); }
 int cuStreamBeginCapture_v2(handle stream, int mode) {
-    capturing = 1;
-    return said("begin", stream, mode, 0);
+    int result = said("begin", stream, mode, 0);
+    capturing = !result;
+    return result;
 }
 int cuStreamEndCapture(handle stream, handle *graph) {
     int result = said("end", stream, capturing, 0);
@@ -52,8 +59,8 @@ from crossface.engine.errors import DeviceUnavailableError
 from crossface.engine.runtime.base import Stream
 from crossface.engine.runtime.cuda_graph import CudaGraph
 
-def enqueue():
-    print("enqueue", flush=True)
+def enqueue(stream_handle):
+    print(f"enqueue {stream_handle:x}", flush=True)
     if sys.argv[1:]:
         raise KeyError("enqueue")
 
@@ -67,7 +74,9 @@ except (DeviceUnavailableError, KeyError) as error:
 """
 
 STREAM, GRAPH, EXECUTABLE = "7abbccddeeff0011", "feedfacecafe0001", "feedfacecafe0002"
-RECORDED = [f"begin {STREAM} 1", "enqueue", f"end {STREAM} 1"]
+# Of its own, and apart from the default stream: CU_STREAM_NON_BLOCKING is 1.
+RECORDING = "feedfacecafe0003"
+RECORDED = ["create 1 0", f"begin {RECORDING} 1", f"enqueue {RECORDING}", f"end {RECORDING} 1"]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,7 @@ def _said(driver: Path, *arguments: str, failing: str = "") -> list[str]:
 def test_a_graph_is_recorded_once_and_launched_on_its_stream(driver: Path) -> None:
     assert _said(driver) == [
         *RECORDED,
+        f"destroy stream {RECORDING} 0",
         f"instantiate {GRAPH} 0",
         f"destroy {GRAPH} 0",
         f"launch {EXECUTABLE} {STREAM}",
@@ -104,13 +114,19 @@ def test_a_graph_is_recorded_once_and_launched_on_its_stream(driver: Path) -> No
     ]
 
 
-def test_a_stream_is_never_left_recording(driver: Path) -> None:
-    assert _said(driver, "raises") == [*RECORDED, f"destroy {GRAPH} 0", "KeyError: 'enqueue'"]
+def test_nothing_is_left_of_a_recording_that_failed(driver: Path) -> None:
+    assert _said(driver, "raises") == [
+        *RECORDED,
+        f"destroy {GRAPH} 0",
+        f"destroy stream {RECORDING} 0",
+        "KeyError: 'enqueue'",
+    ]
 
 
 @pytest.mark.parametrize(
     ("failing", "function"),
     [
+        ("create", "cuStreamCreate"),
         ("begin", "cuStreamBeginCapture_v2"),
         ("end", "cuStreamEndCapture"),
         ("instantiate", "cuGraphInstantiateWithFlags"),
@@ -122,5 +138,6 @@ def test_what_the_driver_refuses_is_told(driver: Path, failing: str, function: s
     (error,) = (line for line in said if line.startswith("DeviceUnavailableError: cuda:3: "))
     assert f"({function}: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED)" in error
     # What was made until then is given back.
+    assert (f"destroy stream {RECORDING} 0" in said) == (failing != "create")
     assert (f"destroy {GRAPH} 0" in said) == (failing in ("instantiate", "launch"))
     assert (f"destroy executable {EXECUTABLE} 0" in said) == (failing == "launch")

@@ -268,6 +268,20 @@ def test_versions_of_tensorrt(
     assert try_out("tensorrt")["detail"] == detail
 
 
+def test_a_tensorrt_that_does_not_start(stub: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stub.setenv("STUB_DEVICES", "1")
+    (tmp_path / "tensorrt.py").write_text(
+        "__version__ = '11.4.0.106'\n"
+        "class Logger:\n"
+        "    ERROR = 1\n"
+        "    def __init__(self, severity): pass\n"
+        "def Runtime(logger): raise TypeError('pybind11::init(): factory function returned nullptr')\n"
+    )
+    stub.syspath_prepend(str(tmp_path))
+    detail = "version 11.4.0.106 does not start: does it fit the driver's CUDA?"
+    assert try_out("tensorrt", 0)["detail"] == detail
+
+
 def test_a_module_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tensorrt.py").write_text("raise FileNotFoundError('libnvinfer.so.11\\nis not here')\n")
     monkeypatch.syspath_prepend(str(tmp_path))

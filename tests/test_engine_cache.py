@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from crossface.engine.errors import BadInputError, ConfigurationError
+from crossface.engine.runtime import engine_cache
 from crossface.engine.runtime.engine_cache import Engine, EngineCache, EngineKey, default_folder
 
 KEY = EngineKey(
@@ -144,9 +146,21 @@ def test_where_engines_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert EngineCache(tell=quiet).folder == Path("/farm/engines")
 
 
-def test_the_folder_is_the_users_own(tmp_path: Path) -> None:
-    EngineCache(tmp_path / "engines", tell=quiet).get(KEY, build)
-    assert (tmp_path / "engines").stat().st_mode & 0o777 == 0o700
+def test_the_default_folder_is_the_users_own_and_one_that_is_named_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CROSSFACE_ENGINE_CACHE", raising=False)
+    umask = os.umask(0o002)
+    try:
+        EngineCache(tell=quiet).get(KEY, build)
+        EngineCache(tmp_path / "given", tell=quiet).get(KEY, build)
+        monkeypatch.setenv("CROSSFACE_ENGINE_CACHE", str(tmp_path / "named"))
+        EngineCache(tell=quiet).get(KEY, build)
+    finally:
+        os.umask(umask)
+    for folder, mode in (("crossface/engines", 0o700), ("given", 0o775), ("named", 0o775)):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == mode
 
 
 def test_measurements_are_kept_by_runtime_and_card(tmp_path: Path) -> None:
@@ -261,7 +275,66 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     engine = EngineCache(tmp_path / "file" / "engines", tell=told.append).get(KEY, build)
     assert engine.content == CONTENT
-    assert all(str(tmp_path / "file") in line for line in told) and "built anew" in told[-1]
+    assert all(str(tmp_path / "file") in line for line in told) and "not kept" in told[-1]
+
+
+@pytest.mark.parametrize("reads_that_fail", [1, 2])
+def test_an_engine_that_cannot_be_read_for_now_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads_that_fail: int
+) -> None:
+    """Plans that run have it pinned. The second read is the one under the claim."""
+    told: list[str] = []
+    cache = EngineCache(tmp_path, tell=told.append)
+    pinned = cache.get(KEY, build)
+    errors = [FileNotFoundError(errno.ENOENT, "not here"), OSError(errno.ESTALE, "Stale file handle")]
+    failing, read = errors[-reads_that_fail:], engine_cache._read
+
+    def flaky(path: Path, wanted: Mapping[str, str]) -> Engine:
+        if failing:
+            raise failing.pop(0)
+        return read(path, wanted)
+
+    monkeypatch.setattr(engine_cache, "_read", flaky)
+    assert cache.get(KEY, lambda: b"another").content == b"another"
+    assert told == [f"{cache.path(KEY)}: cannot be read (Stale file handle): one is built that is not kept"]
+    assert cache.get(KEY, nothing_to_build, pinned=pinned.sha256) == pinned
+    assert list(tmp_path.iterdir()) == [cache.path(KEY)]
+
+
+def test_a_client_of_nfs_looks_again_before_it_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = EngineCache(tmp_path, tell=quiet)
+    built = cache.get(KEY, build)
+    read, listdir, looked = engine_cache._read, os.listdir, []
+
+    def cached(path: Path, wanted: Mapping[str, str]) -> Engine:
+        if not looked:
+            raise FileNotFoundError(errno.ENOENT, "not here")
+        return read(path, wanted)
+
+    def look(folder: Path) -> list[str]:
+        looked.append(folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(engine_cache, "_read", cached)
+    monkeypatch.setattr(os, "listdir", look)
+    assert cache.get(KEY, nothing_to_build) == built
+
+
+def test_an_engine_that_was_refused_is_replaced_unless_another_has_been_already(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path, tell=quiet)
+    first = cache.get(KEY, build)
+
+    def fails() -> bytes:
+        raise BadInputError("no better")
+
+    with pytest.raises(BadInputError):
+        cache.get(KEY, fails, refused=first.sha256)
+    assert cache.get(KEY, nothing_to_build) == first
+    second = cache.get(KEY, lambda: b"second", refused=first.sha256)
+    assert second.content == b"second"
+    assert cache.get(KEY, nothing_to_build, refused=first.sha256) == second
 
 
 def test_reading_an_engine_does_not_wait_for_who_builds_another(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto, helper
 
 from crossface.engine.errors import BadInputError, DeviceUnavailableError, InputMissingError
-from crossface.engine.runtime import onnx_session
+from crossface.engine.runtime import onnx_bound, onnx_session
 from crossface.engine.runtime.base import DeviceRunner, Stream, Tensor, check_tensors
 from crossface.engine.runtime.engine_cache import EngineCache
 from crossface.engine.runtime.onnx import OnnxRunner
@@ -71,9 +71,8 @@ class OnGpu:
 
 def tensorrt_network(model: Path, gpu: str = "a card", **options: Any) -> TensorRtNetwork:
     cache = EngineCache(model.parent / "engines", tell=lambda line: None)
-    return TensorRtNetwork(
-        model, SHAPE, gpu=gpu, compute_capability="9.0", cache=cache, tell=lambda line: None, **options
-    )
+    options = {"tell": lambda line: None, **options}
+    return TensorRtNetwork(model, SHAPE, gpu=gpu, compute_capability="9.0", cache=cache, **options)
 
 
 def _by_tensorrt_on_gpu(graph: bool) -> Loader:
@@ -284,6 +283,25 @@ def test_a_runtime_without_cuda_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceUnavailableError, match=r"made for CPUs only.*onnxruntime-gpu"):
         BoundOnnxRunner(model, SHAPE, stream=Stream(0, 1))
+
+
+def test_onnx_runtime_records_a_graph_only_where_it_is_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recording bars all other threads from the device."""
+    asked = []
+
+    def refuse(model: Path, name: str, options: Any, providers: list[tuple[str, dict[str, str]]]) -> None:
+        asked.append(providers[0][1]["enable_cuda_graph"])
+        raise DeviceUnavailableError(name)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnx_bound, "OnnxSession", refuse)
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    for options in ({}, {"graph": True}):
+        with pytest.raises(DeviceUnavailableError):
+            BoundOnnxRunner(model, SHAPE, stream=Stream(0, 1), **options)
+    assert asked == ["0", "1"]
 
 
 def test_what_would_fall_back_to_the_cpu_is_refused(tmp_path: Path) -> None:

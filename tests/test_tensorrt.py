@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from make_network import make_network
-from test_runner import SHAPE, tensorrt_network
+from test_runner import SHAPE, OnHost, tensorrt_network
 
 from crossface.engine.errors import BadInputError, DeviceUnavailableError
 from crossface.engine.runtime import tensorrt
+from crossface.engine.runtime.base import Stream
 from crossface.engine.runtime.engine_cache import EngineCache
-from crossface.engine.runtime.tensorrt import TensorRtNetwork
+from crossface.engine.runtime.tensorrt import TensorRtNetwork, TensorRtRunner
 
 
 def test_without_tensorrt_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +41,15 @@ def test_versions_of_tensorrt(monkeypatch: pytest.MonkeyPatch, version: str, kno
             tensorrt._library()
 
 
+@pytest.mark.parametrize("failing", ["Builder", "Runtime"])
+def test_a_tensorrt_that_does_not_start_is_told(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(stand_in, "failing_start", failing)
+    with pytest.raises(DeviceUnavailableError, match=r"^TensorRT 11\.4\.0\.106 does not start here: .*probe"):
+        tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+
+
 def test_an_engine_is_built_once_as_the_file_says(stand_in: Any, tmp_path: Path) -> None:
     model = make_network(tmp_path / "small.onnx", np.float16)
     steps: list[tuple[str, int, int]] = []
@@ -56,12 +67,67 @@ def test_an_engine_is_built_once_as_the_file_says(stand_in: Any, tmp_path: Path)
     assert steps == [("tactics", 1, 2), ("tactics", 2, 2)]
 
 
+def test_an_engine_that_tensorrt_cannot_load_is_built_again_once(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    told: list[str] = []
+    first = tensorrt_network(model)
+    monkeypatch.setattr(stand_in, "refused_builds", {1})
+    with pytest.raises(DeviceUnavailableError, match=r"\.engine: TensorRT cannot load it"):
+        tensorrt_network(model, pinned=first.sha256)
+    assert len(stand_in.builds) == 1
+    second = tensorrt_network(model, tell=told.append)
+    assert second.sha256 != first.sha256 and len(stand_in.builds) == 2
+    assert [line for line in told if ".engine: TensorRT cannot load it: it is built again" in line]
+    assert tensorrt_network(model, pinned=second.sha256).sha256 == second.sha256
+
+
+def test_where_tensorrt_loads_no_engine_the_one_that_is_kept_stays(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where others fill the device's memory, while plans have the engine pinned."""
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    first = tensorrt_network(model)
+    monkeypatch.setattr(stand_in, "refused_builds", {1, 2})
+    with pytest.raises(DeviceUnavailableError, match=r"small\.onnx: TensorRT cannot load the engine"):
+        tensorrt_network(model)
+    assert len(stand_in.builds) == 2
+    monkeypatch.setattr(stand_in, "refused_builds", set())
+    assert tensorrt_network(model, pinned=first.sha256).sha256 == first.sha256
+
+
 def test_what_was_measured_serves_the_next_build_on_such_a_card(stand_in: Any, tmp_path: Path) -> None:
     models = [make_network(tmp_path / f"{dtype}.onnx", dtype) for dtype in ("float16", "float32")]
     for model in models:
         tensorrt_network(model)
     tensorrt_network(models[0], gpu="another card")
     assert [build["cache"].content for build in stand_in.builds] == [b"+1", b"+1+1", b"+1"]
+
+
+@pytest.mark.parametrize("kept", [b"no cache at all", b"other card's"])
+def test_measurements_that_tensorrt_refuses_are_left_out(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes
+) -> None:
+    monkeypatch.setattr(EngineCache, "timings", lambda cache, key: kept)
+    tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+    assert [build["cache"].content for build in stand_in.builds] == [b"+1"]
+
+
+def test_a_graph_is_recorded_on_the_stream_that_it_is_given(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = []
+
+    class Graph:
+        def __init__(self, stream: Stream, enqueue: Callable[[int], None]) -> None:
+            enqueue(77)
+            self.launch = lambda: launched.append(stream.handle)
+
+    monkeypatch.setattr(tensorrt, "CudaGraph", Graph)
+    network = tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+    OnHost(TensorRtRunner(network, stream=Stream(0, 5))).run(np.zeros(SHAPE, np.float32))
+    assert (stand_in.stream_handles, launched) == ([5, 77], [5])
 
 
 def test_an_engine_in_other_types_than_the_files_is_refused(

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def by_tensorrt(model: Path, shape: tuple[int, ...], stream: Stream, graph: bool
         shape,
         gpu=torch.cuda.get_device_name(0),
         compute_capability=".".join(map(str, torch.cuda.get_device_capability(0))),
-        cache=EngineCache(tell=print),
+        cache=EngineCache(model.parent / "engines", tell=print),
         tell=lambda line: print(line, file=sys.stderr),
     )
     return TensorRtRunner(network, stream=stream, graph=graph)
@@ -105,7 +106,7 @@ def matrix_tflops(dtype: torch.dtype, stream: torch.cuda.Stream) -> float:
 
 
 def network_of(name: str, precision: str) -> onnx.ModelProto:
-    """The same weights each time, so that engines built once are found again."""
+    """The same weights each time."""
     torch.manual_seed(0)
     return to_onnx(SharedAutoencoder(PRESETS[name]).eval(), "b", precision, "direct")  # type: ignore[arg-type]
 
@@ -125,34 +126,41 @@ def measured(load: Load, model: Path, shape: tuple[int, ...], stream: torch.cuda
 def measure(
     presets: list[str], precisions: list[str], batches: list[int], runtimes: list[str], folder: Path
 ) -> Iterator[dict[str, Any]]:
+    """A row for each kind of run: with its figures, or with why there are none."""
     stream = torch.cuda.Stream(0)
-    for preset in presets:
-        for precision in precisions:
-            model, graph = folder / f"{preset}-{precision}.onnx", network_of(preset, precision)
-            onnx.save(graph, str(model))
-            face = (3, PRESETS[preset].size_px, PRESETS[preset].size_px)
-            flops = 2 * multiply_adds(graph, (1, *face))
-            for runtime in runtimes:
-                for batch in batches:
-                    for recorded in (False, True):
-                        # Beside each figure, for clocks change with heat.
-                        ceiling = matrix_tflops(PRECISIONS[precision], stream)
-                        figures = measured(RUNTIMES[runtime], model, (batch, *face), stream, recorded)
-                        tflops = flops * batch / figures["s"] / 1e12
-                        yield {
-                            "network": preset,
-                            "precision": precision,
-                            "runtime": runtime,
-                            "batch": batch,
-                            "graph": recorded,
-                            "gflop_per_face": flops / 1e9,
-                            "faces_per_s": batch / figures["s"],
-                            "ms": 1000 * figures["s"],
-                            "host_us": figures["host_us"],
-                            "tflops": tflops,
-                            "matrix_tflops": ceiling,
-                            "share": tflops / ceiling,
-                        }
+    for preset, precision in product(presets, precisions):
+        model, graph = folder / f"{preset}-{precision}.onnx", network_of(preset, precision)
+        onnx.save(graph, str(model))
+        face = (3, PRESETS[preset].size_px, PRESETS[preset].size_px)
+        flops = 2 * multiply_adds(graph, (1, *face))
+        for runtime, batch, recorded in product(runtimes, batches, (False, True)):
+            row = {
+                "network": preset,
+                "precision": precision,
+                "runtime": runtime,
+                "batch": batch,
+                "graph": recorded,
+                "gflop_per_face": flops / 1e9,
+            }
+            try:
+                # Beside each figure, for clocks change with heat.
+                ceiling = matrix_tflops(PRECISIONS[precision], stream)
+                figures = measured(RUNTIMES[runtime], model, (batch, *face), stream, recorded)
+            except (CrossfaceError, torch.cuda.OutOfMemoryError) as error:
+                row["failed"] = str(error).splitlines()[0]
+            else:
+                tflops = flops * batch / figures["s"] / 1e12
+                row |= {
+                    "faces_per_s": batch / figures["s"],
+                    "ms": 1000 * figures["s"],
+                    "host_us": figures["host_us"],
+                    "tflops": tflops,
+                    "matrix_tflops": ceiling,
+                    "share": tflops / ceiling,
+                }
+            # What PyTorch keeps for itself, the runtimes cannot have.
+            torch.cuda.empty_cache()
+            yield row
 
 
 def usable(runtimes: list[str], folder: Path) -> list[str]:
@@ -164,7 +172,7 @@ def usable(runtimes: list[str], folder: Path) -> list[str]:
         try:
             RUNTIMES[runtime](model, (1, 3, 128, 128), Stream(0, stream.cuda_stream), False)
             found.append(runtime)
-        except CrossfaceError as error:
+        except (CrossfaceError, torch.cuda.OutOfMemoryError) as error:
             print(f"{runtime}: not measured: {error}")
     return found
 
@@ -197,12 +205,17 @@ def main() -> None:
         presets, precisions = options.presets.split(","), options.precisions.split(",")
         for row in measure(presets, precisions, batches, runtimes, folder):
             results.append(row)
-            print(
+            kind = (
                 f"{row['network']:13} {row['precision']:5} {row['runtime']:12} {row['batch']:5}"
-                f"  {'yes' if row['graph'] else 'no':5}{row['faces_per_s']:11.0f}{row['ms']:9.3f}"
-                f"{row['tflops']:10.2f}{row['share']:11.2f}{row['host_us']:9.0f}",
-                flush=True,
+                f"  {'yes' if row['graph'] else 'no':5}"
             )
+            figures = (
+                f"      {row['failed']}"
+                if "failed" in row
+                else f"{row['faces_per_s']:11.0f}{row['ms']:9.3f}"
+                f"{row['tflops']:10.2f}{row['share']:11.2f}{row['host_us']:9.0f}"
+            )
+            print(kind + figures, flush=True)
     if options.json:
         record = {
             "question": "Faces a second of the networks on a GPU, and the share of a matrix product's rate",

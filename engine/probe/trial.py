@@ -335,8 +335,13 @@ def tensorrt(order: Order) -> Answer:
     if not (10, 16) <= version < (12,):
         raise MissingError(f"version {library.__version__} is not supported: install 10.16, or 11")
     _need_device(order)
-    if not library.Runtime(library.Logger(library.Logger.ERROR)):
-        raise MissingError(f"version {library.__version__} does not start: does it fit the driver's CUDA?")
+    try:
+        library.Runtime(library.Logger(library.Logger.ERROR))
+    except TypeError as error:
+        # What the bindings make of a null pointer.
+        raise MissingError(
+            f"version {library.__version__} does not start: does it fit the driver's CUDA?"
+        ) from error
     return {"detail": library.__version__}
 
 

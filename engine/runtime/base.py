@@ -66,7 +66,7 @@ class Stream:
 
     Attributes:
         device: number of the GPU, as CUDA counts them in this process.
-        handle: its address; never 0, which is the default stream: no graph can be recorded there.
+        handle: its address; never 0, which is the default stream: it waits for others, and they for it.
     """
 
     device: int
@@ -96,9 +96,8 @@ class DeviceRunner(Protocol):
     def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
         """Says where the batches lie, contiguous, of `Tensor.size_bytes`, for as long as this lives.
 
-        Runs the network on whatever lies there, to allocate all that it needs and to record its graph:
-        while it does, no other thread may use the device's default stream (a hardware decoder does), nor
-        allocate on the device.
+        Runs the network on whatever lies there, to allocate all that it needs and to record its graph, if
+        it has one. What other threads may not do meanwhile, the runner says.
 
         Raises:
             OutOfMemoryError: no memory on the device.

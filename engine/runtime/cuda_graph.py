@@ -15,38 +15,50 @@ from .base import Stream
 
 # Of cuda.h. Other threads may allocate while this one records.
 _CAPTURE_MODE_THREAD_LOCAL = 1
+_STREAM_NON_BLOCKING = 1
 
 
 class CudaGraph:
     """What a function enqueues on a stream.
 
     Args:
-        stream: where it is enqueued, and where the graph will be launched.
-        enqueue: called once, in this thread; nothing that it enqueues runs yet. It must have run before, so
-            that all is allocated, and it must not wait for the device.
+        stream: where the graph will be launched.
+        enqueue: called once, in this thread, with the handle of a stream to enqueue on; nothing that it
+            enqueues runs yet. It must have run before, so that all is allocated, and it must not wait for
+            the device.
 
     Raises:
-        DeviceUnavailableError: the driver refuses, as where something ran on the default stream meanwhile.
+        DeviceUnavailableError: the driver refuses.
     """
 
-    def __init__(self, stream: Stream, enqueue: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, enqueue: Callable[[int], None]) -> None:
         self._stream = stream
         self._driver = _driver()
         self._graph = ctypes.c_void_p()
-        recorded = ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", stream.handle, _CAPTURE_MODE_THREAD_LOCAL)
+        # While a stream records that waits for the default stream, as others' may, nobody can use that one.
+        recording = ctypes.c_void_p()
+        self._call("cuStreamCreate", ctypes.byref(recording), _STREAM_NON_BLOCKING)
         try:
-            enqueue()
-        except BaseException:
-            # A stream that is left recording is of no more use. What it answers matters no more.
-            self._driver.cuStreamEndCapture(stream.handle, ctypes.byref(recorded))
-            self._driver.cuGraphDestroy(recorded)
-            raise
-        self._call("cuStreamEndCapture", stream.handle, ctypes.byref(recorded))
+            recorded = self._recorded(recording, enqueue)
+        finally:
+            self._driver.cuStreamDestroy_v2(recording)
         try:
             self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._graph), recorded, 0)
         finally:
             self._driver.cuGraphDestroy(recorded)
+
+    def _recorded(self, stream: ctypes.c_void_p, enqueue: Callable[[int], None]) -> ctypes.c_void_p:
+        recorded = ctypes.c_void_p()
+        self._call("cuStreamBeginCapture_v2", stream, _CAPTURE_MODE_THREAD_LOCAL)
+        try:
+            enqueue(stream.value or 0)
+        except BaseException:
+            # What the driver answers matters no more.
+            self._driver.cuStreamEndCapture(stream, ctypes.byref(recorded))
+            self._driver.cuGraphDestroy(recorded)
+            raise
+        self._call("cuStreamEndCapture", stream, ctypes.byref(recorded))
+        return recorded
 
     def launch(self) -> None:
         """Runs what was recorded, in the stream's order; does not wait for it."""
@@ -79,6 +91,8 @@ def _driver() -> ctypes.CDLL:
         ) from error
     handle, out = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
     for name, types in {
+        "cuStreamCreate": [out, ctypes.c_uint],
+        "cuStreamDestroy_v2": [handle],
         "cuStreamBeginCapture_v2": [handle, ctypes.c_int],
         "cuStreamEndCapture": [handle, out],
         "cuGraphInstantiateWithFlags": [out, handle, ctypes.c_ulonglong],

@@ -6,6 +6,7 @@ all else is built again. Two processes that want one engine build it once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -78,18 +79,30 @@ class EngineCache:
 
     def __init__(self, folder: Path | None = None, *, tell: Callable[[str], None]) -> None:
         self.folder = folder or default_folder()
+        # An engine is code, though for the GPU. Who names a folder decides by its umask who may write there.
+        self._folder_mode = 0o777 if folder or os.environ.get(FOLDER_VARIABLE) else 0o700
         self._tell = tell
 
     def path(self, key: EngineKey) -> Path:
         return self.folder / key.file_name
 
-    def get(self, key: EngineKey, build: Callable[[], bytes], *, pinned: str | None = None) -> Engine:
+    def get(
+        self,
+        key: EngineKey,
+        build: Callable[[], bytes],
+        *,
+        pinned: str | None = None,
+        refused: str | None = None,
+    ) -> Engine:
         """The engine for a key, built where there is none yet.
+
+        What cannot be read now, but may well be whole, is not replaced: running plans may have it pinned.
 
         Args:
             key: what it must have been built for.
             build: makes the engine, which may take minutes; what it raises goes through.
             pinned: sha256 of the only engine that will do, as a plan names it: none is built then.
+            refused: sha256 of one that will not do though it is whole: another takes its place.
 
         Raises:
             ConfigurationError: the pinned engine is not here.
@@ -98,24 +111,35 @@ class EngineCache:
         if pinned is not None:
             return _pinned(path, wanted, pinned)
         try:
-            return _read(path, wanted)
+            engine = _read(path, wanted)
+            if engine.sha256 != refused:
+                return engine
         except FileNotFoundError:
             pass
-        except (OSError, ValueError) as error:
-            self._tell(f"{path}: {_reason(error)}: it is built again")
+        except ValueError as error:
+            self._tell(f"{path}: {error}: it is built again")
+        except OSError as error:
+            return self._built_for_now(path, error, build)
         part = self._claimed(path)
         if part is None:
             return Engine.of(build())
         try:
+            # Whoever had the claim before may have built it. A client of NFS may not know, unless it looks.
+            with contextlib.suppress(OSError):
+                os.listdir(path.parent)
             try:
-                # Whoever had the claim before may have built it.
                 engine = _read(path, wanted)
-            except (OSError, ValueError):
-                engine = Engine.of(build())
-                self._write(part, wanted, engine)
+                if engine.sha256 != refused:
+                    return engine
+            except (FileNotFoundError, ValueError):
+                pass
+            except OSError as error:
+                return self._built_for_now(path, error, build)
+            engine = Engine.of(build())
+            self._write(part, wanted, engine)
+            return engine
         finally:
             part.discard()
-        return engine
 
     def timings(self, key: EngineKey) -> bytes:
         """What a builder measured for such a runtime and card; empty where there is nothing whole."""
@@ -133,13 +157,16 @@ class EngineCache:
     def _timings_path(self, key: EngineKey) -> Path:
         return self.folder / _file_name(key.timing, "timings")
 
+    def _built_for_now(self, path: Path, error: OSError, build: Callable[[], bytes]) -> Engine:
+        self._tell(f"{path}: cannot be read ({_reason(error)}): one is built that is not kept")
+        return Engine.of(build())
+
     def _claimed(self, path: Path) -> PartFile | None:
         """The part of a file, once no other process has it; None where nothing can be kept."""
         waiting = False
         while True:
             try:
-                # The user's own: an engine is code, though for the GPU.
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.parent.mkdir(mode=self._folder_mode, parents=True, exist_ok=True)
                 return PartFile(path, overwrite=True)
             except BusyError:
                 if not waiting:

@@ -28,7 +28,8 @@ class BoundOnnxRunner:
         model: an ONNX file.
         shape: of the input, in every run; the first side is the batch.
         stream: of the GPU that runs it; None runs it on the host, at addresses of the host.
-        graph: record the launches of a run once and replay them: one launch instead of hundreds.
+        graph: record the launches of a run once and replay them: one launch instead of hundreds. Other
+            threads must hold still while it records; see `bind`.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -38,7 +39,7 @@ class BoundOnnxRunner:
     """
 
     def __init__(
-        self, model: Path, shape: tuple[int, ...], *, stream: Stream | None, graph: bool = True
+        self, model: Path, shape: tuple[int, ...], *, stream: Stream | None, graph: bool = False
     ) -> None:
         signature = declared(model, shape)
         if stream is None:
@@ -60,8 +61,7 @@ class BoundOnnxRunner:
         self._binding: onnxruntime.IOBinding | None = None
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = LOG_NOTHING
-        # The caller waits for the stream, once for many batches. With a graph, ONNX Runtime heeds this
-        # since the middle of 2026 only; before, it waits.
+        # The caller waits for the stream, once for many batches.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     @property
@@ -73,7 +73,12 @@ class BoundOnnxRunner:
         return self._network.outputs
 
     def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
-        """See `DeviceRunner.bind`."""
+        """See `DeviceRunner.bind`.
+
+        With ``graph=True``, while it runs, no other thread may use the device's default stream (a hardware
+        decoder does), nor allocate on the device, nor wait for or ask about an event, nor synchronise: ONNX
+        Runtime records on the stream itself, in the mode that bars all threads.
+        """
         check_addresses(self.outputs, input_address, output_addresses)
         if self._binding is not None:
             raise ValueError("bound already: a recorded graph keeps its addresses")

@@ -40,7 +40,7 @@ class TensorRtNetwork:
         cache: where engines are kept.
         pinned: sha256 of the only engine that will do.
         progress: of a build, which takes minutes.
-        tell: is told of TensorRT's warnings and errors, a line each.
+        tell: is told of TensorRT's warnings and errors, and of an engine that it refuses, a line each.
 
     Attributes:
         sha256: of the engine; part of a plan's fingerprint.
@@ -49,7 +49,8 @@ class TensorRtNetwork:
         InputMissingError: no such file, or not readable.
         BadInputError: not an ONNX network of one float input and float outputs that TensorRT takes, or an
             engine that is not the network which the file declares.
-        DeviceUnavailableError: no TensorRT here, one of another version, or one that cannot load the engine.
+        DeviceUnavailableError: no TensorRT here, one of another version, or one that does not start or cannot
+            load the engine.
         ConfigurationError: the pinned engine is not here.
         OutOfMemoryError: no scratch memory on the device.
     """
@@ -87,21 +88,33 @@ class TensorRtNetwork:
             if file_state(model) != state:
                 raise changed(model)
             cache.keep_timings(key, timings)
+            if self._loaded(content) is None:
+                # Mostly for want of memory: it would take the place of one that can be loaded.
+                raise DeviceUnavailableError(
+                    f"{self.name}: TensorRT cannot load the engine that it built (its warnings say why): "
+                    "free memory on the GPU"
+                )
             return content
 
-        built = cache.get(key, build, pinned=pinned)
-        self.sha256 = built.sha256
         # Host code in engines stays forbidden, as it is by default.
-        self._runtime = self._trt.Runtime(self._logger)
-        self.engine = self._runtime.deserialize_cuda_engine(built.content)
+        self._runtime = _started(self._trt, self._trt.Runtime, self._logger)
+        built = cache.get(key, build, pinned=pinned)
+        self.engine = self._loaded(built.content)
+        if self.engine is None and pinned is None:
+            tell(f"{cache.path(key)}: TensorRT cannot load it: it is built again")
+            built = cache.get(key, build, refused=built.sha256)
+            self.engine = self._loaded(built.content)
         if self.engine is None:
-            # Not built again: mostly there is no memory on the device, and the file is whole.
             raise DeviceUnavailableError(
-                f"{cache.path(key)}: TensorRT cannot load it (its warnings say why): "
-                "free memory on the GPU, or remove the file"
+                f"{cache.path(key)}: TensorRT cannot load it (its warnings say why): free memory on the GPU"
             )
+        self.sha256 = built.sha256
         self.input, *outputs = _tensors(self._trt, self.name, self.engine, self.context(), signature)
         self.outputs = tuple(outputs)
+
+    def _loaded(self, content: bytes) -> Any:
+        """The engine on the device; None where TensorRT refuses it."""
+        return self._runtime.deserialize_cuda_engine(content)
 
     def context(self) -> Any:
         """TensorRT's state of one runner, with scratch memory of its own.
@@ -155,7 +168,7 @@ class TensorRtRunner:
         if not all(taken) or not self._context.set_input_shape(self.input.name, self.input.fixed_shape):
             raise self._refused()
         self._bound = True
-        self._execute()
+        self._execute(self._stream.handle)
         if self._recording:
             self._graph = CudaGraph(self._stream, self._execute)
 
@@ -166,10 +179,10 @@ class TensorRtRunner:
         if self._graph is not None:
             self._graph.launch()
         else:
-            self._execute()
+            self._execute(self._stream.handle)
 
-    def _execute(self) -> None:
-        if not self._context.execute_async_v3(self._stream.handle):
+    def _execute(self, stream_handle: int) -> None:
+        if not self._context.execute_async_v3(stream_handle):
             raise self._refused()
 
     def _refused(self) -> DeviceUnavailableError:
@@ -193,11 +206,23 @@ def _library() -> Any:
     return tensorrt
 
 
+def _started(trt: Any, kind: Callable[[Any], Any], logger: Any) -> Any:
+    """A builder or a runtime."""
+    try:
+        return kind(logger)
+    except TypeError as error:
+        # What the bindings make of a null pointer.
+        raise DeviceUnavailableError(
+            f"TensorRT {trt.__version__} does not start here: does it fit the driver's CUDA? "
+            "run crossface probe, or give --device cpu"
+        ) from error
+
+
 def _build(
     trt: Any, logger: Any, model: Path, signature: Signature, timings: bytes, progress: Progress | None
 ) -> tuple[bytes, bytes]:
     """The engine, and what was measured on the way."""
-    builder = trt.Builder(logger)
+    builder = _started(trt, trt.Builder, logger)
     # TensorRT 11 knows no other networks, and ignores the flag.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -220,7 +245,7 @@ def _build(
     profile.set_shape(signature.input.name, shape, shape, shape)
     config.add_optimization_profile(profile)
     cache = config.create_timing_cache(timings)
-    if not config.set_timing_cache(cache, ignore_mismatch=False):
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
     monitor = _monitor(trt, progress) if progress else None

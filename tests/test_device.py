@@ -62,7 +62,7 @@ def test_every_trial_answers_here() -> None:
     assert {stage.name: stage.device for stage in found.stages} == dict.fromkeys(
         ("decode", "kernels", "networks", "encode"), "cpu"
     )
-    assert bool(found.choice.devices) == bool(found.driver.devices)
+    assert bool(found.choice.devices) == bool(found.driver.devices) == (found.tried is not None)
 
 
 def test_the_command_prints_a_table_and_json() -> None:
@@ -148,7 +148,9 @@ def test_a_probe_with_devices(stub: pytest.MonkeyPatch) -> None:
     assert re.search(r"cuda:0 +no +Stub A, 16 GiB, compute capability 7.5", table)
     assert re.search(r"cuda:1 +yes +Stub B, 32 GiB, compute capability 9.0", table)
     assert re.search(r"cpu +no\n *\(--device cuda:1\)\n", table)
-    assert json.loads(command("--json").stdout)["driver"]["devices"][1]["capability"] == [9, 0]
+    assert re.search(r"ABILITY +WORKS +WHICH, OR WHAT TO DO \(tried on cuda:1\)\n", table)
+    answer = json.loads(command("--json").stdout)
+    assert answer["driver"]["devices"][1]["capability"] == [9, 0] and answer["tried"] == 0
 
 
 @pytest.mark.needs_nvcc

@@ -131,6 +131,15 @@ def test_two_devices(stub: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.parametrize("part", [" MIG 1g.5gb", " MIG 1c.3g.20gb"])
+def test_parts_of_a_divided_gpu_are_told_as_they_are_chosen(stub: pytest.MonkeyPatch, part: str) -> None:
+    stub.setenv("STUB_DEVICES", "1")
+    stub.setenv("STUB_PART", part)
+    (device,) = ask_driver().devices
+    assert device.name == f"Stub A{part}"
+    assert device.uuid == "MIG-00010203-0405-0607-0809-0a0b0c0d0e0f"
+
+
 def test_an_order_that_the_user_sets_stays(stub: pytest.MonkeyPatch) -> None:
     stub.setenv("STUB_DEVICES", "2")
     stub.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")

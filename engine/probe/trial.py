@@ -106,7 +106,7 @@ class Libcuda:
             "name": name.value.decode(errors="replace"),
             "capability": capability,
             "memory_bytes": memory.value,
-            "uuid": "GPU-" + re.sub("(.{8})(.{4})(.{4})(.{4})", r"\1-\2-\3-\4-", bytes(uuid).hex()),
+            "uuid": _told_uuid(bytes(uuid), name.value),
             "pci_bus": bus.value.decode(),
         }
 
@@ -133,6 +133,12 @@ class Libcuda:
             code, ctypes.byref(name)
         )
         return name.value.decode() if known and name.value else f"error {code}"
+
+
+def _told_uuid(uuid: bytes, name: bytes) -> str:
+    """As CUDA_VISIBLE_DEVICES takes it, whose prefix CUDA tells only by the name of a part, ".. MIG 1g.5gb"."""
+    prefix = "MIG" if re.search(rb" MIG \d+[cg]\.", name) else "GPU"
+    return "-".join((prefix, *re.findall("^(.{8})(.{4})(.{4})(.{4})(.{12})$", uuid.hex())[0]))
 
 
 def _no_device() -> str:

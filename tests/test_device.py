@@ -116,8 +116,8 @@ def test_the_network_of_the_trial_is_one() -> None:
 
     onnx.checker.check_model(onnx.load_from_string(TINY_NETWORK), full_check=True)
     session = onnxruntime.InferenceSession(TINY_NETWORK, providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {"x": np.array([-1], np.float32)})
-    assert y.tolist() == [0]
+    (y,) = session.run(None, {"x": np.arange(9, dtype=np.float16).reshape(1, 1, 3, 3)})
+    assert y.dtype == np.float16 and y.tolist() == [[[[36]]]]
 
 
 # Drivers of our own.
@@ -285,6 +285,47 @@ def test_a_module_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert try_out("tensorrt")["detail"] == "installed, but cannot be loaded: libnvinfer.so.11"
     (tmp_path / "tensorrt.py").write_text("import tensorrt_libs_that_are_not_here\n")
     assert try_out("tensorrt")["detail"].startswith("installed, but cannot be loaded: No module named")
+
+
+# ONNX Runtime loads cuDNN when it comes to a convolution, and not before.
+WITHOUT_CUDNN = """
+__version__ = "1.99"
+get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+class SessionOptions:
+    def add_session_config_entry(self, name, value):
+        pass
+
+class InferenceSession:
+    def __init__(self, network, *options, **more):
+        self.network = network
+    def get_providers(self):
+        return get_available_providers()
+    def run(self, names, feeds):
+        if b"Conv" in self.network:
+            raise RuntimeError("cuDNN is not available: libcudnn.so.9")
+"""
+# The real one for CPUs, which claims to know CUDA: as where the libraries of CUDA are missing.
+WITHOUT_CUDA = """
+import sys
+del sys.path[0], sys.modules["onnxruntime"]
+import onnxruntime
+onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "reason"),
+    [(WITHOUT_CUDNN, "libcudnn.so.9"), (WITHOUT_CUDA, "fallback to CPU EP has been explicitly disabled")],
+)
+def test_an_onnx_runtime_that_lacks_a_library_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, reason: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(runtime)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    answer = try_out("onnxruntime", 0)
+    assert not answer["works"]
+    assert reason in answer["detail"] and "onnxruntime-gpu[cuda,cudnn]" in answer["detail"]
 
 
 @pytest.mark.parametrize(

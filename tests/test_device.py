@@ -18,6 +18,7 @@ from make_stub_driver import make_library, make_stub_driver
 
 from crossface.engine.device import Choice, choose, select
 from crossface.engine.errors import DeviceUnavailableError, InputMissingError, UsageError
+from crossface.engine.events import Warned
 from crossface.engine.probe import process
 from crossface.engine.probe.abilities import probe
 from crossface.engine.probe.driver import CudaDevice, Driver, ask_driver
@@ -437,3 +438,34 @@ def test_training_takes_the_same_devices(stub: pytest.MonkeyPatch) -> None:
         start("cuda")
     with pytest.raises(InputMissingError, match="no_faces_a"):
         start("auto")
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"STUB_DEVICES": "0"}, "training on the CPU: no CUDA device: the driver finds no device"),
+        ({"STUB_INIT": "crash"}, r"training on the CPU: crashes \(signal 6\)"),
+        ({"STUB_DEVICES": "2", "CUE_GPU_CORES": "5"}, "training on the CPU: CUE_GPU_CORES=5: no such device"),
+        ({"STUB_DEVICES": "2", "CUE_GPU_CORES": "all"}, "training on the CPU: CUE_GPU_CORES=all: is no list"),
+        ({"STUB_DEVICES": "1"}, "training on the CPU: this PyTorch cannot use CUDA"),
+    ],
+)
+def test_training_says_why_it_takes_the_cpu(
+    stub: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], words: str
+) -> None:
+    import torch
+    from make_faceset import TINY, make_faceset
+
+    from crossface.training.train import StepDone, train
+
+    faces = [make_faceset(tmp_path / name, 3, (200, 150, 120)) for name in "ab"]
+    stub.setattr(torch.cuda, "is_available", lambda: False)
+    for name, value in variables.items():
+        stub.setenv(name, value)
+    events = train(faces[0], faces[1], tmp_path / "model", preset=TINY, steps=1, batch=1)
+    warned = next(events)
+    assert isinstance(warned, Warned) and re.match(words, warned.message)
+    assert isinstance(next(events), StepDone)
+    asked = train(faces[0], faces[1], tmp_path / "asked", preset=TINY, steps=1, batch=1, device="cpu")
+    assert isinstance(next(asked), StepDone)

@@ -213,7 +213,7 @@ class Lane(Closeable):
         Raises:
             OutOfMemoryError: the host has no more memory that can be locked in its place.
         """
-        full = "the host's locked memory is full ({}): use a smaller --batch, or give this process more memory"
+        full = "the host's locked memory is full ({}): use a smaller --batch, or give this process more"
         with self._errors(full):
             array: NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype)
         self._buffers.append(array.base)

@@ -2,8 +2,8 @@
 //
 // STUB_DEVICES: how many devices. STUB_INIT, STUB_MODULE, STUB_STREAM: results of cuInit, cuModuleLoad and
 // cuStreamCreate; cuInit also takes "crash" and "hang". STUB_VERSION: of the driver. STUB_PART: what the
-// devices' names end in. Unless CUDA_DEVICE_ORDER is PCI_BUS_ID, the devices come in the opposite order, as if
-// the second were the faster one.
+// devices' names end in. Unless CUDA_DEVICE_ORDER is PCI_BUS_ID, the devices come in the opposite order, as
+// if the second were the faster one.
 
 #include <stddef.h>
 #include <stdio.h>

@@ -136,7 +136,8 @@ class Libcuda:
 
 
 def _told_uuid(uuid: bytes, name: bytes) -> str:
-    """As CUDA_VISIBLE_DEVICES takes it, whose prefix CUDA tells only by the name of a part, ".. MIG 1g.5gb"."""
+    """As CUDA_VISIBLE_DEVICES takes it."""
+    # CUDA gives no prefix, and tells a part of a divided GPU by its name, such as "NVIDIA A30 MIG 1g.6gb".
     prefix = "MIG" if re.search(rb" MIG \d+[cg]\.", name) else "GPU"
     return "-".join((prefix, *re.findall("^(.{8})(.{4})(.{4})(.{4})(.{12})$", uuid.hex())[0]))
 

@@ -2,7 +2,8 @@
 
 Everyone works in the primary context of a device, on streams that pycuda owns and lends by their handles:
 our kernels, PyAV, TensorRT, ONNX Runtime and PyTorch. This is the only file that imports pycuda, beside
-`probe.trial`, which only tries whether that can be done.
+`probe.trial`, which only tries whether that can be done. Its one exception are graphs, which pycuda has not:
+`runtime.cuda_graph` calls the driver itself.
 
 `Lane` has not been executed on a GPU; it has been run with pycuda 2026.1 on a driver of our own that only
 keeps the books (tests/test_lane.py).
@@ -26,6 +27,7 @@ from .errors import ConfigurationError, DeviceUnavailableError, OutOfMemoryError
 from .lifetime import Closeable
 from .probe.driver import CudaDevice, Driver, ask_driver
 from .probe.process import FATBIN
+from .runtime.base import Stream
 
 # Variables of farms that name GPUs by their place in the whole machine. Slurm sets CUDA_VISIBLE_DEVICES too,
 # unless it is told not to; a step's GPUs are some of its job's.
@@ -190,6 +192,11 @@ class Lane(Closeable):
         """The stream's CUstream, for `torch.cuda.ExternalStream`, `execute_async_v3` and the like."""
         return int(self._stream.handle)
 
+    @property
+    def stream(self) -> Stream:
+        """The same, for a `DeviceRunner`, which must not outlive the lane."""
+        return Stream(self.device.index, self.handle)
+
     def device_buffer(self, bytes: int) -> DeviceBuffer:
         """Allocates memory on the device; allocate once, and use it again: this may wait for the device."""
         with self._errors():
@@ -202,8 +209,12 @@ class Lane(Closeable):
 
         Returns:
             An array, not filled. It and its views must not be touched after the lane.
+
+        Raises:
+            OutOfMemoryError: the host has no more memory that can be locked in its place.
         """
-        with self._errors():
+        full = "the host's locked memory is full ({}): use a smaller --batch, or give this process more"
+        with self._errors(full):
             array: NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype)
         self._buffers.append(array.base)
         return array
@@ -309,15 +320,15 @@ class Lane(Closeable):
         return self._functions[name]
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Gives pycuda's errors our types."""
+    def _errors(
+        self, full: str = "its memory is full ({}): use a smaller --batch, or end what else runs there"
+    ) -> Iterator[None]:
+        """Gives pycuda's errors our types; ``full`` is what a lack of memory means."""
         where = f"cuda:{self.device.index} ({self.device.name})"
         try:
             yield
         except self._cuda.MemoryError as error:
-            raise OutOfMemoryError(
-                f"{where}: its memory is full ({error}): use a smaller --batch, or end what else runs there"
-            ) from error
+            raise OutOfMemoryError(f"{where}: {full.format(error)}") from error
         except self._cuda.Error as error:
             raise DeviceUnavailableError(
                 f'{where}: {error}: run "crossface probe", or give --device cpu'

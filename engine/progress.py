@@ -45,7 +45,7 @@ def show(stream: Generator[Event], progress: Format) -> None:
             if isinstance(event, events.Progress):
                 advance(event)
             elif isinstance(event, events.Warned):
-                click.echo(f"crossface: warning: {event.message}", err=True)
+                warn(event)
             elif progress == "json":
                 _print({"ev": "done", **dataclasses.asdict(event), "output": str(event.output)})
             elif progress == "openjd":
@@ -54,6 +54,11 @@ def show(stream: Generator[Event], progress: Format) -> None:
                 if event.already:
                     click.echo(f"crossface: {_said(event)}", err=True)
                 click.echo(event.output)
+
+
+def warn(warned: events.Warned) -> None:
+    """A line on stderr."""
+    click.echo(f"crossface: warning: {warned.message}", err=True)
 
 
 def _said(finished: events.Finished) -> str:

@@ -1,8 +1,9 @@
 // A driver without a GPU, for tests: it answers as the environment says, and keeps the books.
 //
 // STUB_DEVICES: how many devices. STUB_INIT, STUB_MODULE, STUB_STREAM: results of cuInit, cuModuleLoad and
-// cuStreamCreate; cuInit also takes "crash" and "hang". STUB_VERSION: of the driver. Unless CUDA_DEVICE_ORDER
-// is PCI_BUS_ID, the devices come in the opposite order, as if the second were the faster one.
+// cuStreamCreate; cuInit also takes "crash" and "hang". STUB_VERSION: of the driver. STUB_PART: what the
+// devices' names end in. Unless CUDA_DEVICE_ORDER is PCI_BUS_ID, the devices come in the opposite order, as
+// if the second were the faster one.
 
 #include <stddef.h>
 #include <stdio.h>
@@ -51,7 +52,8 @@ int cuDeviceGet(int* device, int index) {
 }
 
 int cuDeviceGetName(char* name, int bytes, int device) {
-    snprintf(name, (size_t)bytes, "Stub %c", 'A' + place(device));
+    const char* suffix = getenv("STUB_PART");
+    snprintf(name, (size_t)bytes, "Stub %c%s", 'A' + place(device), suffix ? suffix : "");
     return 0;
 }
 

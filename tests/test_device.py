@@ -18,6 +18,7 @@ from make_stub_driver import make_library, make_stub_driver
 
 from crossface.engine.device import Choice, choose, select
 from crossface.engine.errors import DeviceUnavailableError, InputMissingError, UsageError
+from crossface.engine.events import Warned
 from crossface.engine.probe import process
 from crossface.engine.probe.abilities import probe
 from crossface.engine.probe.driver import CudaDevice, Driver, ask_driver
@@ -62,7 +63,7 @@ def test_every_trial_answers_here() -> None:
     assert {stage.name: stage.device for stage in found.stages} == dict.fromkeys(
         ("decode", "kernels", "networks", "encode"), "cpu"
     )
-    assert bool(found.choice.devices) == bool(found.driver.devices)
+    assert bool(found.choice.devices) == bool(found.driver.devices) == (found.tried is not None)
 
 
 def test_the_command_prints_a_table_and_json() -> None:
@@ -116,8 +117,8 @@ def test_the_network_of_the_trial_is_one() -> None:
 
     onnx.checker.check_model(onnx.load_from_string(TINY_NETWORK), full_check=True)
     session = onnxruntime.InferenceSession(TINY_NETWORK, providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {"x": np.array([-1], np.float32)})
-    assert y.tolist() == [0]
+    (y,) = session.run(None, {"x": np.arange(9, dtype=np.float16).reshape(1, 1, 3, 3)})
+    assert y.dtype == np.float16 and y.tolist() == [[[[36]]]]
 
 
 # Drivers of our own.
@@ -129,6 +130,15 @@ def test_two_devices(stub: pytest.MonkeyPatch) -> None:
         CudaDevice(0, "Stub A", (7, 5), 1 << 34, "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f", "0000:3B:00.0"),
         CudaDevice(1, "Stub B", (9, 0), 2 << 34, "GPU-10111213-1415-1617-1819-1a1b1c1d1e1f", "0000:3C:00.0"),
     )
+
+
+@pytest.mark.parametrize("part", [" MIG 1g.5gb", " MIG 1c.3g.20gb"])
+def test_parts_of_a_divided_gpu_are_told_as_they_are_chosen(stub: pytest.MonkeyPatch, part: str) -> None:
+    stub.setenv("STUB_DEVICES", "1")
+    stub.setenv("STUB_PART", part)
+    (device,) = ask_driver().devices
+    assert device.name == f"Stub A{part}"
+    assert device.uuid == "MIG-00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 
 def test_an_order_that_the_user_sets_stays(stub: pytest.MonkeyPatch) -> None:
@@ -148,7 +158,9 @@ def test_a_probe_with_devices(stub: pytest.MonkeyPatch) -> None:
     assert re.search(r"cuda:0 +no +Stub A, 16 GiB, compute capability 7.5", table)
     assert re.search(r"cuda:1 +yes +Stub B, 32 GiB, compute capability 9.0", table)
     assert re.search(r"cpu +no\n *\(--device cuda:1\)\n", table)
-    assert json.loads(command("--json").stdout)["driver"]["devices"][1]["capability"] == [9, 0]
+    assert re.search(r"ABILITY +WORKS +WHICH, OR WHAT TO DO \(tried on cuda:1\)\n", table)
+    answer = json.loads(command("--json").stdout)
+    assert answer["driver"]["devices"][1]["capability"] == [9, 0] and answer["tried"] == 0
 
 
 @pytest.mark.needs_nvcc
@@ -290,6 +302,47 @@ def test_a_module_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert try_out("tensorrt")["detail"].startswith("installed, but cannot be loaded: No module named")
 
 
+# ONNX Runtime loads cuDNN when it comes to a convolution, and not before.
+WITHOUT_CUDNN = """
+__version__ = "1.99"
+get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+class SessionOptions:
+    def add_session_config_entry(self, name, value):
+        pass
+
+class InferenceSession:
+    def __init__(self, network, *options, **more):
+        self.network = network
+    def get_providers(self):
+        return get_available_providers()
+    def run(self, names, feeds):
+        if b"Conv" in self.network:
+            raise RuntimeError("cuDNN is not available: libcudnn.so.9")
+"""
+# The real one for CPUs, which claims to know CUDA: as where the libraries of CUDA are missing.
+WITHOUT_CUDA = """
+import sys
+del sys.path[0], sys.modules["onnxruntime"]
+import onnxruntime
+onnxruntime.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "reason"),
+    [(WITHOUT_CUDNN, "libcudnn.so.9"), (WITHOUT_CUDA, "fallback to CPU EP has been explicitly disabled")],
+)
+def test_an_onnx_runtime_that_lacks_a_library_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, reason: str
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text(runtime)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    answer = try_out("onnxruntime", 0)
+    assert not answer["works"]
+    assert reason in answer["detail"] and "onnxruntime-gpu[cuda,cudnn]" in answer["detail"]
+
+
 @pytest.mark.parametrize(
     ("ending", "words"),
     [
@@ -399,3 +452,34 @@ def test_training_takes_the_same_devices(stub: pytest.MonkeyPatch) -> None:
         start("cuda")
     with pytest.raises(InputMissingError, match="no_faces_a"):
         start("auto")
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"STUB_DEVICES": "0"}, "training on the CPU: no CUDA device: the driver finds no device"),
+        ({"STUB_INIT": "crash"}, r"training on the CPU: crashes \(signal 6\)"),
+        ({"STUB_DEVICES": "2", "CUE_GPU_CORES": "5"}, "training on the CPU: CUE_GPU_CORES=5: no such device"),
+        ({"STUB_DEVICES": "2", "CUE_GPU_CORES": "all"}, "training on the CPU: CUE_GPU_CORES=all: is no list"),
+        ({"STUB_DEVICES": "1"}, "training on the CPU: this PyTorch cannot use CUDA"),
+    ],
+)
+def test_training_says_why_it_takes_the_cpu(
+    stub: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], words: str
+) -> None:
+    import torch
+    from make_faceset import TINY, make_faceset
+
+    from crossface.training.train import StepDone, train
+
+    faces = [make_faceset(tmp_path / name, 3, (200, 150, 120)) for name in "ab"]
+    stub.setattr(torch.cuda, "is_available", lambda: False)
+    for name, value in variables.items():
+        stub.setenv(name, value)
+    events = train(faces[0], faces[1], tmp_path / "model", preset=TINY, steps=1, batch=1)
+    warned = next(events)
+    assert isinstance(warned, Warned) and re.match(words, warned.message)
+    assert isinstance(next(events), StepDone)
+    asked = train(faces[0], faces[1], tmp_path / "asked", preset=TINY, steps=1, batch=1, device="cpu")
+    assert isinstance(next(asked), StepDone)

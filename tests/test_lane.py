@@ -60,6 +60,7 @@ with Lane(device) as lane:
     lane.synchronize()
     found["round trip"] = bool((back == there).all())
     found["handle"] = lane.handle != 0
+    found["stream"] = [lane.stream.device, lane.stream.handle == lane.handle]
     found["aligned"] = buffer.address % 256
     found["event flags"] = stub.stub_last_event_flags()
     lane.launch("crop_f16", (1, 2, 3), (16, 8, 1), buffer, 0x1122334455667788, 256, np.uint64(7))
@@ -80,11 +81,13 @@ with Lane(device) as lane:
     found["copied"] = bool((back == there).all())
     with Lane(other) as second:
         found["two"] = stub.stub_depth()
+        found["second stream"] = [second.stream.device, second.stream.handle == second.handle]
         second.follow(event)
         found["waits"] = stub.stub_waits()
         second.launch("crop_f32", (1, 1, 1), (1, 1, 1), 1, 2, 3, 4)
     for name, mistake in {
         "too large": lambda: lane.device_buffer(2 << 30),
+        "too much pinned": lambda: lane.pinned(2 << 30, np.uint8),
         "no kernel": lambda: lane.launch("nothing_f16", (1, 1, 1), (1, 1, 1)),
         "wrong count": lambda: lane.launch("crop_f16", (1, 1, 1), (1, 1, 1), 1, 2, 3),
         "no block": lambda: lane.launch("crop_f16", (1, 1, 1), (0, 1, 1), 1, 2, 3, 4),
@@ -169,6 +172,10 @@ class TestBooks:
         assert books["handle"]
         assert books["two"] == 1  # pycuda keeps only the one on top current
 
+    def test_its_stream_can_be_lent(self, books: dict[str, Any]) -> None:
+        assert books["stream"] == [0, True]
+        assert books["second stream"] == [1, True]
+
     def test_copies(self, books: dict[str, Any]) -> None:
         assert books["round trip"] and books["copied"] and books["aligned"] == 0
 
@@ -192,6 +199,7 @@ class TestBooks:
         ("mistake", "error", "words"),
         [
             ("too large", "OutOfMemoryError", "cuda:0 (Stub A): its memory is full"),
+            ("too much pinned", "OutOfMemoryError", "cuda:0 (Stub A): the host's locked memory is full ("),
             ("no kernel", "KeyError", "nothing"),
             ("wrong count", "error", "exactly 4 arguments"),
             ("no block", "DeviceUnavailableError", "cuda:0 (Stub A): "),

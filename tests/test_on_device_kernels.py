@@ -258,6 +258,17 @@ def test_frames_are_described_by_addresses_alone(pixel_format: str, upside_down:
     addresses, pitches_bytes = [plane.ctypes.data for plane in rows], [plane.strides[0] for plane in rows]
     got = DeviceFrame.in_memory(pixel_format, (61, 39), addresses, pitches_bytes, colour)
     assert got == by_host_addresses(picture.frame)
+    field = DeviceFrame.in_memory(pixel_format, (61, 39), addresses, pitches_bytes, colour, 0.25)
+    assert field == replace(got, row_offset=0.25)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"bits": 8}, {"padding_bits": 0}, {"chroma_shift_x": 0}, {"chroma_shift_y": 0}]
+)
+def test_a_colour_description_of_another_format_is_refused(changes: dict[str, int]) -> None:
+    colour = replace(describe(PIXEL_LAYOUTS["p010le"]), **changes)
+    with pytest.raises(ValueError, match="p010le: its samples are not those"):
+        DeviceFrame.in_memory("p010le", (64, 40), [4096, 16384], [128, 128], colour)
 
 
 @pytest.mark.parametrize(

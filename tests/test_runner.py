@@ -312,6 +312,14 @@ def test_what_would_fall_back_to_the_cpu_is_refused(tmp_path: Path) -> None:
         OnnxSession(make_network(tmp_path / "small.onnx", np.float32), "small.onnx", options, [])
 
 
+def test_what_a_gpu_run_lacks_is_no_fault_of_the_network(tmp_path: Path) -> None:
+    model = make_network(tmp_path / "small.onnx", np.float32)
+    network = OnnxSession(model, "small.onnx", onnxruntime.SessionOptions(), [])
+    for reason in ("cuDNN is not available", "CUBLAS failure 3", "CUDA error 700"):
+        assert isinstance(network.run_error(RuntimeError(reason), 1), DeviceUnavailableError)
+    assert isinstance(network.run_error(RuntimeError("Invalid rank"), 1), BadInputError)
+
+
 def test_a_provider_that_cannot_be_made_is_not_replaced(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -36,6 +37,24 @@ def test_a_signal_writes_a_checkpoint_of_the_last_step(
     said = [int(step) for step in re.findall(r"step (\d+)", first + rest)]
     with open_checkpoint(model) as checkpoint:
         assert checkpoint.step == max(said) >= 1
+
+
+def test_a_warning_has_a_line_of_its_own(tmp_path: Path) -> None:
+    from make_faceset import make_faceset
+
+    faces = [make_faceset(tmp_path / name, 3, (200, 150, 120)) for name in "ab"]
+    start = [sys.executable, "-c", "from crossface.engine.cli import main; main()", "train", *faces]
+    done = subprocess.run(
+        [*start, "-o", tmp_path / "model", "--steps", "1", "--batch", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, *_ = done.stderr.splitlines()
+    assert first.startswith("crossface: warning: training on the CPU: ")
+    assert second.startswith("step 1,")
 
 
 def test_the_command_offers_every_preset() -> None:

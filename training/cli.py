@@ -15,11 +15,12 @@ import click
 from ..engine.cli import Stopped
 from ..engine.clip import ReadingSettings
 from ..engine.errors import ConfigurationError, UsageError
+from ..engine.events import Warned
 from ..engine.options import PATH, device_option, overwrite_option, reading_options
-from ..engine.progress import StatusLine
+from ..engine.progress import StatusLine, warn
 
 if TYPE_CHECKING:
-    from .train import TrainingEvent
+    from .train import CheckpointWritten, PreviewWritten, StepDone, TrainingDone
 
 _PRESETS = ("fast-128", "original-64")
 
@@ -97,7 +98,10 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
         _between_events() as signals,
     ):
         for event in events:
-            say(_line(event))
+            if isinstance(event, Warned):
+                warn(event)
+            else:
+                say(_line(event))
             if signals:
                 # Closing it writes a checkpoint, so that a stop costs nothing.
                 events.close()
@@ -165,7 +169,7 @@ def _range(text: str) -> tuple[float, float]:
     return span
 
 
-def _line(event: TrainingEvent) -> str:
+def _line(event: StepDone | CheckpointWritten | PreviewWritten | TrainingDone) -> str:
     from .train import CheckpointWritten, PreviewWritten, StepDone
 
     if isinstance(event, StepDone):

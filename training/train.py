@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from ..engine.device import choose
+from ..engine.device import Choice, choose
 from ..engine.errors import BusyError, CrossfaceError, DeviceUnavailableError, OutputError, UsageError
+from ..engine.events import Warned
 from .augment import Batch, augment
 from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, ModelCard, check_same
 from .faceset import Faceset
@@ -89,7 +90,7 @@ class TrainingDone:
     elapsed_s: float
 
 
-TrainingEvent = StepDone | CheckpointWritten | PreviewWritten | TrainingDone
+TrainingEvent = Warned | StepDone | CheckpointWritten | PreviewWritten | TrainingDone
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def train(
         identity_b: name of person B.
         threads: for PyTorch on the CPU; as it is where None.
         device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for the better one that is here; see `choose`.
+            Where that is the CPU, the first event tells why.
 
     Raises:
         UsageError: no end given, an unknown preset, or a model of another preset or other faces.
@@ -174,10 +176,14 @@ def train(
             raise UsageError(f"{preset}: no such preset: there are {', '.join(PRESETS)}")
         preset = PRESETS[preset]
     budget = Budget(steps, None if minutes is None else minutes * 60)
-    place = _device(device)
+    choice = choose(device)
+    place = _device(device, choice)
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
     wanted = ModelCard.new(preset, (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash))
     model = Path(model)
+    if device == "auto" and place.type == "cpu":
+        why = _NO_CUDA if choice.devices else choice.reason
+        yield Warned(f"training on the CPU: {why}; or give --device cpu")
     with _only_run(model), _threads(threads):
         if (model / MODEL_NAME).exists():
             card = ModelCard.read(model)
@@ -315,14 +321,14 @@ def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:
     curves.add_scalar("learning_rate", done.learning_rate, done.step)
 
 
-def _device(asked: str) -> torch.device:
-    choice = choose(asked)
+_NO_CUDA = "this PyTorch cannot use CUDA: install one that can"
+
+
+def _device(asked: str, choice: Choice) -> torch.device:
     if choice.devices and torch.cuda.is_available():
         return torch.device("cuda", choice.devices[0].index)
     if choice.devices and asked != "auto":
-        raise DeviceUnavailableError(
-            f"--device {asked}: this PyTorch cannot use CUDA: install one that can, or give --device cpu"
-        )
+        raise DeviceUnavailableError(f"--device {asked}: {_NO_CUDA}; or give --device cpu")
     return torch.device("cpu")
 
 

@@ -82,6 +82,7 @@ class DeviceFrame:
         addresses: Sequence[int],
         pitches_bytes: Sequence[int],
         colour: ColourDescription,
+        row_offset: float = 0.0,
     ) -> DeviceFrame:
         """A frame of one of the formats of ``PIXEL_LAYOUTS``.
 
@@ -91,17 +92,23 @@ class DeviceFrame:
             addresses: of the planes as they lie in memory: two for nv12.
             pitches_bytes: of the same planes.
             colour: how to read the samples.
+            row_offset: as of `Frame`.
+
+        Raises:
+            ValueError: a colour description of other samples than the format's; or as the class.
         """
         layout = PIXEL_LAYOUTS[pixel_format]
+        chroma_shifts = layout.chroma_shift_x, layout.chroma_shift_y
+        stored = layout.bits, layout.padding_bits, *chroma_shifts
+        if stored != (colour.bits, colour.padding_bits, colour.chroma_shift_x, colour.chroma_shift_y):
+            raise ValueError(f"{pixel_format}: its samples are not those that {colour} describes")
         planes = []
-        for component, shifts in zip(
-            layout.components, ((0, 0), *[(layout.chroma_shift_x, layout.chroma_shift_y)] * 2), strict=True
-        ):
+        for component, shifts in zip(layout.components, ((0, 0), chroma_shifts, chroma_shifts), strict=True):
             width, height = (-(-length >> shift) for length, shift in zip(size_px, shifts, strict=True))
             address = addresses[component.plane] + component.offset * layout.dtype.itemsize
             pitch_bytes = pitches_bytes[component.plane]
             planes.append(DevicePlane(address, pitch_bytes, component.step, width, height))
-        return cls((planes[0], planes[1], planes[2]), colour)
+        return cls((planes[0], planes[1], planes[2]), colour, row_offset)
 
 
 @dataclass(frozen=True)

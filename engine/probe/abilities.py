@@ -47,12 +47,15 @@ class Probe:
     Attributes:
         driver: the NVIDIA driver and its devices.
         choice: the devices that this process would use.
-        abilities: of the first of them.
+        tried: index of the device on which the abilities were tried: the first chosen one, or the driver's
+            first where the CPU is chosen; None where there is none.
+        abilities: of that device.
         stages: of a conversion as this version does it.
     """
 
     driver: Driver
     choice: Choice
+    tried: int | None
     abilities: tuple[Ability, ...]
     stages: tuple[Stage, ...]
 
@@ -83,13 +86,14 @@ def probe(asked: str = "auto", patience_s: float = PATIENCE_S) -> Probe:
     driver = ask_driver(patience_s)
     choice = select(asked, driver)
     # On the CPU, too, everything is tried on the first device: the table is there to say what is missing.
-    tried = next(iter(choice.devices or driver.devices), None)
+    first = next(iter(choice.devices or driver.devices), None)
+    tried = None if first is None else first.index
     abilities = {}
     for name in _ABILITIES:
-        answer = try_out(name, None if tried is None else tried.index, patience_s)
+        answer = try_out(name, tried, patience_s)
         abilities[name] = Ability(name, answer["works"], answer["detail"])
     stages = tuple(Stage(name, "cpu", _why_cpu(name, choice, abilities)) for name in _NEEDS)
-    return Probe(driver, choice, tuple(abilities.values()), stages)
+    return Probe(driver, choice, tried, tuple(abilities.values()), stages)
 
 
 def _why_cpu(stage: str, choice: Choice, abilities: dict[str, Ability]) -> str:

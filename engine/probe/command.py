@@ -52,7 +52,8 @@ def _description(device: CudaDevice) -> str:
 def _abilities(found: Probe) -> list[Row]:
     driver = ("driver", _yes(bool(found.driver.devices)), found.driver.detail)
     rows = [(ability.name, _yes(ability.works), ability.detail) for ability in found.abilities]
-    return [("ABILITY", "WORKS", "WHICH, OR WHAT TO DO"), driver, *rows]
+    where = "" if found.tried is None else f" (tried on cuda:{found.tried})"
+    return [("ABILITY", "WORKS", f"WHICH, OR WHAT TO DO{where}"), driver, *rows]
 
 
 def _stages(found: Probe) -> list[Row]:

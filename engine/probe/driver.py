@@ -17,7 +17,7 @@ class CudaDevice:
         name: as NVIDIA sells it.
         capability: compute capability, such as ``(9, 0)``.
         memory_bytes: in all.
-        uuid: as ``GPU-`` and hexadecimal digits.
+        uuid: as ``CUDA_VISIBLE_DEVICES`` takes it: ``GPU-``, or ``MIG-`` for a part, and hexadecimal digits.
         pci_bus: its address, such as ``0000:3b:00.0``.
     """
 

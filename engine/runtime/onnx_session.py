@@ -36,7 +36,7 @@ _DTYPES: dict[str, FloatType] = {
 }
 _NO_MEMORY = re.compile("failed to allocate|bad.?alloc|out of memory", re.IGNORECASE)
 # The second is also what is said where the libraries of CUDA cannot be loaded.
-_NO_DEVICE = re.compile("CUDA|CUDNN|CUBLAS|fallback to CPU EP has been explicitly disabled")
+_NO_DEVICE = re.compile("CUDA|CUDNN|CUBLAS|fallback to CPU EP has been explicitly disabled", re.IGNORECASE)
 
 Provider = str | tuple[str, dict[str, str]]
 

@@ -20,7 +20,9 @@ class Kept(Closeable):
 
     def workers(self, count: int) -> Workers:
         """So many processes."""
-        return self._workers.setdefault(count, Workers(count))
+        if count not in self._workers:
+            self._workers[count] = Workers(count)
+        return self._workers[count]
 
     def close(self) -> None:
         self.networks.close()

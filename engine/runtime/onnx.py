@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..file_state import FileState
 from ..processor import instructions
-from .base import Array, Tensor
+from .base import Array
 from .onnx_session import LOG_ERRORS_ONLY, LOG_NOTHING, OnnxSession, onnxruntime
 
 
@@ -60,19 +60,12 @@ class OnnxRunner:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.name = name or (str(model) if isinstance(model, Path) else "model")
         self._network = OnnxSession(model, self.name, options, ["CPUExecutionProvider"])
+        self.input, self.outputs = self._network.input, self._network.outputs
 
     @property
     def state(self) -> FileState | None:
         """Of the file that the network is mapped from, as it is now; None of bytes."""
         return self._network.state
-
-    @property
-    def input(self) -> Tensor:
-        return self._network.input
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        return self._network.outputs
 
     @property
     def metadata(self) -> dict[str, str]:

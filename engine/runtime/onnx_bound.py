@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DeviceUnavailableError
-from .base import Stream, Tensor, check_addresses, check_tensors
+from .base import Stream, check_addresses, check_tensors
 from .onnx import cpu_options
 from .onnx_file import declared
 from .onnx_session import LOG_ERRORS_ONLY, LOG_NOTHING, OnnxSession, Provider, onnxruntime
@@ -55,22 +55,13 @@ class BoundOnnxRunner:
         self._network = OnnxSession(model, str(model), options, providers)
         if stream is not None and self._network.session.get_providers()[0] != _CUDA:
             raise _no_cuda(model, "its libraries cannot be loaded")
-        check_tensors(
-            str(model), (self._network.input, *self._network.outputs), (signature.input, *signature.outputs)
-        )
+        self.input, self.outputs = self._network.input, self._network.outputs
+        check_tensors(str(model), (self.input, *self.outputs), (signature.input, *signature.outputs))
         self._binding: onnxruntime.IOBinding | None = None
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = LOG_NOTHING
         # The caller waits for the stream, once for many batches.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-
-    @property
-    def input(self) -> Tensor:
-        return self._network.input
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        return self._network.outputs
 
     def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
         """See `DeviceRunner.bind`.

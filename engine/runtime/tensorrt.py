@@ -143,20 +143,13 @@ class TensorRtRunner:
     """
 
     def __init__(self, network: TensorRtNetwork, *, stream: Stream, graph: bool = True) -> None:
+        self.input, self.outputs = network.input, network.outputs
         self._network = network
         self._stream = stream
         self._recording = graph
         self._graph: CudaGraph | None = None
         self._bound = False
         self._context = network.context()
-
-    @property
-    def input(self) -> Tensor:
-        return self._network.input
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        return self._network.outputs
 
     def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
         """See `DeviceRunner.bind`."""

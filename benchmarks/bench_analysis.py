@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import json
 import pstats
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from enlarge import enlarge
-from machine import cpu_model, describe
+from machine import cpu_model, write_result
 
 from crossface.engine.face import track
 from crossface.engine.face.detector import Detector
@@ -116,16 +115,18 @@ def main() -> None:
     import_s, load_s = map(float, done.stdout.split())
     print(f"\nimport {1000 * import_s:.0f} ms, networks loaded in {1000 * load_s:.0f} ms (wall)")
     if options.json:
-        record = {
-            "question": "CPU time of detection and landmarks a frame, by part",
-            **describe("av", "onnxruntime"),
-            "clip": options.clip.name,
-            "frames": options.frames,
-            "cpu_ms_per_frame": results,
-            "import_ms": 1000 * import_s,
-            "load_ms": 1000 * load_s,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "CPU time of detection and landmarks a frame, by part",
+            ("av", "onnxruntime"),
+            {
+                "clip": options.clip.name,
+                "frames": options.frames,
+                "cpu_ms_per_frame": results,
+                "import_ms": 1000 * import_s,
+                "load_ms": 1000 * load_s,
+            },
+        )
 
 
 if __name__ == "__main__":

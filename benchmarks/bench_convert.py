@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from enlarge import enlarge
-from machine import cpu_model, describe
+from machine import cpu_model, write_result
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"720p": 720, "1080p": 1080}
@@ -292,15 +292,17 @@ def main() -> None:
     for figure in next(iter(results.values())):
         print(f"{figure:24}" + "".join(f"{results[name][figure]:20.2f}" for name in names))
     if options.json:
-        record = {
-            "question": "cost of a conversion a frame, by stage, and how near the bound it runs",
-            **describe("av", "onnxruntime"),
-            "clip": options.clip.name,
-            "frames": [options.frames, 2 * options.frames],
-            "workers": options.workers,
-            "figures": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "cost of a conversion a frame, by stage, and how near the bound it runs",
+            ("av", "onnxruntime"),
+            {
+                "clip": options.clip.name,
+                "frames": [options.frames, 2 * options.frames],
+                "workers": options.workers,
+                "figures": results,
+            },
+        )
 
 
 if __name__ == "__main__":

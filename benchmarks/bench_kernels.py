@@ -31,7 +31,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its idle threads spin, on 
 
 import av
 import numpy as np
-from machine import cpu_model, describe
+from machine import cpu_model, write_result
 from numpy.typing import NDArray
 
 from crossface.engine import _native, kernels
@@ -295,23 +295,25 @@ def main() -> None:
             print(f"{label}: {frame:.1f} times as fast as OpenCV on the frame, {box:.2f} as on the box")
 
     if options.json:
-        record = {
-            "question": "time of the kernels for one face, by frame size and pixel format",
-            **describe("opencv-python-headless"),
-            "face_px": FACE_PX,
-            "crop_px": CROP_PX,
-            "detector_px": DETECTOR_PX,
-            "copy_gb_s": copied_gb_s,
-            "ms": {
-                label: {key: value for key, value in figures.items() if not key.endswith("gb_s")}
-                for label, figures in results.items()
+        write_result(
+            options.json,
+            "time of the kernels for one face, by frame size and pixel format",
+            ("opencv-python-headless",),
+            {
+                "face_px": FACE_PX,
+                "crop_px": CROP_PX,
+                "detector_px": DETECTOR_PX,
+                "copy_gb_s": copied_gb_s,
+                "ms": {
+                    label: {key: value for key, value in figures.items() if not key.endswith("gb_s")}
+                    for label, figures in results.items()
+                },
+                "gb_s": {
+                    label: {kernel: figures[f"{kernel}_gb_s"] for kernel in KERNELS}
+                    for label, figures in results.items()
+                },
             },
-            "gb_s": {
-                label: {kernel: figures[f"{kernel}_gb_s"] for kernel in KERNELS}
-                for label, figures in results.items()
-            },
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        )
 
 
 if __name__ == "__main__":

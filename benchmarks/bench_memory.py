@@ -10,7 +10,6 @@ depend on the film; `bench_convert.py` shows the peak with x264 medium.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import av
 from enlarge import enlarge
-from machine import cpu_model, describe
+from machine import cpu_model, write_result
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,14 +81,16 @@ def main() -> None:
             print(f"{name}: {peaks[name]:.0f} MB at most", flush=True)
     print(f"{options.times} times as long: {peaks['long'] / peaks['short'] - 1:+.1%}; {cpu_model()}")
     if options.json:
-        record = {
-            "question": "peak memory of a conversion by the length of the film",
-            **describe("av", "onnxruntime"),
-            "minutes": [options.minutes, options.minutes * options.times],
-            "model": options.model.name,
-            "peak_mb": peaks,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "peak memory of a conversion by the length of the film",
+            ("av", "onnxruntime"),
+            {
+                "minutes": [options.minutes, options.minutes * options.times],
+                "model": options.model.name,
+                "peak_mb": peaks,
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ MODEL is a folder of ``crossface train``; without one, what ``make sample-model`
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from machine import cpu_model, describe
+from machine import cpu_model, write_result
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -246,13 +245,15 @@ def main() -> None:
             for model in options.models
         }
     if options.json:
-        record = {
-            "question": "CPU time of the networks by form, precision and batch; what bytes cost in picture",
-            **describe("onnxruntime", "torch", "onnx"),
-            "threads": options.threads,
-            "models": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "CPU time of the networks by form, precision and batch; what bytes cost in picture",
+            ("onnxruntime", "torch", "onnx"),
+            {
+                "threads": options.threads,
+                "models": results,
+            },
+        )
 
 
 if __name__ == "__main__":

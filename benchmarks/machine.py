@@ -1,8 +1,10 @@
-"""What a result must say about where it was measured."""
+"""Results as files: what was asked, where and when it was measured, and the figures."""
 
 from __future__ import annotations
 
+import json
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,8 +18,21 @@ def cpu_model() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def describe(*packages: str) -> dict[str, object]:
-    """Date, processor, cores, instruction set, system, and versions of Python, NumPy and ``packages``."""
+def write_result(path: Path, question: str, packages: Sequence[str], figures: Mapping[str, object]) -> None:
+    """Writes a result as JSON.
+
+    Args:
+        path: the file.
+        question: that the figures answer.
+        packages: whose versions count, beside Python's and NumPy's.
+        figures: by name.
+    """
+    record = {"question": question, **_describe(packages), **figures}
+    path.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _describe(packages: Sequence[str]) -> dict[str, object]:
+    """Date, processor, cores, instruction set, system, and versions."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),

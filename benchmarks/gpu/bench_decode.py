@@ -10,7 +10,6 @@ Executed by the CPU's decoder only (``--device cpu``): written without a GPU at 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import av
 from film import ENCODERS, HEIGHT, WIDTH, NotOnDeviceError, decode, make_film
 
 sys.path.append(str(Path(__file__).parents[1]))
-from machine import describe
+from machine import write_result
 
 
 def rate(path: Path, device: str, frames: int, films: int) -> float:
@@ -78,14 +77,16 @@ def main() -> None:
             print(f"bench_decode: {error}", file=sys.stderr)
             sys.exit(69)
     if options.json:
-        record = {
-            "question": "frames a second of the decoder",
-            **describe("av"),
-            "frame_px": [WIDTH, HEIGHT],
-            "frames": options.frames,
-            "runs": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "frames a second of the decoder",
+            ("av",),
+            {
+                "frame_px": [WIDTH, HEIGHT],
+                "frames": options.frames,
+                "runs": results,
+            },
+        )
 
 
 if __name__ == "__main__":

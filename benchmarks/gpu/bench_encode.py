@@ -11,7 +11,6 @@ Executed with x264 only: written without a GPU at hand.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ import av
 from film import FPS, HEIGHT, WIDTH, NotOnDeviceError, decode, make_film, pictures
 
 sys.path.append(str(Path(__file__).parents[1]))
-from machine import describe
+from machine import write_result
 
 NVENC = ("h264_nvenc", "hevc_nvenc", "av1_nvenc")
 X264 = ("ultrafast", "medium")
@@ -94,14 +93,16 @@ def main() -> None:
     for row in results:
         print(f"{row['what']:36}{row['frames_per_s']:8.0f} frames/s")
     if options.json:
-        record = {
-            "question": "frames a second of the encoder",
-            **describe("av"),
-            "frame_px": [WIDTH, HEIGHT],
-            "not_measured": refused,
-            "runs": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "frames a second of the encoder",
+            ("av",),
+            {
+                "frame_px": [WIDTH, HEIGHT],
+                "not_measured": refused,
+                "runs": results,
+            },
+        )
 
 
 if __name__ == "__main__":

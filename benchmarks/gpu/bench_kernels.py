@@ -14,7 +14,6 @@ Never executed: written without a GPU at hand.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -34,7 +33,7 @@ from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
 from crossface.engine.on_device.records import STATISTICS
 
 sys.path.append(str(Path(__file__).parents[1]))
-from machine import describe
+from machine import write_result
 
 FACES = 64
 FACE_PX = 512
@@ -266,17 +265,19 @@ def main() -> None:
         print(f"bench_kernels: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     if options.json:
-        record = {
-            "question": "rate of the CUDA kernels, and its share of a copy's in the device's memory",
-            **describe("pycuda"),
-            "gpu": card,
-            "faces": FACES,
-            "face_px": FACE_PX,
-            "frame_px": [WIDTH, HEIGHT],
-            "target_share": TARGET_SHARE,
-            "runs": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "rate of the CUDA kernels, and its share of a copy's in the device's memory",
+            ("pycuda",),
+            {
+                "gpu": card,
+                "faces": FACES,
+                "face_px": FACE_PX,
+                "frame_px": [WIDTH, HEIGHT],
+                "target_share": TARGET_SHARE,
+                "runs": results,
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Never executed: written without a GPU at hand.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -35,7 +34,7 @@ from crossface.training.export import to_onnx
 from crossface.training.models import PRESETS, SharedAutoencoder
 
 sys.path.append(str(Path(__file__).parents[1]))
-from machine import describe
+from machine import write_result
 
 PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32}
 MATRIX_SIDE = 8192
@@ -217,14 +216,16 @@ def main() -> None:
             )
             print(kind + figures, flush=True)
     if options.json:
-        record = {
-            "question": "Faces a second of the networks on a GPU, and the share of a matrix product's rate",
-            **describe("onnxruntime", "onnxruntime-gpu", "tensorrt", "torch", "onnx"),
-            "gpu": card,
-            "cuda": torch.version.cuda,
-            "runs": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "Faces a second of the networks on a GPU, and the share of a matrix product's rate",
+            ("onnxruntime", "onnxruntime-gpu", "tensorrt", "torch", "onnx"),
+            {
+                "gpu": card,
+                "cuda": torch.version.cuda,
+                "runs": results,
+            },
+        )
 
 
 if __name__ == "__main__":

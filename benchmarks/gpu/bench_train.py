@@ -11,7 +11,6 @@ Executed with ``--device cpu`` only: written without a GPU at hand.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from crossface.training.train import StepDone, train
 
 sys.path.append(str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
-from machine import describe
+from machine import write_result
 from make_faceset import TINY, make_faceset
 
 NETWORKS = {**PRESETS, TINY.name: TINY}
@@ -101,14 +100,16 @@ def main() -> None:
         print(f"bench_train: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     if options.json:
-        record = {
-            "question": "faces a second of training",
-            **describe("torch"),
-            "device": options.device,
-            "cuda": torch.version.cuda,
-            "runs": results,
-        }
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+        write_result(
+            options.json,
+            "faces a second of training",
+            ("torch",),
+            {
+                "device": options.device,
+                "cuda": torch.version.cuda,
+                "runs": results,
+            },
+        )
 
 
 if __name__ == "__main__":

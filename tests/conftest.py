@@ -21,6 +21,7 @@ import pytest
 import stand_in_tensorrt
 from hypothesis import settings
 from make_model import make_swapper
+from make_stub_driver import CHOOSING, make_stub_driver
 
 from crossface.engine.analyze import analyze
 from crossface.engine.runtime.onnx_session import onnxruntime
@@ -145,3 +146,21 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
     for noted in ("builds", "stream_handles"):
         monkeypatch.setattr(stand_in_tensorrt, noted, [])
     return stand_in_tensorrt
+
+
+@pytest.fixture
+def no_choice_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CHOOSING, "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def stub_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_stub_driver(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture
+def stub(stub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Makes trials load the stub of a driver; its variables are set through what this gives."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(stub_folder))
+    return monkeypatch

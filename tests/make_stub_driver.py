@@ -8,6 +8,9 @@ from pathlib import Path
 
 _SOURCE = Path(__file__).with_name("stub_libcuda.c")
 
+# By which a driver or a farm chooses GPUs, the strongest first.
+CHOOSING = ("CUDA_VISIBLE_DEVICES", "CUE_GPU_CORES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
+
 
 def make_stub_driver(folder: Path, user: Path | None = None) -> Path:
     """Compiles the stub.

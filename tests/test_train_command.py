@@ -36,7 +36,7 @@ def test_a_signal_writes_a_checkpoint_of_the_last_step(
     assert "Traceback" not in rest
     said = [int(step) for step in re.findall(r"step (\d+)", first + rest)]
     with open_checkpoint(model) as checkpoint:
-        assert checkpoint.step == max(said) >= 1
+        assert checkpoint.progress.step == max(said) >= 1
 
 
 def test_a_warning_has_a_line_of_its_own(tmp_path: Path) -> None:

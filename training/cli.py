@@ -20,7 +20,7 @@ from ..engine.options import PATH, device_option, overwrite_option, reading_opti
 from ..engine.progress import StatusLine, warn
 
 if TYPE_CHECKING:
-    from .train import CheckpointWritten, PreviewWritten, StepDone, TrainingDone
+    from .events import TrainingEvent
 
 _PRESETS = ("fast-128", "original-64")
 
@@ -80,18 +80,43 @@ def extract_command(
 @click.option("--preset", type=click.Choice(_PRESETS), default="fast-128", help="The network.")
 @click.option("--steps", type=click.IntRange(1), help="Stop at so many steps, over all runs.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long, over all runs.")
+@click.option(
+    "--until-plateau", is_flag=True, help="Stop some time after held-out faces have stopped getting better."
+)
+@click.option(
+    "--hold-out/--no-hold-out",
+    default=True,
+    help="Keep one face in twenty from training, to measure with; of large enough facesets.",
+)
 @click.option("--batch", type=click.IntRange(1), help="Faces of each person in a step.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="At its peak.")
+@click.option("--find-rate", is_flag=True, help="Only try ever higher learning rates, and suggest one.")
+@click.option("--keep", type=click.IntRange(1), default=2, help="Checkpoints that stay, with the last one.")
+@click.option(
+    "--checkpoint-every", "checkpoint_every_s", type=click.FloatRange(1), default=120, help="Seconds."
+)
 @click.option("--identity-a", default="a", help="Name of person A, for the exported model.")
 @click.option("--identity-b", default="b", help="Name of person B.")
 @click.option("--preview-every", "preview_every_s", type=click.FloatRange(1), default=60, help="Seconds.")
 @click.option("--seed", type=click.IntRange(0), default=0)
+@click.option(
+    "--status",
+    type=PATH,
+    metavar="MODEL",
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, model: _show_status(context, model),
+    help="How the training of MODEL is doing; nothing else is done.",
+)
 @device_option
-def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any) -> None:
+def train_command(faceset_a: Path, faceset_b: Path, output: Path, *, find_rate: bool, **options: Any) -> None:
     """Train one encoder and two decoders on FACESET_A and FACESET_B."""
     _need("torch", "training")
     from .train import train
 
+    if find_rate:
+        _find_rate(faceset_a, faceset_b, options)
+        return
     with (
         StatusLine() as say,
         closing(train(faceset_a, faceset_b, output, **options)) as events,
@@ -107,6 +132,30 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
                 events.close()
                 raise Stopped(signals[0])
     click.echo(output)
+
+
+def _find_rate(faceset_a: Path, faceset_b: Path, options: dict[str, Any]) -> None:
+    from .rate_search import suggested
+    from .train import find_rate
+
+    names = "preset", "seed", "batch", "device"
+    with StatusLine() as say:
+        tried = []
+        for each in find_rate(faceset_a, faceset_b, **{name: options[name] for name in names}):
+            tried.append(each)
+            say(f"rate {each.rate:.2e}: loss {each.loss:.4f}")
+    click.echo(f"--learning-rate {suggested(tried):g}")
+
+
+def _show_status(context: click.Context, model: Path | None) -> None:
+    if model is None:
+        return
+    _need("torch", "training")
+    from .status import Status, is_training
+
+    click.echo(f"{model}: {'in training' if is_training(model) else 'not in training now'}")
+    click.echo(Status.read(model))
+    context.exit()
 
 
 @click.command("export")
@@ -169,14 +218,29 @@ def _range(text: str) -> tuple[float, float]:
     return span
 
 
-def _line(event: StepDone | CheckpointWritten | PreviewWritten | TrainingDone) -> str:
-    from .train import CheckpointWritten, PreviewWritten, StepDone
+def _line(event: TrainingEvent) -> str:
+    from . import events
 
-    if isinstance(event, StepDone):
-        return (
-            f"step {event.step}, {event.progress:.1%}: loss A {event.loss_a:.4f}, B {event.loss_b:.4f}, "
-            f"{event.samples_per_s:.1f} faces/s, data {event.data_share:.0%}"
-        )
-    if isinstance(event, CheckpointWritten | PreviewWritten):
-        return f"step {event.step}: wrote {event.path}"
-    return f"step {event.step}: done after {event.elapsed_s / 60:.1f} min"
+    match event:
+        case events.StepDone():
+            return (
+                f"step {event.step}, {event.progress:.1%}: loss A {event.loss_a:.4f}, B {event.loss_b:.4f}, "
+                f"{event.samples_per_s:.1f} faces/s, data {event.data_share:.0%}"
+            )
+        case events.CheckpointWritten() | events.PreviewWritten():
+            return f"step {event.step}: wrote {event.path}"
+        case events.Measured():
+            held_out = event.held_out
+            best = ", the best so far" if event.best else ""
+            dssim = f"A {held_out.dssim_a:.4f}, B {held_out.dssim_b:.4f}"
+            return f"step {held_out.step}: held-out DSSIM {dssim}{best}"
+        case events.RolledBack():
+            return (
+                f"step {event.step}: diverged; going on from step {event.to_step} "
+                f"at {event.rate_scale:g} of the learning rate"
+            )
+        case events.PlateauReached():
+            return f"step {event.step}: no better any more; the rate falls until step {event.end_step}"
+        case events.TrainingDone():
+            return f"step {event.step}: done after {event.elapsed_s / 60:.1f} min"
+    return str(event)

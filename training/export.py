@@ -75,7 +75,7 @@ def export(
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
         network = SharedAutoencoder(card.preset).eval()
-        steps = load_average(Path(model), network)
+        steps = load_average(Path(model), network).step
         metadata = ModelMetadata(
             template=card.template,
             coverage=card.preset.coverage,

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ..engine.errors import BadInputError, CrossfaceError, InputMissingError, UsageError
 from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
+from .faceset import Faceset
 from .held_out import HeldOut
 from .models import Person, Preset, SharedAutoencoder
 
@@ -54,6 +55,7 @@ class ModelCard:
         template: landmark index to its place, in face heights from the crop's centre.
         software: what started the training.
         holds_out: whether a few faces of each set are kept from training.
+        faces_a, faces_b: how many the facesets hold; None where a model was begun before that was noted.
     """
 
     preset: Preset
@@ -65,14 +67,28 @@ class ModelCard:
     software: str
     # Models from before there was a choice trained on all.
     holds_out: bool = False
+    faces_a: int | None = None
+    faces_b: int | None = None
 
     @staticmethod
     def new(
-        preset: Preset, identities: tuple[str, str], data_hashes: tuple[str, str], *, holds_out: bool = False
+        preset: Preset,
+        identities: tuple[str, str],
+        facesets: tuple[Faceset, Faceset],
+        *,
+        holds_out: bool = False,
     ) -> ModelCard:
-        software = f"crossface {version('crossface')}"
+        a, b = facesets
         return ModelCard(
-            preset, *identities, *data_hashes, dict(TEMPLATE), software=software, holds_out=holds_out
+            preset,
+            *identities,
+            a.data_hash,
+            b.data_hash,
+            template=dict(TEMPLATE),
+            software=f"crossface {version('crossface')}",
+            holds_out=holds_out,
+            faces_a=len(a.records),
+            faces_b=len(b.records),
         )
 
     @property
@@ -120,6 +136,7 @@ class Progress:
         elapsed_s: wall time spent, over all runs.
         rate_scale: of all learning rates; halved whenever a step diverged.
         plateau_step: where held-out faces stopped getting better; None where they did not, or nobody asked.
+        losses: of the last step, of person A and B; None before the first one.
         measured: of held-out faces, in order.
     """
 
@@ -127,6 +144,7 @@ class Progress:
     elapsed_s: float = 0.0
     rate_scale: float = 1.0
     plateau_step: int | None = None
+    losses: tuple[float, float] | None = None
     measured: list[HeldOut] = field(default_factory=list)
 
     @property
@@ -140,13 +158,14 @@ class Progress:
     def from_json(text: str) -> Progress:
         """Raises: KeyError, TypeError, ValueError: it is damaged."""
         fields = json.loads(text)
-        plateau = fields.get("plateau_step")
+        plateau, losses = fields.get("plateau_step"), fields.get("losses")
         return Progress(
             int(fields["step"]),
             float(fields["elapsed_s"]),
             # Files from before there were these have none of them.
             float(fields.get("rate_scale", 1.0)),
             None if plateau is None else int(plateau),
+            None if losses is None else (float(losses[0]), float(losses[1])),
             [HeldOut(**each) for each in fields.get("measured", ())],
         )
 

@@ -99,6 +99,7 @@ class Run:
         self._check(loss_a + loss_b, norm)
         learner.optimiser.step()
         done.step += 1
+        done.losses = loss_a.item(), loss_b.item()
         learner.update_average()
 
         took = time.monotonic() - started
@@ -106,8 +107,8 @@ class Run:
         return StepDone(
             step=done.step,
             progress=self.progress(),
-            loss_a=loss_a.item(),
-            loss_b=loss_b.item(),
+            loss_a=done.losses[0],
+            loss_b=done.losses[1],
             samples_per_s=2 * self.batch / took,
             data_share=(made - started) / took,
             learning_rate=rate,

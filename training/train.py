@@ -114,9 +114,7 @@ def train(
     choice = choose(device)
     place = _device(device, choice)
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
-    wanted = ModelCard.new(
-        network, (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash), holds_out=hold_out
-    )
+    wanted = ModelCard.new(network, (identity_a, identity_b), sets, holds_out=hold_out)
     if until_plateau and not (hold_out and can_spare(sets)):
         raise _no_plateau()
     model = Path(model)

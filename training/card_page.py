@@ -41,6 +41,8 @@ def card_page(
         ("data", f"sha256 `{card.data_hash}` over both facesets"),
         ("training", f"{progress.step} steps, {progress.elapsed_s / 60:.0f} minutes, {card.software}"),
     ]
+    if card.base is not None:
+        rows.append(("began with", f"the weights of a base, data sha256 `{card.base}`"))
     if progress.rate_scale < 1:
         rows.append(("diverged", f"and went on with {progress.rate_scale:g} of its learning rate"))
     if progress.losses is not None:

@@ -56,6 +56,7 @@ class ModelCard:
         software: what started the training.
         holds_out: whether a few faces of each set are kept from training.
         faces_a, faces_b: how many the facesets hold; None where a model was begun before that was noted.
+        base: hash of the data that its first weights had learnt from; None where they were random.
     """
 
     preset: Preset
@@ -69,6 +70,7 @@ class ModelCard:
     holds_out: bool = False
     faces_a: int | None = None
     faces_b: int | None = None
+    base: str | None = None
 
     @staticmethod
     def new(
@@ -77,8 +79,14 @@ class ModelCard:
         facesets: tuple[Faceset, Faceset],
         *,
         holds_out: bool = False,
+        base: ModelCard | None = None,
     ) -> ModelCard:
+        """Raises: UsageError: a base of another network."""
         a, b = facesets
+        if base is not None and base.preset != preset:
+            raise UsageError(
+                f"the base is a {base.preset.name}: give --preset {base.preset.name}, or another --base"
+            )
         return ModelCard(
             preset,
             *identities,
@@ -89,6 +97,7 @@ class ModelCard:
             holds_out=holds_out,
             faces_a=len(a.records),
             faces_b=len(b.records),
+            base=None if base is None else base.data_hash,
         )
 
     @property
@@ -173,6 +182,12 @@ class Progress:
 class Learner:
     """A network with what training knows about it.
 
+    Args:
+        preset: the network.
+        device: of everything.
+        seed: of its first weights.
+        base: folder of a model of this preset whose averaged weights it begins with instead.
+
     Attributes:
         network: the weights that learn.
         average: their exponential moving average, which draws better faces.
@@ -180,9 +195,11 @@ class Learner:
         progress: how far it has come.
     """
 
-    def __init__(self, preset: Preset, device: torch.device, seed: int) -> None:
+    def __init__(self, preset: Preset, device: torch.device, seed: int, base: Path | None = None) -> None:
         self._device = device
         network = _new_network(preset, seed)
+        if base is not None:
+            load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.optimiser = torch.optim.Adam(self.network.parameters(), betas=BETAS, fused=True)
@@ -195,9 +212,9 @@ class Learner:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int, base: Path | None = None) -> None:
         """As new."""
-        begun = Learner(self.network.preset, self._device, seed)
+        begun = Learner(self.network.preset, self._device, seed, base)
         wanted = begun._tensors()
         with torch.no_grad():
             for name, tensor in self._tensors().items():

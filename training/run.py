@@ -43,6 +43,7 @@ class Run:
         batch: faces of each person in a step.
         learning_rate: at its peak.
         device: of everything.
+        base: folder of the model that this one begins with.
         rollbacks: how often it diverged.
         in_a_row: how often since the last checkpoint.
     """
@@ -56,6 +57,7 @@ class Run:
     batch: int
     learning_rate: float
     device: torch.device
+    base: Path | None = None
     rollbacks: int = 0
     in_a_row: int = 0
     _loss_lately: float | None = None
@@ -140,7 +142,7 @@ class Run:
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
         else:
-            learner.begin(self.seed)
+            learner.begin(self.seed, self.base)
         learner.progress = replace(learner.progress, rate_scale=scale / 2, elapsed_s=elapsed_s)
         return RolledBack(failed + 1, learner.progress.step, scale / 2)
 

@@ -12,9 +12,10 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -32,7 +33,7 @@ from .events import (
     TrainingDone,
     TrainingEvent,
 )
-from .faceset import Faceset
+from .faceset import Faceset, joined
 from .held_out import LEAST_FACES, can_spare, split
 from .models import PRESETS, Preset
 from .preview import write_preview
@@ -48,11 +49,12 @@ _MOST_ROLLBACKS = 8
 
 
 def train(
-    faceset_a: Path,
-    faceset_b: Path,
+    faceset_a: Path | Faceset,
+    faceset_b: Path | Faceset,
     model: Path,
     *,
     preset: str | Preset = "fast-128",
+    base: Path | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -74,10 +76,11 @@ def train(
     Closing the generator between two events writes a checkpoint first.
 
     Args:
-        faceset_a: folder of person A.
-        faceset_b: folder of person B.
+        faceset_a: of person A; a folder, or loaded already.
+        faceset_b: of person B.
         model: folder for the model; goes on where it holds a checkpoint.
         preset: the network, or its name in `PRESETS`.
+        base: folder of a model whose weights a new model begins with; see `pretrain`.
         steps: stop when the model has so many steps.
         minutes: stop when the model has trained so long, over all runs.
         seed: of everything random.
@@ -97,8 +100,8 @@ def train(
             Where that is the CPU, the first event tells why.
 
     Raises:
-        UsageError: no end given, an unknown preset, a model of another preset or other faces, or a plateau
-            asked for without held-out faces.
+        UsageError: no end given, an unknown preset, a model of another preset or other faces, a base of
+            another preset, or a plateau asked for without held-out faces.
         InputMissingError, BadInputError: a faceset or a checkpoint that cannot be used.
         DeviceUnavailableError: no such device.
         BusyError: another run trains this model.
@@ -113,8 +116,9 @@ def train(
     network = _preset(preset)
     choice = choose(device)
     place = _device(device, choice)
-    sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
-    wanted = ModelCard.new(network, (identity_a, identity_b), sets, holds_out=hold_out)
+    sets = _faceset(faceset_a), _faceset(faceset_b)
+    began = None if base is None else ModelCard.read(Path(base))
+    wanted = ModelCard.new(network, (identity_a, identity_b), sets, holds_out=hold_out, base=began)
     if until_plateau and not (hold_out and can_spare(sets)):
         raise _no_plateau()
     model = Path(model)
@@ -130,7 +134,7 @@ def train(
         else:
             card = wanted
             card.write(model)
-        learner = Learner(card.preset, place, seed)
+        learner = Learner(card.preset, place, seed, base)
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
         trained, held_out = sets, None
@@ -147,9 +151,29 @@ def train(
             batch=batch or card.preset.batch,
             learning_rate=learning_rate or card.preset.learning_rate,
             device=place,
+            base=base,
         )
         pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
         yield from _events(run, model, pace)
+
+
+def pretrain(facesets: Sequence[Path], model: Path, **options: Any) -> Generator[TrainingEvent]:
+    """Trains a base for others: on the faces of many people, whom both decoders learn to draw.
+
+    What it learns of faces in general, most of all the code, is where `train` then begins.
+
+    Args:
+        facesets: folders, of a person each; the more people, the better.
+        model: folder for the base, itself a model; goes on where it holds a checkpoint.
+        options: as of `train`.
+
+    Raises:
+        UsageError: no faceset; or as `train`, as all its other errors.
+    """
+    if not facesets:
+        raise UsageError("a base is learnt from facesets: give at least one")
+    people = joined([Faceset.load(Path(folder)) for folder in facesets])
+    yield from train(people, people, model, **options)
 
 
 def find_rate(
@@ -188,10 +212,16 @@ def find_rate(
         yield from search_rate(run, steps)
 
 
+def _faceset(given: Path | Faceset) -> Faceset:
+    return given if isinstance(given, Faceset) else Faceset.load(Path(given))
+
+
 def _stores(
     sets: tuple[Faceset, Faceset], preset: Preset, place: torch.device
 ) -> tuple[FaceStore, FaceStore]:
-    return load_store(sets[0], preset, place), load_store(sets[1], preset, place)
+    first = load_store(sets[0], preset, place)
+    # A base has the same faces on both sides.
+    return first, first if sets[0].data_hash == sets[1].data_hash else load_store(sets[1], preset, place)
 
 
 def _preset(asked: str | Preset) -> Preset:

@@ -29,7 +29,8 @@ from crossface.engine.face.align import LEFT_EYE, LIPS
 from crossface.engine.review.png import read_png, write_png
 from crossface.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, load_average
 from crossface.training.faceset import Faceset
-from crossface.training.models import PRESETS, SharedAutoencoder
+from crossface.training.models import SharedAutoencoder
+from crossface.training.presets import PRESETS
 from crossface.training.store import FaceStore, load_store
 from crossface.training.train import (
     CheckpointWritten,

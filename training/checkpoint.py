@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from ..engine.errors import BadInputError, InputMissingError, UsageError
 from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
-from .models import Person, Preset, SharedAutoencoder
+from .models import Person, build
+from .presets import Preset
 
 FORMAT_VERSION = 1
 MODEL_NAME = "model.json"
@@ -108,7 +109,7 @@ class Learner:
     def __init__(self, preset: Preset, device: torch.device, seed: int) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = SharedAutoencoder(preset)
+            network = build(preset)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.optimiser = torch.optim.Adam(self.network.parameters(), betas=BETAS, fused=True)

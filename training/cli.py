@@ -18,11 +18,10 @@ from ..engine.errors import ConfigurationError, UsageError
 from ..engine.events import Warned
 from ..engine.options import PATH, device_option, overwrite_option, reading_options
 from ..engine.progress import StatusLine, warn
+from .presets import PRESETS
 
 if TYPE_CHECKING:
     from .train import CheckpointWritten, PreviewWritten, StepDone, TrainingDone
-
-_PRESETS = ("fast-128", "original-64")
 
 
 def _need(module: str, what: str) -> None:
@@ -77,7 +76,7 @@ def extract_command(
 @click.argument("faceset_a", type=PATH)
 @click.argument("faceset_b", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="Folder of the model; training goes on in it.")
-@click.option("--preset", type=click.Choice(_PRESETS), default="fast-128", help="The network.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="fast-128", help="The network.")
 @click.option("--steps", type=click.IntRange(1), help="Stop at so many steps, over all runs.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long, over all runs.")
 @click.option("--batch", type=click.IntRange(1), help="Faces of each person in a step.")
@@ -126,6 +125,7 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
     default="auto",
     help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
+@click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:

@@ -28,7 +28,7 @@ from .augment import Batch, augment
 from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, ModelCard, check_same
 from .faceset import Faceset
 from .losses import face_loss
-from .models import PRESETS, Preset
+from .presets import PRESETS, Preset
 from .preview import write_preview
 from .seeds import generator
 from .store import FaceStore, load_store

@@ -14,7 +14,8 @@ from crossface.training.checkpoint import Learner, ModelCard, load_average
 from crossface.training.events import Measured, StepDone
 from crossface.training.faceset import Faceset, joined
 from crossface.training.held_out import LEAST_FACES
-from crossface.training.models import PRESETS, SharedAutoencoder
+from crossface.training.models import SharedAutoencoder
+from crossface.training.presets import PRESETS
 from crossface.training.train import pretrain, train
 
 OPTIONS: dict[str, Any] = {"preset": TINY, "threads": 1, "device": "cpu"}

@@ -59,7 +59,7 @@ def test_a_warning_has_a_line_of_its_own(tmp_path: Path) -> None:
 
 def test_the_command_offers_every_preset() -> None:
     """The command line lists them itself, because loading them would load PyTorch."""
-    from crossface.training.models import PRESETS
+    from crossface.training.presets import PRESETS
     from crossface.training.train_commands import train_command
 
     option = next(option for option in train_command.params if option.name == "preset")

@@ -36,7 +36,8 @@ from crossface.training.events import (
     TrainingEvent,
 )
 from crossface.training.faceset import Faceset
-from crossface.training.models import PRESETS, SharedAutoencoder
+from crossface.training.models import SharedAutoencoder
+from crossface.training.presets import PRESETS
 from crossface.training.schedule import rate_factor
 from crossface.training.store import FaceStore, load_store
 from crossface.training.train import train

@@ -29,7 +29,8 @@ from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
 from .faceset import Faceset
 from .held_out import HeldOut
-from .models import Person, Preset, SharedAutoencoder
+from .models import FaceNetwork, Person, build
+from .presets import Preset
 
 FORMAT_VERSION = 1
 MODEL_NAME = "model.json"
@@ -280,10 +281,10 @@ class Learner:
         return tensors
 
 
-def _new_network(preset: Preset, seed: int) -> SharedAutoencoder:
+def _new_network(preset: Preset, seed: int) -> FaceNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SharedAutoencoder(preset)
+        return build(preset)
 
 
 class Checkpoint:

@@ -76,6 +76,7 @@ def extract_command(
     default="auto",
     help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
+@click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from .faceset import Faceset
 from .losses import dssim, window_px
-from .models import Person, SharedAutoencoder
+from .models import FaceNetwork, Person
 from .store import FaceStore
 
 # Faces that follow each other are nearly alike: they are held out in runs of this many.
@@ -58,12 +58,12 @@ def split(faceset: Faceset) -> tuple[Faceset, Faceset]:
     return _part(faceset, set(range(count)) - held, "trained"), _part(faceset, held, "held out")
 
 
-def measure(network: SharedAutoencoder, stores: tuple[FaceStore, FaceStore], step: int) -> HeldOut:
+def measure(network: FaceNetwork, stores: tuple[FaceStore, FaceStore], step: int) -> HeldOut:
     """What a network, in evaluation mode, makes of held-out faces; they are not warped nor graded."""
     return HeldOut(step, _dssim(network, stores[0], "a"), _dssim(network, stores[1], "b"))
 
 
-def _dssim(network: SharedAutoencoder, store: FaceStore, person: Person) -> float:
+def _dssim(network: FaceNetwork, store: FaceStore, person: Person) -> float:
     size_px = network.preset.size_px
     total = 0.0
     with torch.no_grad():

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .augment import Batch, augment
 from .checkpoint import CHECKPOINT_NAME, DivergedError, Learner
 from .events import Measured, RolledBack, StepDone
 from .held_out import measure
 from .losses import face_loss
-from .models import Preset
+from .models import FaceNetwork
+from .presets import Preset
 from .schedule import Budget, rate_factor
 from .seeds import generator
 from .store import FaceStore
+from .world import World
 
 GRADIENT_NORM = 1.0
 # A loss so many times what it was lately is no bad luck.
 _BURST = 3.0
 _BURST_FROM_STEP = 200
 _LATELY = 0.02
+# After so many good steps a run that diverges has not diverged again.
+_GOOD_STEPS = 500
 
 # Streams of random numbers that must not coincide.
 _ORDER_A, _ORDER_B, _CHANGE_A, _CHANGE_B = range(4)
+
+
+class Both(nn.Module):
+    """Draws the faces of A and of B as themselves, in one go, so that gradients can be shared."""
+
+    def __init__(self, network: FaceNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """N faces of A, then N of B, `[2N,3,S,S]`: drawn, `[N,4,S,S]` each."""
+        map_a, map_b = self.network.expand_both(self.network.code(faces))
+        return self.network.decoder("a")(map_a), self.network.decoder("b")(map_b)
 
 
 @dataclass
@@ -40,12 +58,12 @@ class Run:
         until_plateau: whether the run ends when these get no better.
         budget: how long it may take.
         seed: of everything random.
-        batch: faces of each person in a step.
+        batch: faces of each person in a step, in each process.
         learning_rate: at its peak.
-        device: of everything.
+        world: the processes that train together.
         base: folder of the model that this one begins with.
         rollbacks: how often it diverged.
-        in_a_row: how often since the last checkpoint.
+        in_a_row: how often without many good steps between.
     """
 
     learner: Learner
@@ -56,18 +74,34 @@ class Run:
     seed: int
     batch: int
     learning_rate: float
-    device: torch.device
+    world: World
     base: Path | None = None
     rollbacks: int = 0
     in_a_row: int = 0
     _loss_lately: float | None = None
+    _failed_step: int = 0
+
+    def __post_init__(self) -> None:
+        self._drawing = self.world.share(Both(self.learner.network))
+
+    @property
+    def device(self) -> torch.device:
+        return self.world.device
 
     @property
     def preset(self) -> Preset:
         preset: Preset = self.learner.network.preset
         return preset
 
+    def is_over(self) -> bool:
+        """Whether the budget is used up; all processes must ask, for one clock decides."""
+        done = self.learner.progress
+        elapsed_s, plateau_step = self.world.from_first(done.elapsed_s, done.plateau_step or 0)
+        done.elapsed_s, done.plateau_step = elapsed_s, int(plateau_step) or None
+        return self.progress() >= 1
+
     def progress(self) -> float:
+        """Share that is done, 0..1."""
         done = self.learner.progress
         return self.budget.progress(done.step, done.elapsed_s, done.plateau_step)
 
@@ -92,16 +126,16 @@ class Run:
 
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
             both = torch.cat((faces_a.input, faces_b.input)).contiguous(memory_format=torch.channels_last)
-            code_a, code_b = learner.network.encoder(both).split(self.batch)
-            loss_a = face_loss(learner.network.decoder_a(code_a), faces_a)
-            loss_b = face_loss(learner.network.decoder_b(code_b), faces_b)
+            drawn_a, drawn_b = self._drawing(both)
+            loss_a, loss_b = face_loss(drawn_a, faces_a), face_loss(drawn_b, faces_b)
         learner.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss_a + loss_b)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
-        self._check(loss_a + loss_b, norm)
+        of_a, of_b, norms = self.world.mean(loss_a.item(), loss_b.item(), norm.item())
+        self._check(of_a + of_b, norms)
         learner.optimiser.step()
         done.step += 1
-        done.losses = loss_a.item(), loss_b.item()
+        done.losses = of_a, of_b
         learner.update_average()
 
         took = time.monotonic() - started
@@ -109,9 +143,9 @@ class Run:
         return StepDone(
             step=done.step,
             progress=self.progress(),
-            loss_a=done.losses[0],
-            loss_b=done.losses[1],
-            samples_per_s=2 * self.batch / took,
+            loss_a=of_a,
+            loss_b=of_b,
+            samples_per_s=2 * self.batch * self.world.size / took,
             data_share=(made - started) / took,
             learning_rate=rate,
         )
@@ -132,8 +166,11 @@ class Run:
         Raises:
             BadInputError: that checkpoint is damaged.
         """
+        self.world.wait()  # until the last checkpoint is whole
         learner, self._loss_lately = self.learner, None
-        self.rollbacks, self.in_a_row = self.rollbacks + 1, self.in_a_row + 1
+        since = learner.progress.step - self._failed_step
+        self.in_a_row = self.in_a_row + 1 if since < _GOOD_STEPS else 1
+        self.rollbacks, self._failed_step = self.rollbacks + 1, learner.progress.step
         scale, elapsed_s, failed = (
             learner.progress.rate_scale,
             learner.progress.elapsed_s,
@@ -148,21 +185,22 @@ class Run:
 
     def _faces(self, store: FaceStore, order: int, change: int) -> Batch:
         step = self.learner.progress.step
-        pixels = store.draw(step, self.batch, self.seed, order)
-        random = generator(self.seed, change, step, device=self.device)
+        rank, size = self.world.rank, self.world.size
+        pixels = store.draw(step, size * self.batch, self.seed, order)[rank * self.batch :][: self.batch]
+        place = (self.seed, change, step, rank) if rank else (self.seed, change, step)
+        random = generator(*place, device=self.device)
         return augment(pixels, store.span, self.preset.size_px, random)
 
-    def _check(self, loss: Tensor, norm: Tensor) -> None:
-        step, value = self.learner.progress.step, float(loss.detach())
-        lately = self._loss_lately
-        burst = lately is not None and step >= _BURST_FROM_STEP and value > _BURST * lately
-        if burst or not bool(torch.isfinite(loss + norm)):
+    def _check(self, loss: float, norm: float) -> None:
+        step, lately = self.learner.progress.step, self._loss_lately
+        burst = lately is not None and step >= _BURST_FROM_STEP and loss > _BURST * lately
+        if burst or not math.isfinite(loss + norm):
             raise DivergedError(
                 f"training diverged in step {step + 1}, {self.in_a_row + 1} times in a row: the last "
                 "checkpoint is whole; go on from it with a lower rate, such as "
                 f"--learning-rate {self.learning_rate / 2:g}"
             )
-        self._loss_lately = value if lately is None else lately + _LATELY * (value - lately)
+        self._loss_lately = loss if lately is None else lately + _LATELY * (loss - lately)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -19,7 +19,7 @@ from ..engine.face.align import LEFT_EYE, LIPS, RIGHT_EYE
 from ..engine.review.png import read_png
 from ..engine.swap.mask import fill, hull
 from .faceset import Faceset
-from .models import Preset
+from .presets import Preset
 from .seeds import generator
 
 # How far the priority of eyes and mouth reaches around them, in sides of the model's crop.

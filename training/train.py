@@ -35,13 +35,14 @@ from .events import (
 )
 from .faceset import Faceset, joined
 from .held_out import LEAST_FACES, can_spare, split
-from .models import PRESETS, Preset
+from .presets import PRESETS, Preset
 from .preview import write_preview
 from .rate_search import Tried, search_rate
 from .run import Run
 from .schedule import DECAY_FROM, Budget, has_stopped_improving
 from .status import WRITTEN_EVERY_S, Status
 from .store import FaceStore, load_store
+from .world import World, joined_world, local_rank_here, rank_here
 
 CURVES_EVERY_STEPS = 20
 # How often in a row a run goes on from its last good state before it gives up.
@@ -73,7 +74,8 @@ def train(
 ) -> Generator[TrainingEvent]:
     """Train a model, or go on with one: a generator of events.
 
-    Closing the generator between two events writes a checkpoint first.
+    Started by ``torchrun``, all its processes train one model, each with a batch of its own; the first one
+    writes and tells. Closing the generator between two events writes a checkpoint first.
 
     Args:
         faceset_a: of person A; a folder, or loaded already.
@@ -122,18 +124,16 @@ def train(
     if until_plateau and not (hold_out and can_spare(sets)):
         raise _no_plateau()
     model = Path(model)
-    if device == "auto" and place.type == "cpu":
+    if device == "auto" and place.type == "cpu" and rank_here() == 0:
         why = _NO_CUDA if choice.devices else choice.reason
         yield Warned(f"training on the CPU: {why}; or give --device cpu")
-    with _only_run(model), _threads(threads):
-        if (model / MODEL_NAME).exists():
-            card = ModelCard.read(model)
-            check_same(card, wanted, model)
-            if until_plateau and not card.holds_out:
-                raise _no_plateau()
-        else:
-            card = wanted
-            card.write(model)
+    with joined_world(place) as world, _only_run(model, world), _threads(threads):
+        if world.is_first:
+            _begin(model, wanted)
+        world.wait()
+        card = ModelCard.read(model)
+        if until_plateau and not card.holds_out:
+            raise _no_plateau()
         learner = Learner(card.preset, place, seed, base)
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
@@ -150,11 +150,23 @@ def train(
             seed=seed,
             batch=batch or card.preset.batch,
             learning_rate=learning_rate or card.preset.learning_rate,
-            device=place,
+            world=world,
             base=base,
         )
         pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
-        yield from _events(run, model, pace)
+        yield from _events(run, model, pace) if world.is_first else _beside(run, model)
+
+
+def _begin(model: Path, wanted: ModelCard) -> None:
+    """Writes a new model's card, or makes sure that one that goes on is the same.
+
+    Raises:
+        UsageError: it was begun with another network or other faces.
+    """
+    if (model / MODEL_NAME).exists():
+        check_same(ModelCard.read(model), wanted, model)
+    else:
+        wanted.write(model)
 
 
 def pretrain(facesets: Sequence[Path], model: Path, **options: Any) -> Generator[TrainingEvent]:
@@ -207,7 +219,7 @@ def find_rate(
             seed=seed,
             batch=batch or network.batch,
             learning_rate=network.learning_rate,
-            device=place,
+            world=World(0, 1, place),
         )
         yield from search_rate(run, steps)
 
@@ -257,7 +269,7 @@ def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
     curves = SummaryWriter(str(model / "tensorboard"), purge_step=saved_step)
     done: StepDone | None = None
     try:
-        while run.progress() < 1:
+        while not run.is_over():
             try:
                 done = run.step()
             except DivergedError:
@@ -277,7 +289,7 @@ def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
                 previewed_at = time.monotonic()
             if now - saved_at >= pace.checkpoint_every_s:
                 yield CheckpointWritten(done.step, learner.save(model, pace.keep))
-                saved_step, saved_at, run.in_a_row = done.step, time.monotonic(), 0
+                saved_step, saved_at = done.step, time.monotonic()
             if now - told_at >= WRITTEN_EVERY_S:
                 _tell(run, done, model)
                 told_at = time.monotonic()
@@ -301,6 +313,17 @@ def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
             with contextlib.suppress(OutputError):
                 _tell(run, done, model)
         curves.close()
+
+
+def _beside(run: Run, model: Path) -> Generator[TrainingEvent]:
+    """The events of a process that is not the first one; it writes nothing."""
+    while not run.is_over():
+        try:
+            yield run.step()
+        except DivergedError:
+            if run.in_a_row == _MOST_ROLLBACKS:
+                raise
+            run.roll_back(model)
 
 
 def _measure(run: Run, model: Path, curves: SummaryWriter) -> Generator[TrainingEvent]:
@@ -345,7 +368,10 @@ _NO_CUDA = "this PyTorch cannot use CUDA: install one that can"
 
 def _device(asked: str, choice: Choice) -> torch.device:
     if choice.devices and torch.cuda.is_available():
-        return torch.device("cuda", choice.devices[0].index)
+        # Processes of one machine share out its devices.
+        device = choice.devices[local_rank_here() % len(choice.devices)]
+        torch.cuda.set_device(device.index)
+        return torch.device("cuda", device.index)
     if choice.devices and asked != "auto":
         raise DeviceUnavailableError(f"--device {asked}: {_NO_CUDA}; or give --device cpu")
     return torch.device("cpu")
@@ -363,8 +389,11 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _only_run(model: Path) -> Iterator[None]:
+def _only_run(model: Path, world: World) -> Iterator[None]:
     """Make the folder and lock it; the system lets go of the lock even if we are killed."""
+    if not world.is_first:
+        yield
+        return
     try:
         model.mkdir(parents=True, exist_ok=True)
         folder = os.open(model, os.O_RDONLY)

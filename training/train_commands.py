@@ -16,18 +16,18 @@ from ..engine.events import Warned
 from ..engine.options import PATH, device_option
 from ..engine.progress import StatusLine, warn
 from .needs import need
+from .presets import PRESETS
 
 if TYPE_CHECKING:
     from .events import TrainingEvent
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PRESETS = ("fast-128", "original-64")
 _OPTIONS = (
     click.option(
         "-o", "--output", type=PATH, required=True, help="Folder of the model; training goes on in it."
     ),
-    click.option("--preset", type=click.Choice(_PRESETS), default="fast-128", help="The network."),
+    click.option("--preset", type=click.Choice(list(PRESETS)), default="fast-128", help="The network."),
     click.option("--steps", type=click.IntRange(1), help="Stop at so many steps, over all runs."),
     click.option(
         "--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long, over all runs."
@@ -103,17 +103,20 @@ def pretrain_command(facesets: tuple[Path, ...], output: Path, **options: Any) -
 
 def _follow(training: Generator[TrainingEvent], output: Path) -> None:
     """Shows a run's events until its end or a signal."""
+    from .world import rank_here
+
     with StatusLine() as say, closing(training) as events, _between_events() as signals:
         for event in events:
             if isinstance(event, Warned):
                 warn(event)
-            else:
+            elif rank_here() == 0:
                 say(_line(event))
             if signals:
                 # Closing it writes a checkpoint, so that a stop costs nothing.
                 events.close()
                 raise Stopped(signals[0])
-    click.echo(output)
+    if rank_here() == 0:
+        click.echo(output)
 
 
 def _find_rate(faceset_a: Path, faceset_b: Path, options: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from ..engine.errors import BadInputError, InputMissingError, UsageError
 from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
 from .models import Person, Preset, SharedAutoencoder
+from .optimiser import ChannelsLastAdam
 
 FORMAT_VERSION = 1
 MODEL_NAME = "model.json"
@@ -111,7 +112,7 @@ class Learner:
             network = SharedAutoencoder(preset)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=BETAS, fused=True)
+        self.optimiser = ChannelsLastAdam(self.network.parameters(), betas=BETAS, fused=True)
         self.step = 0
         self.elapsed_s = 0.0
         # Made here and not by the first step, so that a loaded state has somewhere to go.

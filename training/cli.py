@@ -16,6 +16,7 @@ from ..engine.cli import Stopped
 from ..engine.clip import ReadingSettings
 from ..engine.errors import ConfigurationError, UsageError
 from ..engine.events import Warned
+from ..engine.memory import keep_large_blocks
 from ..engine.options import PATH, device_option, overwrite_option, reading_options
 from ..engine.progress import StatusLine, warn
 
@@ -92,6 +93,7 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
     _need("torch", "training")
     from .train import train
 
+    keep_large_blocks()
     with (
         StatusLine() as say,
         closing(train(faceset_a, faceset_b, output, **options)) as events,
@@ -175,7 +177,8 @@ def _line(event: StepDone | CheckpointWritten | PreviewWritten | TrainingDone) -
     if isinstance(event, StepDone):
         return (
             f"step {event.step}, {event.progress:.1%}: loss A {event.loss_a:.4f}, B {event.loss_b:.4f}, "
-            f"{event.samples_per_s:.1f} faces/s, data {event.data_share:.0%}"
+            f"{event.samples_per_s:.1f} faces/s, waiting for faces {event.data_share:.1%}, "
+            f"augmenting {event.augment_share:.0%}"
         )
     if isinstance(event, CheckpointWritten | PreviewWritten):
         return f"step {event.step}: wrote {event.path}"

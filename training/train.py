@@ -27,6 +27,7 @@ from ..engine.events import Warned
 from .augment import Batch, augment
 from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, ModelCard, check_same
 from .faceset import Faceset
+from .loader import DeviceTime, Loader
 from .losses import face_loss
 from .models import PRESETS, Preset
 from .preview import write_preview
@@ -57,7 +58,8 @@ class StepDone:
         loss_a: of person A's faces.
         loss_b: of person B's faces.
         samples_per_s: faces of both people, in this step.
-        data_share: share of the step's time that went into making the batch.
+        data_share: share of the step's time that was spent waiting for faces.
+        augment_share: share of the step's time that augmenting them took, on the device.
         learning_rate: of this step.
     """
 
@@ -67,6 +69,7 @@ class StepDone:
     loss_b: float
     samples_per_s: float
     data_share: float
+    augment_share: float
     learning_rate: float
 
 
@@ -194,16 +197,20 @@ def train(
         learner = Learner(card.preset, place, seed)
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
-        run = _Run(
-            learner=learner,
-            stores=(load_store(sets[0], card.preset, place), load_store(sets[1], card.preset, place)),
-            budget=budget,
-            seed=seed,
-            batch=batch or card.preset.batch,
-            learning_rate=learning_rate or card.preset.learning_rate,
-            device=place,
-        )
-        yield from _events(run, model, preview_every_s, checkpoint_every_s)
+        stores = load_store(sets[0], card.preset, place), load_store(sets[1], card.preset, place)
+        batch = batch or card.preset.batch
+        with Loader(stores, batch, seed, (_ORDER_A, _ORDER_B), place) as loader:
+            run = _Run(
+                learner=learner,
+                stores=stores,
+                loader=loader,
+                budget=budget,
+                seed=seed,
+                batch=batch,
+                learning_rate=learning_rate or card.preset.learning_rate,
+                device=place,
+            )
+            yield from _events(run, model, preview_every_s, checkpoint_every_s)
 
 
 @dataclass
@@ -212,6 +219,7 @@ class _Run:
 
     learner: Learner
     stores: tuple[FaceStore, FaceStore]
+    loader: Loader
     budget: Budget
     seed: int
     batch: int
@@ -231,9 +239,10 @@ class _Run:
         rate = self.learning_rate * rate_factor(learner.step, self.progress())
         for group in learner.optimiser.param_groups:
             group["lr"] = rate
-        faces_a = self._faces(self.stores[0], _ORDER_A, _CHANGE_A)
-        faces_b = self._faces(self.stores[1], _ORDER_B, _CHANGE_B)
-        made = time.monotonic()
+        pixels_a, pixels_b = self.loader.take(learner.step)
+        with DeviceTime(self.device) as augmenting:
+            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A)
+            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B)
 
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
             both = torch.cat((faces_a.input, faces_b.input)).contiguous(memory_format=torch.channels_last)
@@ -256,15 +265,14 @@ class _Run:
             loss_a=loss_a.item(),
             loss_b=loss_b.item(),
             samples_per_s=2 * self.batch / took,
-            data_share=(made - started) / took,
+            data_share=self.loader.waited_s / took,
+            augment_share=augmenting.seconds() / took,
             learning_rate=rate,
         )
 
-    def _faces(self, store: FaceStore, order: int, change: int) -> Batch:
-        step = self.learner.step
-        pixels = store.draw(step, self.batch, self.seed, order)
-        random = generator(self.seed, change, step, device=self.device)
-        return augment(pixels, store.span, self.preset.size_px, random)
+    def _faces(self, pixels: Tensor, span: float, change: int) -> Batch:
+        random = generator(self.seed, change, self.learner.step, device=self.device)
+        return augment(pixels, span, self.preset.size_px, random)
 
     def _check_finite(self, *values: Tensor) -> None:
         if not all(bool(torch.isfinite(value)) for value in values):

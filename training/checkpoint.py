@@ -30,6 +30,7 @@ from ..engine.part_file import PartFile
 from .faceset import Faceset
 from .held_out import HeldOut
 from .models import FaceNetwork, Person, build
+from .optimiser import ChannelsLastAdam
 from .presets import Preset
 
 FORMAT_VERSION = 1
@@ -203,7 +204,7 @@ class Learner:
             load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=BETAS, fused=True)
+        self.optimiser = ChannelsLastAdam(self.network.parameters(), betas=BETAS, fused=True)
         self.progress = Progress()
         # Made here and not by the first step, so that a loaded state has somewhere to go.
         for parameter in self.network.parameters():

@@ -85,7 +85,7 @@ def export(
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
         network = build(card.preset).eval()
-        steps = load_average(Path(model), network)
+        steps = load_average(Path(model), network).step
         metadata = ModelMetadata(
             template=card.template,
             coverage=card.preset.coverage,

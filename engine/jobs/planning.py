@@ -15,7 +15,7 @@ from ..face.faces_file import FacesFile
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import read_model
+from ..swap.model import check_morph, read_model
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -63,6 +63,7 @@ def make_plan(
     path, output = Path(clip).absolute(), Path(output).absolute()
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
+    check_morph([each.path for each in models], conversion.morph)
     faces = None if faces is None else Path(faces).absolute()
     keep_sources(output, path, *(each.path for each in models), *([faces] if faces else []))
     digest = PacketDigest()
@@ -118,14 +119,14 @@ def make_plan(
 
 
 def planned_models(models: Mapping[str | None, Path]) -> tuple[PlannedModel, ...]:
-    """What a plan says of ONNX files of `crossface export`; their networks are not loaded.
+    """What a plan says of ONNX files of `crossface export` and of DFMs; their networks are not loaded.
 
     Args:
         models: by whom they are for; see `PlannedModel`.
 
     Raises:
         InputMissingError: a file is not there, or not readable.
-        BadInputError: it is no ONNX, or not of Crossface.
+        BadInputError: it is no ONNX, or neither of Crossface nor a DFM.
     """
     planned = []
     for whom, path in models.items():

@@ -126,10 +126,11 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
     default="auto",
     help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
+@click.option("--dfm", is_flag=True, help="Write a .dfm for other tools; its name says who is drawn.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:
-    """Write encoder and one decoder of MODEL as one ONNX file."""
+    """Write encoder and one decoder of MODEL as one ONNX file, or as a DFM."""
     _need("torch", "export")
     _need("onnx", "export")
     from .export import export

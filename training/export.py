@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -18,18 +13,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..engine.errors import UsageError
 from ..engine.part_file import PartFile
+from ..engine.swap.dfm import DFM_SUFFIX, is_dfm
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
 from .checkpoint import ModelCard, load_average
+from .dfm import to_dfm
 from .faceset import Faceset
 from .inference import Direct, Winograd, winograd_pays
 from .models import Person, SharedAutoencoder
 from .onnx_layout import laid_out
 from .quantize import quantized
+from .tracing import traced
 
 Precision = Literal["fp32", "fp16", "fp16-storage", "int8"]
 Form = Literal["auto", "direct", "winograd"]
 
-OPSET = 18
 # Small tensors are shapes and biases: nothing to gain.
 _STORED_AS_HALF_FROM = 1024
 
@@ -42,6 +39,7 @@ def export(
     precision: Precision = "fp32",
     form: Form = "auto",
     calibrate: Path | None = None,
+    dfm: bool = False,
     consent: str | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -59,11 +57,13 @@ def export(
         form: ``winograd`` takes fewer multiplications and a larger file, for processors in ``fp32``;
             ``direct`` is plain convolutions; ``auto`` is the better one on a processor.
         calibrate: faceset of the faces that the model will be given, from which ``int8`` takes its ranges.
+        dfm: write a DFM, for other tools; see `training.dfm`. Who is drawn is then the name of the file.
         consent: reference to the consent of the person drawn.
         overwrite: replace a file that is there.
 
     Raises:
-        UsageError: ``int8`` without ``calibrate`` or the reverse, or a form that the precision has not.
+        UsageError: ``int8`` without ``calibrate`` or the reverse, a form that the precision has not, or what
+            a DFM cannot hold.
         InputMissingError, BadInputError: no model or faceset there, or a damaged one.
         OutputExistsError, OutputError: the file exists or cannot be written.
     """
@@ -71,11 +71,18 @@ def export(
         raise UsageError("--precision int8 and --calibrate FACESET need each other")
     if form == "winograd" and precision != "fp32":
         raise UsageError("--form winograd is for --precision fp32: leave one of them out")
+    if dfm != is_dfm(Path(output)):
+        raise UsageError(f"{output}: --dfm and a name that ends in {DFM_SUFFIX} need each other")
+    if dfm and (precision, form, consent) != ("fp32", "auto", None):
+        raise UsageError("--dfm has no --precision and no --form, and holds no --consent: leave them out")
     card = ModelCard.read(Path(model))
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
         network = SharedAutoencoder(card.preset).eval()
         steps = load_average(Path(model), network)
+        if dfm:
+            part.write_bytes(laid_out(to_dfm(network, to)))
+            return Path(output)
         metadata = ModelMetadata(
             template=card.template,
             coverage=card.preset.coverage,
@@ -112,51 +119,10 @@ def to_onnx(
     size_px = network.preset.size_px
     # Two faces: the exporter takes a size of one for a constant.
     example = torch.zeros(2, 3, size_px, size_px, dtype=dtype)
-    with _quiet():
-        program = torch.onnx.export(
-            swapper,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["face"],
-            output_names=["swapped", "mask"],
-            dynamic_shapes={"face": {0: torch.export.Dim("N", min=1)}},
-            verbose=False,
-        )
-    assert program is not None
-    graph: onnx.ModelProto = program.model_proto
-    _forget_origin(graph)
+    graph = traced(swapper, example, ["face"], ["swapped", "mask"])
     if precision == "fp16-storage":
         _store_as_half(graph)
     return graph
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter warns of libraries that we do not use and of its own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about the code it saw: it holds paths of this machine."""
-    model.producer_name, model.producer_version = "crossface", version("crossface")
-    model.doc_string = model.graph.doc_string = ""
-    model.graph.name = "swapper"
-    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        part.doc_string = ""
-        del part.metadata_props[:]
-    for function in model.functions:
-        function.doc_string = ""
-        del function.metadata_props[:]
 
 
 def _store_as_half(model: onnx.ModelProto) -> None:

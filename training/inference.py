@@ -32,8 +32,12 @@ class Direct(nn.Module):
         self.output = _on_the_smaller_map(decoder.output)
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        x = functional.leaky_relu(self.last(self.inner(self.encoder(face))), LEAKY_SLOPE)
-        return _picture(self.output(x), face.dtype)
+        return self.draw(self.encoder(face), face.dtype)
+
+    def draw(self, code: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Face and mask, of what the encoder made of a face."""
+        x = functional.leaky_relu(self.last(self.inner(code)), LEAKY_SLOPE)
+        return _picture(self.output(x), dtype)
 
 
 class Winograd(nn.Module):

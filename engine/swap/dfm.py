@@ -28,9 +28,10 @@ DFM_SUFFIX = ".dfm"
 # What the author of DeepFaceLab's own player begins with.
 DEFAULT_MORPH = 0.75
 
-_FACE, _MORPH = "in_face", "morph_value"
-# The names and channels of what comes out, in order.
-_OUTPUTS = {"out_face_mask": 1, "out_celeb_face": 3, "out_celeb_face_mask": 1}
+INPUT_NAME, _MORPH_NAME = "in_face:0", "morph_value:0"
+# In their order.
+OUTPUT_NAMES = ("out_face_mask:0", "out_celeb_face:0", "out_celeb_face_mask:0")
+_CHANNELS = (1, 3, 1)
 _LEAST_PX, _MOST_PX = 16, 4096
 # Masks are lower than one 8-bit code value where there is no face, but hardly ever 0.
 _LEAST_MASK = 1.0 / 255.0
@@ -91,11 +92,11 @@ def read_signature(path: Path) -> DfmSignature:
 
 def _signature(inputs: Sequence[Tensor], outputs: Sequence[Tensor], state: FileState) -> DfmSignature:
     """Raises ValueError for what is no DFM's."""
-    faces = [tensor for tensor in inputs if _bare(tensor.name) == _FACE]
-    morphs = [tensor for tensor in inputs if _bare(tensor.name) == _MORPH]
+    faces = [tensor for tensor in inputs if _bare(tensor.name) == _bare(INPUT_NAME)]
+    morphs = [tensor for tensor in inputs if _bare(tensor.name) == _bare(_MORPH_NAME)]
     if len(faces) != 1 or len(faces) + len(morphs) != len(inputs) or len(morphs) > 1:
         found = ", ".join(map(str, inputs)) or "nothing"
-        raise ValueError(f"it takes {found}, not {_FACE}:0 and perhaps {_MORPH}:0")
+        raise ValueError(f"it takes {found}, not {INPUT_NAME} and perhaps {_MORPH_NAME}")
     (face,) = faces
     size_px = _side_px(face, 3)
     if size_px is None:
@@ -103,7 +104,7 @@ def _signature(inputs: Sequence[Tensor], outputs: Sequence[Tensor], state: FileS
     if any(math.prod(side or 1 for side in morph.shape) != 1 for morph in morphs):
         raise ValueError(f"{morphs[0]} is more than one number")
     places = _places(outputs)
-    sides = {_side_px(outputs[place], n) for place, n in zip(places, _OUTPUTS.values(), strict=True)}
+    sides = {_side_px(outputs[place], n) for place, n in zip(places, _CHANNELS, strict=True)}
     sides.discard(None)
     if len(sides) > 1:
         raise ValueError(f"what it gives differs in size: {', '.join(map(str, outputs))}")
@@ -118,11 +119,12 @@ def _bare(name: str) -> str:
 def _places(outputs: Sequence[Tensor]) -> tuple[int, int, int]:
     """By name, and where the names are others by order, as the readers of such files do."""
     names = [_bare(tensor.name) for tensor in outputs]
-    if len(names) != len(_OUTPUTS):
-        raise ValueError(f"it gives {len(names)} tensors, not {', '.join(_OUTPUTS)}")
-    if set(names) != set(_OUTPUTS):
+    wanted = [_bare(name) for name in OUTPUT_NAMES]
+    if len(names) != len(wanted):
+        raise ValueError(f"it gives {len(names)} tensors, not {', '.join(OUTPUT_NAMES)}")
+    if set(names) != set(wanted):
         return 0, 1, 2
-    mask, drawn, drawn_mask = (names.index(name) for name in _OUTPUTS)
+    mask, drawn, drawn_mask = map(names.index, wanted)
     return mask, drawn, drawn_mask
 
 
@@ -230,4 +232,4 @@ def _planes(name: str, channels: int, side_px: int) -> Tensor:
 
 def _shapes(count: int, side_px: int) -> list[tuple[int, ...]]:
     """Of the outputs."""
-    return [(count, side_px, side_px, channels) for channels in _OUTPUTS.values()]
+    return [(count, side_px, side_px, channels) for channels in _CHANNELS]

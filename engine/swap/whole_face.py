@@ -16,6 +16,11 @@ from collections.abc import Mapping
 WHOLE_FACE_COVERAGE = 1.0 + 0.8 * math.sqrt(2.0)
 _CENTRE = (0.5, 0.5 - 0.07)
 
+# Where our own template (`face.align`) lies in it: the height of the mean face, and the place of its centre
+# from the crop's, in units of the mean face; the mean of 17 people's near-frontal faces.
+FACE_HEIGHT = 1.377
+TEMPLATE_CENTRE = (-0.0096, 0.0182)
+
 # A point of 300-W's, dlib's mean of it, and the landmark of our mesh that lies there.
 _MEAN_FACE: tuple[tuple[int, float, float, int], ...] = (
     (17, 0.000213256, 0.106454, 70),

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from make_dfm import GAINS_BGR, MORPH, drawn_mask, face_mask, make_dfm
+from make_dfm import GAINS_BGR, MORPH, SIZE_PX, drawn_mask, face_mask, make_dfm
 from make_model import make_swapper
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from test_convert import FFV1, comment, least_squares_similarity, run, sampled
+from test_whole_face import MEAN_FACE, MOVED, POINTS_68
 
+from crossface.engine import convert, kernels
+from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import BadInputError, InputMissingError, UsageError
+from crossface.engine.face.align import apply, invert
+from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.jobs.plan import disclosure
 from crossface.engine.jobs.planning import planned_models
+from crossface.engine.swap.mask import MaskSettings, hull
 from crossface.engine.swap.model import Swapper, load_swappers, read_model
+from crossface.engine.swap.whole_face import LANDMARK_OF
+from crossface.engine.video.reader import Reader
 
 
 def _faces(count: int, size_px: int) -> NDArray[np.float32]:
@@ -195,3 +205,31 @@ def test_dfms_under_another_name_and_no_file(tmp_path: Path) -> None:
         read_model(make_dfm(tmp_path / "face.onnx"))
     with pytest.raises(InputMissingError):
         Swapper(tmp_path / "none.dfm")
+
+
+def test_a_clip_is_converted_with_a_dfm(clips: Path, analysed: Callable[[str], Path], tmp_path: Path) -> None:
+    """Its faces lie as DeepFaceLab lays them, and take the network's colours where both masks are."""
+    model, film, faces = make_dfm(tmp_path / "Ada.dfm"), tmp_path / "out.mkv", analysed("single_face.mp4")
+    settings = replace(FFV1, mask=MaskSettings(feather=0.01))
+    reading = ReadingSettings(end="3")
+    clip = clips / "single_face.mp4"
+    finished, _ = run(convert(clip, model, film, faces=faces, settings=settings, reading=reading))
+    assert (finished.frames, finished.faces) == (4, 4)
+    assert "identity Ada, DFM" in comment(film)
+    places = {LANDMARK_OF[point]: place for point, place in zip(POINTS_68, MEAN_FACE + MOVED, strict=True)}
+    side = 1 + 0.8 * np.sqrt(2)
+    crop_px = ((np.array(list(places.values())) - [0.5, 0.43]) / side + 0.5) * SIZE_PX
+    both = np.minimum(face_mask(SIZE_PX), drawn_mask(SIZE_PX))[..., 0]
+    with Reader(clip) as before, Reader(film) as after:
+        for old, new, line in zip(before, after, FacesFile(faces), strict=False):
+            (face,) = line.faces
+            to_crop = least_squares_similarity(face.landmarks[list(places)], crop_px)
+            weight = sampled(
+                both * hull(apply(to_crop, face.landmarks), SIZE_PX), to_crop, old.planes[0].shape
+            )
+            changed = old.planes[0] != new.planes[0]
+            assert not changed[weight == 0].any() and changed[weight > 0.9].mean() > 0.99
+            crops = [kernels.crop(frame, invert(to_crop)[None], SIZE_PX)[0] for frame in (old, new)]
+            middle = slice(SIZE_PX // 2 - 8, SIZE_PX // 2 + 8)
+            was, became = (np.clip(crop, 0, 1)[:, middle, middle].mean((1, 2)) for crop in crops)
+            np.testing.assert_allclose(became, was * GAINS_BGR[::-1], atol=0.02)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-# Side of the crop, in units of the mean face.
+# Side of the crop and its middle, in units of the mean face.
 WHOLE_FACE_COVERAGE = 1.0 + 0.8 * math.sqrt(2.0)
-_CENTRE = (0.5, 0.5 - 0.07)
+WHOLE_FACE_CENTRE = (0.5, 0.5 - 0.07)
 
 # Where our own template (`face.align`) lies in it: the height of the mean face, and the place of its centre
 # from the crop's, in units of the mean face; the mean of 17 people's near-frontal faces.
@@ -63,7 +63,9 @@ _POINTS: tuple[tuple[int, float, float, int, float, float], ...] = (
 
 # As `ModelMetadata.template`, in units of the mean face from the crop's centre.
 WHOLE_FACE: Mapping[int, tuple[float, float]] = {
-    landmark: (x + right - _CENTRE[0], y + below - _CENTRE[1]) for _, x, y, landmark, right, below in _POINTS
+    landmark: (x + right - WHOLE_FACE_CENTRE[0], y + below - WHOLE_FACE_CENTRE[1])
+    for _, x, y, landmark, right, below in _POINTS
 }
-# Which landmark stands for which of 300-W's points.
+# Of 300-W's points: their places in the mean face, and which landmarks stand for them.
+MEAN_FACE: Mapping[int, tuple[float, float]] = {point: (x, y) for point, x, y, *_ in _POINTS}
 LANDMARK_OF: Mapping[int, int] = {point: landmark for point, _, _, landmark, _, _ in _POINTS}

@@ -21,6 +21,7 @@ from .jobs.run import run
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
+from .swap.model import read_model
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -70,8 +71,8 @@ def convert(
     """
     clip, output = Path(clip), Path(output)
     models: dict[str | None, Path] = {}
-    for whom, path in (model if isinstance(model, Mapping) else {None: model}).items():
-        models[whom] = Path(path)
+    for whom, named in (model if isinstance(model, Mapping) else {None: model}).items():
+        models[whom] = Path(named)
     settings, analysis = settings or ConversionSettings(), analysis or AnalysisSettings()
     reading, compositing = reading or ReadingSettings(), compositing or CompositorPaths()
     faces = None if faces is None else Path(faces)
@@ -79,20 +80,22 @@ def convert(
     if any(models) and faces is None:
         raise UsageError("who is drawn on whom is chosen by tracks or persons of a faces file: give --faces")
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
-    planned = planned_models(models)
+    for path in models.values():
+        read_model(path)  # what is wrong with one is told before anything is loaded
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())
         if in_one_pass or (workers == 1 and executor is None):
             # In a thread, while the clip is looked at.
-            paths, threads = {each.whom: each.path for each in planned}, network_threads(available())
+            paths = {whom: path.absolute() for whom, path in models.items()}
+            threads = network_threads(available())
             loading = kept.networks.load(paths, batch=settings.batch, threads=threads, morph=settings.morph)
         if in_one_pass:
             yield from convert_in_one_pass(
                 clip,
                 loading.result(),
                 output,
-                disclosure(planned),
+                disclosure(planned_models(models)),
                 faces=faces,
                 settings=settings,
                 analysis=analysis,
@@ -104,7 +107,7 @@ def convert(
         folder = JobFolder(folder_of(output))
         plan = make_plan(
             clip,
-            planned,
+            models,
             output,
             faces=faces,
             conversion=settings,

@@ -79,7 +79,7 @@ def export(
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
         network = SharedAutoencoder(card.preset).eval()
-        steps = load_average(Path(model), network)
+        steps = load_average(Path(model), network).step
         if dfm:
             part.write_bytes(laid_out(to_dfm(network, to)))
             return Path(output)

@@ -29,7 +29,7 @@ from ..video.join import check_part
 from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
-from .planning import make_plan, planned_models
+from .planning import make_plan
 from .run import Stages, do_segments, finish
 from .segment import planned_swappers
 from .segment_range import parse_segments
@@ -61,7 +61,7 @@ def plan_command(
     """Plan the conversion of CLIP, for "segment" and "join". Only packets are read."""
     plan = make_plan(
         clip,
-        planned_models(models_of(model, swaps)),
+        models_of(model, swaps),
         output,
         faces=faces,
         conversion=settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
+from ..file_state import FileState, file_sha256
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import check_morph, read_model
+from ..swap.model import ModelMetadata, check_morph, read_model
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -34,7 +35,7 @@ _USUAL_BYTES_PER_PIXEL = 0.12
 
 def make_plan(
     clip: Path | str,
-    models: Sequence[PlannedModel],
+    models: Mapping[str | None, Path],
     output: Path | str,
     *,
     faces: Path | str | None = None,
@@ -47,7 +48,7 @@ def make_plan(
 
     Args:
         clip: a video file.
-        models: who is drawn; see `planned_models`.
+        models: ONNX files of `crossface export`, by whom they are for; see `PlannedModel`.
         output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``.
         faces: a faces file of this clip; it will be analysed where None.
         conversion: its settings.
@@ -63,9 +64,10 @@ def make_plan(
     path, output = Path(clip).absolute(), Path(output).absolute()
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
-    check_morph([each.path for each in models], conversion.morph)
+    check_morph(models.values(), conversion.morph)
     faces = None if faces is None else Path(faces).absolute()
-    keep_sources(output, path, *(each.path for each in models), *([faces] if faces else []))
+    keep_sources(output, path, *models.values(), *([faces] if faces else []))
+    read = {whom: read_model(model) for whom, model in models.items()}
     digest = PacketDigest()
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
     source_hash = digest.hexdigest()
@@ -105,7 +107,7 @@ def make_plan(
         reading=reading,
         analysis=analysis or AnalysisSettings(),
         conversion=conversion,
-        models=tuple(models),
+        models=planned_models(models, read),
         faces=faces,
         faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
         output=output,
@@ -118,20 +120,26 @@ def make_plan(
     )
 
 
-def planned_models(models: Mapping[str | None, Path]) -> tuple[PlannedModel, ...]:
+def planned_models(
+    models: Mapping[str | None, Path],
+    read: Mapping[str | None, tuple[ModelMetadata, FileState]] | None = None,
+) -> tuple[PlannedModel, ...]:
     """What a plan says of ONNX files of `crossface export` and of DFMs; their networks are not loaded.
 
     Args:
         models: by whom they are for; see `PlannedModel`.
+        read: what `read_model` gave for them, where that is known.
 
     Raises:
         InputMissingError: a file is not there, or not readable.
-        BadInputError: it is no ONNX, or neither of Crossface nor a DFM.
+        BadInputError: it is no ONNX, neither of Crossface nor a DFM, or changed since it was read.
     """
     planned = []
     for whom, path in models.items():
-        metadata, sha256 = read_model(path)
-        planned.append(PlannedModel(path.absolute(), sha256, metadata.identity, metadata.consent, whom))
+        metadata, state = read[whom] if read else read_model(path)
+        path = path.absolute()
+        sha256 = file_sha256(path, state)
+        planned.append(PlannedModel(path, sha256, metadata.identity, metadata.consent, whom))
     return tuple(planned)
 
 

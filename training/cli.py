@@ -77,10 +77,11 @@ def extract_command(
     help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
 @click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
+@click.option("--dfm", is_flag=True, help="Write a .dfm for other tools; its name says who is drawn.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:
-    """Write encoder and one decoder of MODEL as one ONNX file."""
+    """Write encoder and one decoder of MODEL as one ONNX file, or as a DFM."""
     need("torch", "export")
     need("onnx", "export")
     from .export import export

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -313,3 +315,27 @@ def test_the_command_tells_what_presets_cost_and_which_losses_there_are(tmp_path
     options = ["-o", str(tmp_path / "model"), "--steps", "1", "--loss", "beauty=1"]
     with pytest.raises(UsageError, match="there are dssim"):
         CliRunner().invoke(train_command, [*folders, *options], catch_exceptions=False)
+
+
+_TRAINER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_objective import ALL, LIAE
+from crossface.training.train import train
+faces, model = (Path(each) for each in sys.argv[2:4]), Path(sys.argv[4])
+list(train(*faces, model, steps=4, preset=LIAE, batch=2, threads=1, device="cpu", losses=ALL))
+"""
+
+
+def test_two_processes_train_with_all_losses(facesets: tuple[Path, Path], tmp_path: Path) -> None:
+    """Each waits for a gradient of every parameter, also of a critic whose stretch has not come."""
+    script, model = tmp_path / "trainer.py", tmp_path / "model"
+    script.write_text(_TRAINER)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*start, str(script), *map(str, (Path(__file__).parent, *facesets, model))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    trained = _tensors(model)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in trained.values())
+    assert float(trained["critic_adam_square.patch.enter.weight"].sum()) > 0

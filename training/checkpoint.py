@@ -33,6 +33,7 @@ from .held_out import HeldOut
 from .losses import DEFAULT_LOSSES, LossSettings
 from .models import FaceNetwork, Person, build
 from .objective import new_critics
+from .optimiser import ChannelsLastAdam
 from .presets import Preset
 
 FORMAT_VERSION = 1
@@ -215,9 +216,9 @@ class Learner:
             load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.critics = critics.to(device)
+        self.critics = critics.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         learning = [*self.network.parameters(), *self.critics.parameters()]
-        self.optimiser = torch.optim.Adam(learning, betas=BETAS, fused=True)
+        self.optimiser = ChannelsLastAdam(learning, betas=BETAS, fused=True)
         self.progress = Progress()
         # Made here and not by the first step, so that a loaded state has somewhere to go.
         for parameter in learning:

@@ -19,7 +19,8 @@ class StepDone:
         loss_a: of person A's faces.
         loss_b: of person B's faces.
         samples_per_s: faces of both people, in this step.
-        data_share: share of the step's time that went into making the batch.
+        data_share: share of the step's time that was spent waiting for faces.
+        augment_share: share of the step's time that augmenting them took, on the device.
         learning_rate: of this step.
     """
 
@@ -29,6 +30,7 @@ class StepDone:
     loss_b: float
     samples_per_s: float
     data_share: float
+    augment_share: float
     learning_rate: float
 
 

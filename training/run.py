@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from ..engine.lifetime import Closeable
 from .augment import Batch, augment
 from .checkpoint import CHECKPOINT_NAME, DivergedError, Learner
 from .events import Measured, RolledBack, StepDone
 from .held_out import measure
+from .loader import DeviceTime, Loader
 from .losses import DEFAULT_LOSSES, LossSettings
 from .objective import Objective, StepLosses
 from .perceptual import Perceptual
@@ -35,7 +38,7 @@ _ORDER_A, _ORDER_B, _CHANGE_A, _CHANGE_B = range(4)
 
 
 @dataclass
-class Run:
+class Run(Closeable):
     """A model on its way: a step, a measurement, and the way back where one went wrong.
 
     Attributes:
@@ -76,6 +79,12 @@ class Run:
         learner = self.learner
         objective = Objective(learner.network, self.losses, learner.critics, self.perceptual)
         self._objective = self.world.share(objective.to(self.device))
+        streams = _ORDER_A, _ORDER_B
+        self._loader = Loader(self.stores, self.batch, self.seed, streams, self.world)
+
+    def close(self) -> None:
+        """Ends the thread that gathers faces."""
+        self._loader.close()
 
     @property
     def device(self) -> torch.device:
@@ -113,9 +122,10 @@ class Run:
         rate = self.learning_rate * done.rate_scale * factor
         for group in learner.optimiser.param_groups:
             group["lr"] = rate
-        faces_a = self._faces(self.stores[0], _ORDER_A, _CHANGE_A)
-        faces_b = self._faces(self.stores[1], _ORDER_B, _CHANGE_B)
-        made = time.monotonic()
+        pixels_a, pixels_b = self._loader.take(done.step)
+        with DeviceTime(self.device) as augmenting:
+            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A)
+            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B)
 
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
             lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
@@ -137,7 +147,8 @@ class Run:
             loss_a=of_a,
             loss_b=of_b,
             samples_per_s=2 * self.batch * self.world.size / took,
-            data_share=(made - started) / took,
+            data_share=self._loader.waited_s / took,
+            augment_share=augmenting.seconds() / took,
             learning_rate=rate,
         )
 
@@ -174,13 +185,10 @@ class Run:
         learner.progress = replace(learner.progress, rate_scale=scale / 2, elapsed_s=elapsed_s)
         return RolledBack(failed + 1, learner.progress.step, scale / 2)
 
-    def _faces(self, store: FaceStore, order: int, change: int) -> Batch:
-        step = self.learner.progress.step
-        rank, size = self.world.rank, self.world.size
-        pixels = store.draw(step, size * self.batch, self.seed, order)[rank * self.batch :][: self.batch]
+    def _faces(self, pixels: Tensor, span: float, change: int) -> Batch:
+        step, rank = self.learner.progress.step, self.world.rank
         place = (self.seed, change, step, rank) if rank else (self.seed, change, step)
-        random = generator(*place, device=self.device)
-        return augment(pixels, store.span, self.preset.size_px, random)
+        return augment(pixels, span, self.preset.size_px, generator(*place, device=self.device))
 
     def _check(self, loss: float, norm: float) -> None:
         step, lately = self.learner.progress.step, self._loss_lately

@@ -29,7 +29,8 @@ class Status:
         loss_a: of the last step.
         loss_b: of the last step.
         samples_per_s: faces of both people.
-        data_share: share of a step's time that goes into making the batch.
+        data_share: share of a step's time that is spent waiting for faces.
+        augment_share: share of a step's time that augmenting them takes.
         learning_rate: of the last step.
         held_out: the last measurement; None where none was made.
         best: the best one.
@@ -44,6 +45,7 @@ class Status:
     loss_b: float
     samples_per_s: float
     data_share: float
+    augment_share: float
     learning_rate: float
     held_out: HeldOut | None
     best: HeldOut | None
@@ -95,7 +97,7 @@ class Status:
             f"step {self.step}, {self.progress:.1%} after {self.elapsed_s / 60:.1f} min"
             + ("" if self.left_s is None else f", about {self.left_s / 60:.0f} min left"),
             f"loss A {self.loss_a:.4f}, B {self.loss_b:.4f}; rate {self.learning_rate:.2e}; "
-            f"{self.samples_per_s:.1f} faces/s, data {self.data_share:.1%}",
+            f"{self.samples_per_s:.1f} faces/s, waiting for faces {self.data_share:.1%}",
         ]
         if self.held_out is not None and self.best is not None:
             lines.append(

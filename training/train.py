@@ -150,7 +150,7 @@ def train(
         if card.holds_out and can_spare(sets):
             (trained_a, held_a), (trained_b, held_b) = map(split, sets)
             trained, held_out = (trained_a, trained_b), (held_a, held_b)
-        run = Run(
+        with Run(
             learner=learner,
             stores=_stores(trained, card.preset, place),
             held_out=None if held_out is None else _stores(held_out, card.preset, place),
@@ -163,9 +163,9 @@ def train(
             base=base,
             losses=losses,
             perceptual=perceptual,
-        )
-        pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
-        yield from _events(run, model, pace) if world.is_first else _beside(run, model)
+        ) as run:
+            pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
+            yield from _events(run, model, pace) if world.is_first else _beside(run, model)
 
 
 def _begin(model: Path, wanted: ModelCard) -> None:
@@ -220,8 +220,9 @@ def find_rate(
     network = _preset(preset)
     place = _device(device, choose(device))
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
-    with _threads(threads):
-        run = Run(
+    with (
+        _threads(threads),
+        Run(
             learner=Learner(network, place, seed),
             stores=_stores(sets, network, place),
             held_out=None,
@@ -231,7 +232,8 @@ def find_rate(
             batch=batch or network.batch,
             learning_rate=network.learning_rate,
             world=World(0, 1, place),
-        )
+        ) as run,
+    ):
         yield from search_rate(run, steps)
 
 
@@ -371,6 +373,7 @@ def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:
     curves.add_scalar("loss/b", done.loss_b, done.step)
     curves.add_scalar("speed/samples_per_s", done.samples_per_s, done.step)
     curves.add_scalar("speed/data_share", done.data_share, done.step)
+    curves.add_scalar("speed/augment_share", done.augment_share, done.step)
     curves.add_scalar("learning_rate", done.learning_rate, done.step)
 
 

@@ -13,6 +13,7 @@ import click
 
 from ..engine.cli import Stopped
 from ..engine.events import Warned
+from ..engine.memory import keep_large_blocks
 from ..engine.options import PATH, device_option
 from ..engine.progress import StatusLine, warn
 from .needs import need
@@ -143,6 +144,7 @@ def _follow(training: Generator[TrainingEvent], output: Path) -> None:
     """Shows a run's events until its end or a signal."""
     from .world import rank_here
 
+    keep_large_blocks()
     with StatusLine() as say, closing(training) as events, _between_events() as signals:
         for event in events:
             if isinstance(event, Warned):
@@ -206,7 +208,8 @@ def _line(event: TrainingEvent) -> str:
         case events.StepDone():
             return (
                 f"step {event.step}, {event.progress:.1%}: loss A {event.loss_a:.4f}, B {event.loss_b:.4f}, "
-                f"{event.samples_per_s:.1f} faces/s, data {event.data_share:.0%}"
+                f"{event.samples_per_s:.1f} faces/s, waiting for faces {event.data_share:.1%}, "
+                f"augmenting {event.augment_share:.0%}"
             )
         case events.CheckpointWritten() | events.PreviewWritten():
             return f"step {event.step}: wrote {event.path}"

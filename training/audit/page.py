@@ -142,7 +142,7 @@ def _maps(a: Examined, b: Examined, judgement: Judgement, names: tuple[str, str]
             missing[rows[list(gap.faces)], columns[list(gap.faces)]] = True
     used = tables[0] + tables[1]
     # Empty bins at the ends are left away.
-    span = [_span(used.any(axis=axis)) for axis in (1, 0)]
+    span = [_span(np.asarray(used.any(axis=axis))) for axis in (1, 0)]
     sides = "".join(
         f"<figure><figcaption>{side}</figcaption>"
         f"{_map(table, missing, span, down.labels, across.labels)}</figure>"

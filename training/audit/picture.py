@@ -29,9 +29,8 @@ def blurred(image: Image, sigma_px: float) -> Image:
     radius = len(taps) // 2
     for across in (False, True):
         length = image.shape[across]
-        wide = np.pad(
-            image, ((0, 0), (radius, radius)) if across else ((radius, radius), (0, 0)), mode="edge"
-        )
+        padding = ((0, 0), (radius, radius)) if across else ((radius, radius), (0, 0))
+        wide = np.pad(image, padding, mode="edge")
         image = np.zeros_like(image)
         for n, tap in enumerate(taps):
             image += tap * (wide[:, n : n + length] if across else wide[n : n + length])

@@ -152,12 +152,20 @@ def _records(index: Path, lines: list[str]) -> Iterator[FaceRecord]:
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(index, number) from error
         inside = not Path(record.file).is_absolute() and ".." not in Path(record.file).parts
-        shaped = record.landmarks.shape == (LANDMARK_COUNT, 2) and record.transform.shape == (2, 3)
-        if not (
-            inside and shaped and np.isfinite(record.landmarks).all() and np.isfinite(record.transform).all()
-        ):
+        if not (inside and _usable(record)):
             raise _damaged(index, number)
         yield record
+
+
+def _usable(record: FaceRecord) -> bool:
+    """Whether all is there, finite, and lies on more than a line."""
+    if record.landmarks.shape != (LANDMARK_COUNT, 2) or record.transform.shape != (2, 3):
+        return False
+    numbers = (record.time_s, record.presence, record.blur, record.yaw_deg)
+    if not all(np.isfinite(values).all() for values in (record.landmarks, record.transform, numbers)):
+        return False
+    spread = np.ptp(record.landmarks, axis=0)
+    return bool(np.linalg.det(record.transform[:, :2]) != 0 and spread.min() > 0)
 
 
 def _parse(index: Path, number: int, line: str) -> dict[str, Any]:

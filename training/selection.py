@@ -42,7 +42,7 @@ def choose(faces: FaceMeasures, records: Sequence[FaceRecord], count: int) -> li
     everyone = np.arange(len(faces))
     bare = np.flatnonzero(cover_scores(faces, records, everyone) < COVERED)
     candidates = bare if len(bare) >= count else everyone
-    return candidates[most_diverse(chosen(faces, candidates), count)].tolist()
+    return [int(candidates[n]) for n in most_diverse(chosen(faces, candidates), count)]
 
 
 def most_diverse(faces: FaceMeasures, count: int) -> list[int]:

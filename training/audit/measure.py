@@ -19,6 +19,8 @@ from .picture import LUMA, exposure, sharpness
 from .pose import Pose, fit_pose, frontal
 
 _ENOUGH_NAMES = 3
+# A side, of the surroundings.
+_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class PictureMeasures:
         eye_contrast: of `expression.eye_contrast`.
         texture: float32 ``[7, 6, 8]`` of `patch.texture`.
         small: float32 ``[28, 24]``, luma codes of the face turned to the front.
+        surroundings: float32 ``[176, 3]``, RGB codes of what is around the face: blocks of the crop.
     """
 
     sharpness: float
@@ -47,6 +50,7 @@ class PictureMeasures:
     eye_contrast: float
     texture: NDArray[np.float32]
     small: NDArray[np.float32]
+    surroundings: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class FaceMeasures:
         cast: ``[N, 2]``.
         texture: ``[N, 7, 6, 8]``.
         small: ``[N, 28, 24]``.
+        surroundings: ``[N, 176, 3]``.
     """
 
     yaw_deg: NDArray[np.float64]
@@ -86,6 +91,7 @@ class FaceMeasures:
     cast: NDArray[np.float64]
     texture: NDArray[np.float32]
     small: NDArray[np.float32]
+    surroundings: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.yaw_deg)
@@ -147,6 +153,7 @@ def combine(records: Sequence[FaceRecord], pictures: Sequence[PictureMeasures]) 
         cast=column("cast"),
         texture=np.stack([picture.texture for picture in pictures]),
         small=np.stack([picture.small for picture in pictures]),
+        surroundings=np.stack([picture.surroundings for picture in pictures]),
     )
 
 
@@ -192,7 +199,19 @@ def measure_picture(
         eye_contrast=eye_contrast(rgb, landmarks),
         texture=texture(patch_luma),
         small=patch_luma.reshape(ROWS // 2, 2, COLUMNS // 2, 2).mean(axis=(1, 3)),
+        surroundings=_surroundings(rgb),
     )
+
+
+def _surroundings(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Means of blocks of a crop, without those in the middle where the face is."""
+    edges = np.linspace(0, rgb.shape[0], _BLOCKS + 1).astype(int)[:-1]
+    sums = np.add.reduceat(np.add.reduceat(rgb.astype(np.float32), edges, axis=0), edges, axis=1)
+    blocks = sums * (_BLOCKS / rgb.shape[0]) ** 2
+    around = np.ones((_BLOCKS, _BLOCKS), bool)
+    around[3:13, 4:12] = False
+    outside: NDArray[np.float32] = blocks[around]
+    return outside
 
 
 def _posed(records: Sequence[FaceRecord]) -> tuple[NDArray[np.float32], Pose]:

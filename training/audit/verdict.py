@@ -33,7 +33,7 @@ class Limits:
     soft_share_fail: float = 0.5
     soft_share: float = 0.1
     stranger_share_fail: float = 0.1
-    covered_share_fail: float = 0.3
+    covered_share_fail: float = 0.5
     covered_share: float = 0.02
     unseen_fail: float = 0.35
     unseen_mirrored_fail: float = 0.2

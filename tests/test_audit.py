@@ -145,7 +145,7 @@ def test_a_good_pair_passes(woman: Faceset, tmp_path: Path) -> None:
     assert done.judgement.verdict == "trains, with gaps"
     assert done.judgement.coverage.unseen < 0.1
     told = {finding.kind for finding in done.judgement.findings if finding.level == "gap"}
-    # Of what it tells, both are true of this clip.
+    # Both are true of this clip.
     assert {"few", "covered"} <= told
     assert not told & {"stranger", "blurred", "small", "exposure", "one yaw range"}
 
@@ -325,7 +325,7 @@ def test_one_face_is_too_few_and_no_crash(man: Faceset, tmp_path: Path) -> None:
     one = _derived(tmp_path / "one", _all(man)[:1])
     done = _audit(man.folder, one, tmp_path / "audit")
     few = [finding for finding in done.judgement.findings if finding.kind == "few" and finding.side == "B"]
-    assert done.judgement.verdict == "will fail" and "only 1 different face" in few[0].says
+    assert done.judgement.verdict == "will fail" and "of 1 faces only 1" in few[0].says
 
 
 def test_faces_that_are_drawn_are_judged_too(tmp_path: Path) -> None:

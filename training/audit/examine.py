@@ -26,7 +26,8 @@ class Examined:
         covered: faces behind something, or that are hardly faces.
         cover_scores: ``[N]``; see `covered.cover_scores`.
         first_of_alike: ``[N]``; see `duplicates.first_of_alike`.
-        person: the different faces that are the person's: no strangers, of near-duplicates one.
+        person: the faces that training learns from: no strangers, nothing before them, and of near-duplicates
+            one. All that are no strangers where every face is covered.
     """
 
     faceset: Faceset
@@ -47,7 +48,7 @@ class Examined:
         return int((self.first_of_alike != np.arange(len(self.faces))).sum())
 
     def of_person(self) -> FaceMeasures:
-        """Measures of the person's different faces, in the order of `person`."""
+        """Measures of the faces that training learns from, in the order of `person`."""
         return chosen(self.faces, self.person)
 
 
@@ -65,8 +66,11 @@ def examine(faceset: Faceset) -> Generator[int, None, Examined]:
     doubtful = (faces.presence < LEAST_PRESENCE) | (faces.residual > MOST_RESIDUAL)
     covered = np.intersect1d(person, np.flatnonzero((scores >= COVERED) | doubtful))
     first = first_of_alike(faces)
-    different = np.intersect1d(person, np.flatnonzero(first == np.arange(len(faces))))
-    return Examined(faceset, faces, others, tuple(covered.tolist()), scores, first, different)
+    bare = np.setdiff1d(person, covered)
+    different = np.unique(first[bare])
+    different = different[np.isin(different, bare)]
+    learnt = different if len(different) else person
+    return Examined(faceset, faces, others, tuple(covered.tolist()), scores, first, learnt)
 
 
 def chosen(faces: FaceMeasures, numbers: NDArray[np.intp]) -> FaceMeasures:

@@ -34,7 +34,7 @@ _SUMMARY = {
 }
 _COUNTED = (
     "faces",
-    "different, of the person",
+    "different and bare",
     "near-duplicates",
     "probably somebody else",
     "covered or hardly a face",
@@ -73,7 +73,7 @@ def _head(a: Examined, b: Examined, judgement: Judgement) -> str:
     mark = {"good": "good", "trains, with gaps": "gap", "will fail": "fails"}[judgement.verdict]
     rows = "".join(
         f"<li><b>{side}</b> {role}: <code>{escape(str(examined.faceset.folder))}</code>, "
-        f"{len(examined.faces)} faces, {len(examined.person)} different</li>"
+        f"{len(examined.faces)} faces, {len(examined.person)} different and bare</li>"
         for side, role, examined in (
             ("A", "the person in the film", a),
             ("B", "the person whose face is drawn", b),
@@ -82,7 +82,7 @@ def _head(a: Examined, b: Examined, judgement: Judgement) -> str:
     return (
         f'<header class="{mark}"><p class="verdict">{escape(judgement.verdict)}</p>'
         f"<p>{_SUMMARY[judgement.verdict]}</p><ul>{rows}</ul>"
-        f"<p>{judgement.coverage.unseen:.0%} of A's different faces do something that B has never been seen "
+        f"<p>{judgement.coverage.unseen:.0%} of A's faces do something that B has never been seen "
         f"doing ({judgement.coverage.unseen_mirrored:.0%} if B's mirrored faces count).</p></header>"
     )
 

@@ -294,8 +294,13 @@ def test_mixed_sizes_are_refused(man: Faceset, tmp_path: Path) -> None:
             BadInputError,
             "line 2 is damaged",
         ),
+        (
+            lambda folder: _edit(folder, lambda lines: [*lines[:3], *(_shrunk(line) for line in lines[3:])]),
+            BadInputError,
+            "line 4 is damaged",
+        ),
     ],
-    ids=["picture", "folder", "empty", "no header", "half a line", "infinite", "flat transform"],
+    ids=["picture", "folder", "empty", "no header", "half a line", "infinite", "flat transform", "no face"],
 )
 def test_bad_facesets_are_refused_before_work(
     man: Faceset,
@@ -315,6 +320,11 @@ def test_bad_facesets_are_refused_before_work(
 def _edit(folder: Path, change: Callable[[list[str]], list[str]]) -> None:
     index = folder / "faceset.jsonl"
     index.write_text("".join(line + "\n" for line in change(index.read_text().splitlines())))
+
+
+def _shrunk(line: str) -> str:
+    """All landmarks but one in one place."""
+    return json.dumps({**json.loads(line), "landmarks": [[5.0, 5.0]] * 467 + [[9.0, 8.0]]})
 
 
 def _flat(line: str) -> str:

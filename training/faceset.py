@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.errors import BadInputError, InputMissingError
-from ..engine.face.align import LANDMARK_COUNT, LANDMARK_SCHEME, apply, invert
+from ..engine.face.align import (
+    CHIN,
+    FOREHEAD_TOP,
+    LANDMARK_COUNT,
+    LANDMARK_SCHEME,
+    LEFT_EYE_OUTER,
+    RIGHT_EYE_OUTER,
+    apply,
+    invert,
+)
 
 FORMAT_VERSION = 1
 INDEX_NAME = "faceset.jsonl"
@@ -158,14 +167,16 @@ def _records(index: Path, lines: list[str]) -> Iterator[FaceRecord]:
 
 
 def _usable(record: FaceRecord) -> bool:
-    """Whether all is there, finite, and lies on more than a line."""
+    """Whether all is there, finite, and has a forehead and two eyes, which an outline needs."""
     if record.landmarks.shape != (LANDMARK_COUNT, 2) or record.transform.shape != (2, 3):
         return False
     numbers = (record.time_s, record.presence, record.blur, record.yaw_deg)
     if not all(np.isfinite(values).all() for values in (record.landmarks, record.transform, numbers)):
         return False
-    spread = np.ptp(record.landmarks, axis=0)
-    return bool(np.linalg.det(record.transform[:, :2]) != 0 and spread.min() > 0)
+    top, chin, *eyes = record.landmarks[[FOREHEAD_TOP, CHIN, RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(float)
+    forehead = (top - np.mean(eyes, axis=0)) @ (top - chin)
+    apart = forehead != 0 and (eyes[0] != eyes[1]).any()
+    return bool(apart and np.linalg.det(record.transform[:, :2]) != 0)
 
 
 def _parse(index: Path, number: int, line: str) -> dict[str, Any]:

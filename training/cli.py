@@ -142,7 +142,13 @@ def export_command(model: Path, **options: Any) -> None:
     click.echo(export(model, **options))
 
 
-commands: list[click.Command] = [extract_command, train_command, pretrain_command, export_command]
+commands: list[click.Command] = [
+    extract_command,
+    audit_command,
+    train_command,
+    pretrain_command,
+    export_command,
+]
 
 
 def _range(text: str) -> tuple[float, float]:

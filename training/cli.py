@@ -132,6 +132,10 @@ def audit_command(faceset_a: Path, faceset_b: Path, output: Path, report_only: b
 @click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
 @click.option("--dfm", is_flag=True, help="Write a .dfm for other tools; its name says who is drawn.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
+@click.option("--best", is_flag=True, help="Of the step that drew held-out faces best, not of the last one.")
+@click.option(
+    "--picture", is_flag=True, help="Show the training's last preview, with both people, in the card."
+)
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:
     """Write encoder and one decoder of MODEL as one ONNX file, or as a DFM."""

@@ -12,16 +12,18 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from ..engine.errors import UsageError
+from ..engine.errors import InputMissingError, UsageError
 from ..engine.part_file import PartFile
 from ..engine.swap.dfm import DFM_SUFFIX, is_dfm
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
+from .card_page import card_page
 from .checkpoint import ModelCard, load_average
 from .dfm import to_dfm
 from .faceset import Faceset
 from .inference import Direct, Winograd, winograd_fits, winograd_pays
 from .models import FaceNetwork, Person, SharedAutoencoder, build
 from .onnx_layout import laid_out
+from .preview import PREVIEW_NAME
 from .quantize import quantized
 from .tracing import traced
 
@@ -43,11 +45,14 @@ def export(
     morph: float = 1.0,
     dfm: bool = False,
     consent: str | None = None,
+    best: bool = False,
+    picture: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write encoder and one decoder, with the averaged weights of the last checkpoint.
+    """Write encoder and one decoder, with the averaged weights of the last checkpoint, and a model card.
 
-    The same checkpoint, faceset and options give the same bytes.
+    The same checkpoint, faceset and options give the same bytes. The card lies beside the file, with
+    ``.card.md`` in the place of its suffix.
 
     Args:
         model: folder that `train` made.
@@ -62,6 +67,8 @@ def export(
         morph: how much the face becomes that of ``to``, 0..1: below 1 for ``liae`` presets only.
         dfm: write a DFM, for other tools; see `training.dfm`. Who is drawn is then the name of the file.
         consent: reference to the consent of the person drawn.
+        best: of the checkpoint that drew held-out faces best, instead of the last one.
+        picture: show the training's last preview in the card; both people are in it.
         overwrite: replace a file that is there.
 
     Raises:
@@ -89,11 +96,9 @@ def export(
         raise UsageError(f"--morph is for liae presets, and {model} is {card.preset.name}: leave it out")
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
+        shown = _show(Path(model), Path(output)) if picture else None
         network = build(card.preset).eval()
-        steps = load_average(Path(model), network).step
-        if dfm:
-            part.write_bytes(laid_out(to_dfm(network, to)))
-            return Path(output)
+        progress = load_average(Path(model), network, best=best)
         metadata = ModelMetadata(
             template=card.template,
             coverage=card.preset.coverage,
@@ -101,20 +106,45 @@ def export(
             output_px=card.preset.size_px,
             identity=card.identity(to),
             architecture=card.preset.name,
-            steps=steps,
+            steps=progress.step,
             data_hash=card.data_hash,
             software=card.software,
             consent=consent,
             precision=precision if precision in ("fp16", "int8") else "fp32",
         )
-        if faceset is None:
+        if dfm:
+            graph = to_dfm(network, to)
+        elif faceset is None:
             graph = to_onnx(network, to, precision, form, morph)
         else:
             graph = quantized(to_onnx(network, to, form="direct", morph=morph), faceset, card.preset)
-        helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
+        if not dfm:
+            helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
         onnx.checker.check_model(graph, full_check=True)
         part.write_bytes(laid_out(graph))
+    with PartFile(Path(output).with_suffix(".card.md"), overwrite=True) as part:
+        name = Path(output).name
+        page = card_page(name, card, progress, to, precision=precision, consent=consent, picture=shown)
+        part.write_text(page, encoding="utf-8")
     return Path(output)
+
+
+def _show(model: Path, output: Path) -> str:
+    """Lays the training's last preview beside the card; gives its name.
+
+    Raises:
+        InputMissingError: there is none.
+    """
+    try:
+        content = (model / PREVIEW_NAME).read_bytes()
+    except OSError as error:
+        raise InputMissingError(
+            f"{model / PREVIEW_NAME}: cannot be read ({error.strerror}): train on, or leave out --picture"
+        ) from error
+    path = output.with_suffix(".card.png")
+    with PartFile(path, overwrite=True) as part:
+        part.write_bytes(content)
+    return path.name
 
 
 def to_onnx(

@@ -38,7 +38,7 @@ from .held_out import LEAST_FACES, can_spare, split
 from .losses import DEFAULT_LOSSES, LossSettings
 from .perceptual import Perceptual
 from .presets import PRESETS, Preset
-from .preview import write_preview
+from .preview import PREVIEW_NAME, write_preview
 from .rate_search import Tried, search_rate
 from .run import Run
 from .schedule import DECAY_FROM, Budget, has_stopped_improving
@@ -275,7 +275,7 @@ class _Pace:
 
 
 def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
-    learner, preview = run.learner, model / "preview.png"
+    learner, preview = run.learner, model / PREVIEW_NAME
     saved_step = learner.progress.step
     previewed_at = saved_at = told_at = time.monotonic()
     # Points of a run that was killed after its last checkpoint are superseded.

@@ -8,8 +8,8 @@ never seen otherwise.
 On nine people of test clips the widest step inside a person is 0.54 (0.40 and less but for two steps), and
 the median of a stranger's distance to the person is 0.53 to 0.55 for the most similar pair, filmed alike in
 one studio, and 0.60 to 0.78 for all others. Of 432 faces put one or five at a time among another's, 415 were
-found, and nobody else; twelve of the missed ones are that pair's. Nobody was filmed in two lights, or with and
-without glasses or beard, so that is not measured.
+found, and nobody else; twelve of the missed ones are that pair's. Nobody was filmed in two lights, or with
+and without glasses or beard, so that is not measured.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ def pretrain_command(facesets: tuple[Path, ...], output: Path, **options: Any) -
 def _with_losses(options: dict[str, Any]) -> dict[str, Any]:
     from .losses import loss_settings
 
-    return {**options, "losses": loss_settings(options.pop("changed_losses"))}
+    changed = options.pop("changed_losses")
+    return {**options, "losses": loss_settings(changed)}
 
 
 def _list_presets(context: click.Context) -> None:

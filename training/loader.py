@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .store import FaceStore
+from .world import World
 
 AHEAD_STEPS = 2
 
@@ -25,7 +26,7 @@ class Loader:
         count: faces of each in a step.
         seed: of the run.
         streams: of random numbers for the order of each person's faces.
-        device: where the faces are wanted.
+        world: where the faces are wanted, and by which of the processes that share them out.
 
     Attributes:
         waited_s: how long the last `take` took, which is how long the step had to wait.
@@ -37,12 +38,12 @@ class Loader:
         count: int,
         seed: int,
         streams: tuple[int, int],
-        device: torch.device,
+        world: World,
     ) -> None:
         self._sources = tuple(zip(stores, streams, strict=True))
         self._count = count
         self._seed = seed
-        self._device = device
+        self._world = world
         self._pool = ThreadPoolExecutor(1, "loader")
         self._futures: dict[int, Future[list[Tensor]]] = {}
         self.waited_s = 0.0
@@ -62,11 +63,13 @@ class Loader:
         return [self._on_device(store, step, stream) for store, stream in self._sources]
 
     def _on_device(self, store: FaceStore, step: int, stream: int) -> Tensor:
-        faces = store.draw(step, self._count, self._seed, stream)
-        if faces.device.type == self._device.type:
+        rank, size, device = self._world.rank, self._world.size, self._world.device
+        all_faces = store.draw(step, size * self._count, self._seed, stream)
+        faces = all_faces[rank * self._count :][: self._count]
+        if faces.device.type == device.type:
             return faces
         # Only from pinned memory does a copy run beside what the device computes.
-        return faces.pin_memory().to(self._device, non_blocking=True)
+        return faces.pin_memory().to(device, non_blocking=True)
 
     def close(self) -> None:
         """Ends the thread; safe to call twice."""

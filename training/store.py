@@ -35,7 +35,7 @@ from ..engine.review.png import read_png
 from ..engine.runtime.onnx import available_cores
 from ..engine.swap.mask import fill, hull
 from .faceset import INDEX_NAME, FaceRecord, Faceset
-from .models import Preset
+from .presets import Preset
 from .sampling import one_epoch
 from .seeds import generator
 

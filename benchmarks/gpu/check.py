@@ -125,7 +125,8 @@ def steps(folder: Path, python: Path, wheels: Path | None, offline: bool) -> lis
     marked = " or ".join(f"needs_{need}" for need in NEEDS)
 
     def bench(name: str, budget_s: float, *arguments: str) -> Step:
-        script = ROOT / "benchmarks" / "gpu" / f"bench_{name.split('-')[0]}.py"
+        folder_of = ROOT / "benchmarks" if name == "train" else ROOT / "benchmarks" / "gpu"
+        script = folder_of / f"bench_{name.split('-')[0]}.py"
         record = folder / f"{name}.json"
         command = [str(python), str(script), *arguments, "--json", str(record)]
         return Step(name, budget_s, [command], environ, record, needs=("build",))

@@ -50,7 +50,7 @@ class EmulatedLane:
     def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         self._copy(array.ctypes.data, buffer.address, array, buffer)
 
-    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
+    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: float) -> None:
         options = {"backwards": self.backwards} if name.startswith("blend") else {}
         self.launched.append((name, grid))
         kernel = getattr(_native.device, name)

@@ -80,14 +80,27 @@ class ColourDescription:
 
 
 @dataclass
-class Frame:
-    """One decoded frame.
+class Timed:
+    """A frame as far as its time goes.
 
     Attributes:
         index: 0-based position in presentation order.
         pts: presentation time in ``time_base`` units.
         duration: in ``time_base`` units; 0 where the container does not say.
         time_base: seconds a unit.
+    """
+
+    index: int
+    pts: int
+    duration: int
+    time_base: Fraction
+
+
+@dataclass
+class Frame(Timed):
+    """One decoded frame.
+
+    Attributes:
         planes: Y, Cb, Cr, or G, B, R where ``colour.matrix`` is RGB, as ``[height, width]`` views of
             the decoder's buffers (pitch cut off, so rows are not contiguous). Where components share a
             plane (nv12, rgb24) their views have a column stride of more than one sample.
@@ -99,10 +112,6 @@ class Frame:
         picture: what an image sequence keeps of its file; None for a film.
     """
 
-    index: int
-    pts: int
-    duration: int
-    time_base: Fraction
     planes: tuple[Plane, Plane, Plane]
     colour: ColourDescription
     source: av.VideoFrame | None

@@ -50,6 +50,15 @@ class EmulatedLane:
     def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         self._copy(array.ctypes.data, buffer.address, array, buffer)
 
+    def copy(self, target: DeviceBuffer, source: DeviceBuffer) -> None:
+        assert source.bytes <= target.bytes
+        self.copies += 1
+        self.enqueue(lambda: ctypes.memmove(target.address, source.address, source.bytes))
+
+    def enqueue(self, work: Callable[[], object]) -> None:
+        """Anything else, in turn."""
+        self._work.append(work)
+
     def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
         options = {"backwards": self.backwards} if name.startswith("blend") else {}
         self.launched.append((name, grid))
@@ -65,6 +74,16 @@ class EmulatedLane:
         for _ in range(behind):
             self._work.pop(0)()
             self._done += 1
+
+    def follow(self, event: Event) -> None:
+        raise NotImplementedError("lanes of different threads run at different times here")
+
+    def is_over(self, event: Event) -> bool:
+        return int(event.recorded) <= self._done
+
+    def close(self) -> None:
+        self.synchronize()
+        self._memory.clear()
 
     def _copy(self, target: int, source: int, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         assert array.flags.c_contiguous and array.nbytes <= buffer.bytes

@@ -1,0 +1,86 @@
+"""A place whose device is this CPU: all runs in the order of its lanes, when somebody waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from emulated_lane import EmulatedLane
+
+from crossface.engine.on_device.place import DeviceLane, Place, Shape
+from crossface.engine.runtime.base import DeviceRunner, Tensor
+from crossface.engine.runtime.onnx_bound import BoundOnnxRunner
+
+
+class EmulatedPlace(Place):
+    """See the module.
+
+    Attributes:
+        lanes: all that were opened.
+        attached_threads: how many threads were attached.
+    """
+
+    name = "emulated"
+    networks = "ONNX Runtime on the CPU"
+
+    def __init__(self) -> None:
+        self.lanes: list[EmulatedLane] = []
+        self.attached_threads = 0
+
+    @contextmanager
+    def lane(self) -> Iterator[EmulatedLane]:
+        lane = EmulatedLane()
+        opener = threading.get_ident()
+        self.lanes.append(lane)
+        try:
+            yield lane
+        finally:
+            assert threading.get_ident() == opener, "a lane is closed by the thread that opened it"
+            lane.close()
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        self.attached_threads += 1
+        yield
+
+    def runner(self, model: Path, shape: Shape, lane: DeviceLane) -> DeviceRunner:
+        assert isinstance(lane, EmulatedLane)
+        return _QueuedRunner(BoundOnnxRunner(model, shape, stream=None), lane)
+
+    def decoder(self) -> None:
+        return None
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"gpu": self.name}
+
+    def engine(self, model: Path, shape: Shape) -> None:
+        return None
+
+    def with_engines(self, engines: Mapping[str, str]) -> EmulatedPlace:
+        assert not engines
+        return self
+
+
+class _QueuedRunner:
+    """Runs a network in the lane's turn."""
+
+    def __init__(self, runner: BoundOnnxRunner, lane: EmulatedLane) -> None:
+        self._runner, self._lane = runner, lane
+
+    @property
+    def input(self) -> Tensor:
+        return self._runner.input
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        return self._runner.outputs
+
+    def bind(self, input_address: int, output_addresses: Sequence[int]) -> None:
+        # It runs the network at once, on whatever lies there, over whatever lies at its outputs.
+        self._lane.synchronize()
+        self._runner.bind(input_address, output_addresses)
+
+    def enqueue(self) -> None:
+        self._lane.enqueue(self._runner.enqueue)

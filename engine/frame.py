@@ -74,6 +74,11 @@ class ColourDescription:
     transfer: Transfer = Transfer.SDR
 
     @property
+    def sample_bytes(self) -> int:
+        """Of a word that holds a sample."""
+        return 4 if self.bits == 32 else 2 if self.bits > 8 else 1
+
+    @property
     def white(self) -> float:
         """The greatest sample as it lies in memory; 1 for floats, which may go beyond it."""
         return 1.0 if self.bits == 32 else float(((1 << self.bits) - 1) << self.padding_bits)
@@ -81,7 +86,7 @@ class ColourDescription:
 
 @dataclass
 class Timed:
-    """A frame as far as its time goes.
+    """The place of a frame in its film, wherever its samples lie.
 
     Attributes:
         index: 0-based position in presentation order.

@@ -23,6 +23,9 @@ class Launcher(Protocol):
     def upload(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Starts a copy of pinned memory, which must not change until it is done."""
 
+    def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
+        """Starts a copy to pinned memory, which holds it when it is done."""
+
     def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
         """Starts a kernel of kernels/*.cu."""
 

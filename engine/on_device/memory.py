@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..frame import ColourDescription
-from ..video.planes import FLOAT_BITS, PIXEL_LAYOUTS
+from ..video.planes import PIXEL_LAYOUTS
 
 _LONGEST_SIDE_PX = 65536
 
@@ -54,7 +54,7 @@ class DeviceFrame:
         if not (1 <= luma.width <= _LONGEST_SIDE_PX and 1 <= luma.height <= _LONGEST_SIDE_PX):
             raise ValueError(f"planes: width and height must be 1 to {_LONGEST_SIDE_PX}")
         chroma = -(-luma.width >> colour.chroma_shift_x), -(-luma.height >> colour.chroma_shift_y)
-        sample_bytes = 4 if colour.bits == FLOAT_BITS else 2 if colour.bits > 8 else 1
+        sample_bytes = colour.sample_bytes
         for plane in self.planes:
             if plane is not luma and (plane.width, plane.height) != chroma:
                 raise ValueError(

@@ -126,19 +126,19 @@ def blend_jobs(
         size_px: side of the faces and masks.
         frame_sizes_px: ``[N, 2]``, width and height of each one's frame.
     """
-    boxes = _boxes(face_to_luma, size_px, frame_sizes_px)
-    seen = (boxes[:, :2] < boxes[:, 2:]).all(1)
+    reached = boxes(face_to_luma, size_px, frame_sizes_px)
+    seen = (reached[:, :2] < reached[:, 2:]).all(1)
     jobs = np.zeros(int(seen.sum()), BLEND_JOB)
     jobs["luma_to_face"], jobs["colour"], jobs["box"] = (
         _inverse(face_to_luma[seen]),
         colours[seen],
-        boxes[seen],
+        reached[seen],
     )
     jobs["frame"], jobs["item"] = frame_of[seen], items[seen]
     return jobs
 
 
-def _boxes(
+def boxes(
     face_to_luma: NDArray[np.float64], size_px: int, frame_sizes_px: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Luma samples ``[N, 4]`` (x0, y0, x1, y1, half open) that masks may reach, cut to the frames.

@@ -117,13 +117,20 @@ def _absent(driver: Driver) -> str:
     return f"no such device: there are {', '.join(f'cuda:{device.index}' for device in driver.devices)}"
 
 
-# Arguments of the kernels in kernels/*.cu: P an address, i an int. Their names end in the faces' type.
+# Arguments of the kernels in kernels/*.cu: P an address, i an int, f a float. Their names end in the types of
+# tensors that they read or fill.
 SIGNATURES = {
     "resize": "PPiiP",
     "crop": "PPiP",
     "stats_parts": "PPiP",
     "stats_totals": "PiP",
     "blend": "PPPPiiP",
+    "outline": "PPiP",
+    "soften_down": "PPiiPP",
+    "soften_across": "PPifiPPP",
+    "soften_areas": "PPiiP",
+    "prepare": "PiffffP",
+    "finite": "PiP",
 }
 
 
@@ -249,7 +256,7 @@ class Lane(Closeable):
         name: str,
         grid: tuple[int, int, int],
         block: tuple[int, int, int],
-        *arguments: DeviceBuffer | int,
+        *arguments: DeviceBuffer | float,
     ) -> None:
         """Launches one of our kernels, in turn.
 
@@ -328,7 +335,7 @@ class Lane(Closeable):
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:
-            signature = SIGNATURES[re.sub("_f(16|32)$", "", name)]
+            signature = SIGNATURES[re.sub("(_f(16|32))+$", "", name)]
             self._functions[name] = self._primary.kernels().get_function(name).prepare(signature)
         return self._functions[name]
 

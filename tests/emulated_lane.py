@@ -59,7 +59,7 @@ class EmulatedLane:
         """Anything else, in turn."""
         self._work.append(work)
 
-    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
+    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: float) -> None:
         options = {"backwards": self.backwards} if name.startswith("blend") else {}
         self.launched.append((name, grid))
         kernel = getattr(_native.device, name)

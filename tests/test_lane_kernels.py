@@ -28,7 +28,7 @@ class CarriedOut(Lane):
     def launch(self, name, grid, block, *arguments):
         super().launch(name, grid, block, *arguments)
         told, *shape, packed = stub.stub_last_launch().decode().split()
-        signature = SIGNATURES[re.sub("_f(16|32)$", "", told)]
+        signature = SIGNATURES[re.sub("(_f(16|32))+$", "", told)]
         values = struct.unpack("@" + signature, bytes.fromhex(packed))
         grid, block = (tuple(map(int, numbers.split(","))) for numbers in shape)
         getattr(_native.device, told)(grid, block, *values)

@@ -26,7 +26,7 @@ class Launcher(Protocol):
     def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         """Starts a copy to pinned memory, which holds it when it is done."""
 
-    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
+    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: float) -> None:
         """Starts a kernel of kernels/*.cu."""
 
     def record(self) -> Event:

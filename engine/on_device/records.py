@@ -60,6 +60,8 @@ BLEND_JOB = np.dtype(
     ],
     align=True,
 )
+OUTLINE_JOB = np.dtype([("first", "i4"), ("count", "i4"), ("item", "i4")], align=True)
+SOFTEN_JOB = np.dtype([("share", "f4"), ("item", "i4")], align=True)
 # Of one face, as `stats` gives them: mean, covariance, weight.
 STATISTICS = np.dtype([("mean", "f8", 3), ("covariance", "f8", (3, 3)), ("weight", "f8")])
 
@@ -135,6 +137,20 @@ def blend_jobs(
         reached[seen],
     )
     jobs["frame"], jobs["item"] = frame_of[seen], items[seen]
+    return jobs
+
+
+def outline_jobs(counts: NDArray[np.intp], items: NDArray[np.intp]) -> Records:
+    """One for each of some polygons, whose edges follow each other: ``counts`` ``[N]``."""
+    jobs = np.zeros(len(items), OUTLINE_JOB)
+    jobs["first"], jobs["count"], jobs["item"] = np.cumsum(counts) - counts, counts, items
+    return jobs
+
+
+def soften_jobs(shares: NDArray[np.float32], items: NDArray[np.intp]) -> Records:
+    """One for each of the ``[N]`` shares."""
+    jobs = np.zeros(len(items), SOFTEN_JOB)
+    jobs["share"], jobs["item"] = shares, items
     return jobs
 
 

@@ -38,6 +38,10 @@ class _Device:
     SOFTEN_BLOCK: tuple[int, int, int]
     SOFTEN_AREAS_BLOCK: tuple[int, int, int]
     VALUES_BLOCK: tuple[int, int, int]
+    THUMBNAIL_BLOCK: tuple[int, int, int]
+    AIM_BLOCK: tuple[int, int, int]
+    FOLLOW_BLOCK: tuple[int, int, int]
+    MESH_POINTS: int
     BLEND_HALO_PX: int
     BLEND_LUMA: int
     BLEND_CHROMA: int

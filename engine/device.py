@@ -131,6 +131,9 @@ SIGNATURES = {
     "soften_areas": "PPiiP",
     "prepare": "PiffffP",
     "finite": "PiP",
+    "thumbnails": "PP",
+    "aim_crops": "PPPPiPP",
+    "follow_faces": "PPPPPPPPP",
 }
 
 

@@ -14,7 +14,7 @@ ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 TEXELS = ("f32", "f16")
 NAMES = ("resize", "crop", "stats_parts", "blend", "outline", "soften_down", "soften_across", "finite")
 KERNELS = (
-    {"stats_totals", "soften_areas"}
+    {"stats_totals", "soften_areas", "thumbnails", "aim_crops", "follow_faces"}
     | {f"{name}_{texel}" for name in NAMES for texel in TEXELS}
     | {f"prepare_{here}_{there}" for here in TEXELS for there in TEXELS}
 )

@@ -63,17 +63,22 @@ def _require_below(name: str, values: NDArray[np.intp], limit: int) -> None:
         raise ValueError(f"{name}: must be 0 to {limit - 1}")
 
 
+def require_affines(name: str, affines: NDArray[np.float64], count: int) -> None:
+    """That there are so many, finite, and each with an inverse."""
+    if affines.shape != (count, 2, 3) or not np.isfinite(affines).all():
+        raise ValueError(f"{name}: must be finite, [N, 2, 3]")
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        invertible = np.isfinite(1.0 / np.linalg.det(affines[:, :, :2]))
+    if not invertible.all():
+        raise ValueError(f"{name}: must be invertible")
+
+
 def on_rows_of(
     frames: Sequence[DeviceFrame], chosen: NDArray[np.intp], matrices: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Affines that end in shared coordinates, for the rows of their very fields."""
+    require_affines("matrices", matrices, len(chosen))
     placed = np.array(matrices, np.float64)
-    if placed.shape != (len(chosen), 2, 3) or not np.isfinite(placed).all():
-        raise ValueError("matrices: must be finite, [N, 2, 3]")
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        invertible = np.isfinite(1.0 / np.linalg.det(placed[:, :, :2]))
-    if not invertible.all():
-        raise ValueError("matrices: must be invertible")
     placed[:, 1, 2] -= np.array([frame.row_offset for frame in frames])[chosen]
     return placed
 

@@ -31,7 +31,7 @@ _LEAST_SCALE, _GREATEST_SCALE = 1 / 256, 256.0
 
 
 class DeviceKernels:
-    """The four kernels on one lane.
+    """The kernels over frames, and `stats`, on one lane.
 
     ``frame_of`` tells for each face which of ``frames`` it is in, ``items`` which item of the tensors it is:
     each its own; None for one after the other. Tensors of faces and masks are float32 or float16. Other
@@ -127,6 +127,26 @@ class DeviceKernels:
             size_px,
             out.address,
         )
+
+    def thumbnails(self, frames: Sequence[DeviceFrame], out: DeviceTensor) -> None:
+        """The luma planes in small, as `face.track.thumbnail`.
+
+        Args:
+            frames: any, also of different sizes.
+            out: float32 ``[frames or more, 18, 32]``, 0..1.
+
+        Raises:
+            ValueError: a tensor of another shape.
+        """
+        columns, rows, _ = native.THUMBNAIL_BLOCK
+        require(out, "out", (out.shape[0], rows, columns), np.dtype(np.float32))
+        if out.shape[0] < len(frames):
+            raise ValueError(f"out: must have room for {len(frames)} frames")
+        if len(frames):
+            (frames_at,) = self._uploads.upload(self._records.of(frames))
+            self._launcher.launch(
+                "thumbnails", (len(frames), 1, 1), native.THUMBNAIL_BLOCK, frames_at, out.address
+            )
 
     def stats(self, images: DeviceTensor, masks: DeviceTensor, out: DeviceTensor) -> None:
         """Mean and covariance of colours under masks, of all items.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,6 +111,26 @@ class DeviceFrame:
         return cls((planes[0], planes[1], planes[2]), colour, row_offset)
 
 
+def decimated(frame: DeviceFrame, k: int) -> DeviceFrame:
+    """Every k-th row and column of a frame, from the first on; the samples stay where they are.
+
+    Raises:
+        ValueError: ``k`` is below 1, or above a side of a plane.
+    """
+    if not 1 <= k <= min(min(plane.width, plane.height) for plane in frame.planes):
+        raise ValueError(f"k: must be 1 to the shortest side of a plane, not {k}")
+    first, second, third = (
+        plane._replace(
+            pitch_bytes=plane.pitch_bytes * k,
+            step=plane.step * k,
+            width=-(-plane.width // k),
+            height=-(-plane.height // k),
+        )
+        for plane in frame.planes
+    )
+    return replace(frame, planes=(first, second, third), row_offset=frame.row_offset / k)
+
+
 @dataclass(frozen=True)
 class DeviceTensor:
     """C-contiguous numbers, for instance a batch of faces.
@@ -128,3 +148,14 @@ class DeviceTensor:
     @property
     def bytes(self) -> int:
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def part(self, first: int, count: int) -> DeviceTensor:
+        """``count`` items, from ``first`` on.
+
+        Raises:
+            ValueError: it has not so many.
+        """
+        if not (first >= 0 and count >= 0 and first + count <= self.shape[0]):
+            raise ValueError(f"part: {count} items from {first} on are not within {self.shape}")
+        before = replace(self, shape=(first, *self.shape[1:]))
+        return replace(self, address=self.address + before.bytes, shape=(count, *self.shape[1:]))

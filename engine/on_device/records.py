@@ -62,6 +62,25 @@ BLEND_JOB = np.dtype(
 )
 OUTLINE_JOB = np.dtype([("first", "i4"), ("count", "i4"), ("item", "i4")], align=True)
 SOFTEN_JOB = np.dtype([("share", "f4"), ("item", "i4")], align=True)
+# Of kernels/common/follow_face.h.
+FOLLOW_RULE = np.dtype(
+    [
+        ("display", "f8", (2, 2)),
+        ("undisplay", "f8", (2, 2)),
+        ("margin", "f8"),
+        ("least_presence", "f8"),
+        ("least_span", "f8"),
+        ("size_px", "i4"),
+        ("right_eye", "i4"),
+        ("left_eye", "i4"),
+    ],
+    align=True,
+)
+AIM = np.dtype([("crop_to_luma", "f8", (2, 3)), ("lost", "i4")], align=True)
+# A face in a frame, as `MeshChain` gives it: landmarks in luma px.
+FOUND_MESH = np.dtype(
+    [("landmarks", "f8", (native.MESH_POINTS, 2)), ("presence", "f4"), ("lost", "i4")], align=True
+)
 # Of one face, as `stats` gives them: mean, covariance, weight.
 STATISTICS = np.dtype([("mean", "f8", 3), ("covariance", "f8", (3, 3)), ("weight", "f8")])
 

@@ -151,9 +151,10 @@ def _fill(picture: av.VideoFrame, frame: LaneFrame) -> None:
     """Copies nv12 or p010: luma, then pairs of chroma, cut to the picture's columns."""
     luma, chroma, _ = frame.planes.planes
     pairs = chroma._replace(width=2 * chroma.width, step=1)
-    for target, plane, arriving in zip(picture.planes, (luma, pairs), frame.arriving, strict=True):
+    for target, plane in zip(picture.planes, (luma, pairs), strict=True):
         row_bytes = plane.width * frame.colour.sample_bytes
-        start = plane.address - arriving.address
+        starts = ((part, plane.address - part.address) for part in frame.arriving)
+        arriving, start = next((part, n) for part, n in starts if 0 <= n < part.pinned.nbytes)
         rows = np.lib.stride_tricks.as_strided(
             arriving.pinned[start:], (plane.height, row_bytes), (plane.pitch_bytes, 1)
         )

@@ -36,9 +36,10 @@ class Stretch:
 
 
 def stretches(ranges: Iterable[tuple[int, int]]) -> tuple[Stretch, ...]:
-    """Address ranges one after the other; those of components that share a plane overlap, and are one."""
+    """Address ranges one after the other; those that overlap, as where components share a plane, are one."""
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(ranges):
+        # Those that only touch may lie apart in another memory.
         if merged and begin < merged[-1][1]:
             merged[-1] = merged[-1][0], max(end, merged[-1][1])
         else:
@@ -46,13 +47,17 @@ def stretches(ranges: Iterable[tuple[int, int]]) -> tuple[Stretch, ...]:
     found, offset = [], 0
     for begin, end in merged:
         found.append(Stretch(begin, end - begin, offset))
-        offset += -(-(end - begin) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        offset += _aligned(end - begin)
     return tuple(found)
 
 
 def bytes_of(parts: Iterable[Stretch]) -> int:
-    """How much memory stretches are copied through."""
-    return max(part.offset + part.bytes for part in parts)
+    """How much memory stretches are copied through, in whichever order they lie."""
+    return sum(_aligned(part.bytes) for part in parts)
+
+
+def _aligned(bytes: int) -> int:
+    return -(-bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
 
 
 def address_range(plane: DevicePlane, sample_bytes: int) -> tuple[int, int]:

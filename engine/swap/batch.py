@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,16 @@ from .cast import Cast, Work
 from .colour_match import Measured, Method, Statistics
 from .mask import SKIN, MaskSettings, filled, soften
 from .model import Swapper
+
+
+Matched = tuple[Decoded, FrameFaces]
+
+
+class Swapped(NamedTuple):
+    """Frames that are done, with their faces, and what the user is to be warned of."""
+
+    frames: list[Matched]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic
 
 import numpy as np
@@ -36,8 +36,8 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         self.aims = Aims(display)
 
     @abstractmethod
-    def _measure(self, frame: AnyFrame, region: Affine) -> Mesh:
-        """Runs the network once."""
+    def _measure_each(self, frame: AnyFrame, regions: Iterable[Affine]) -> Iterable[Mesh]:
+        """Runs the network once for each region, at the latest when its mesh is asked for."""
 
     @abstractmethod
     def _eye_lines(
@@ -50,14 +50,12 @@ class MeshFinder(ABC, Generic[AnyFrame]):
     ) -> list[Mesh]:
         """Runs the network once for each of the faces of `track`."""
         del then
-        return [self._measure(frame, self.aims.at_landmarks(mesh.landmarks)) for mesh in previous]
+        return list(self._measure_each(frame, (self.aims.at_landmarks(mesh.landmarks) for mesh in previous)))
 
     def is_face(self, frame: AnyFrame, detection: Detection) -> bool:
         """Whether the network sees a face there, whichever way up: what tells false alarms apart, cheaply."""
-        return any(
-            self._measure(frame, self.aims.at_detection(detection, line)).presence >= LEAST_PRESENCE
-            for line in _FOUR_WAYS
-        )
+        regions = (self.aims.at_detection(detection, line) for line in _FOUR_WAYS)
+        return any(mesh.presence >= LEAST_PRESENCE for mesh in self._measure_each(frame, regions))
 
     def find(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[Mesh]:
         """Meshes of new faces; where there is none, ``presence`` is low."""
@@ -79,7 +77,7 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         if mesh.presence < LEAST_PRESENCE:
             return mesh
         for _ in range(_MOST_AIMS):
-            before, (aimed,) = mesh, self.track(frame, [mesh])
+            before, aimed = mesh, self._confirmed(frame, self._measure_again(frame, mesh))
             if aimed.presence < LEAST_PRESENCE:
                 break
             mesh = aimed
@@ -95,8 +93,15 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         for _ in range(_AIMS_AT_NONE):
             if mesh.presence >= LEAST_PRESENCE:
                 break
-            mesh = self._measure(frame, self.aims.at_landmarks(mesh.landmarks))
+            mesh = self._measure_again(frame, mesh)
         return mesh
+
+    def _measure(self, frame: AnyFrame, region: Affine) -> Mesh:
+        (mesh,) = self._measure_each(frame, [region])
+        return mesh
+
+    def _measure_again(self, frame: AnyFrame, mesh: Mesh) -> Mesh:
+        return self._measure(frame, self.aims.at_landmarks(mesh.landmarks))
 
 
 class LandmarkFinder(MeshFinder[Frame]):
@@ -116,10 +121,11 @@ class LandmarkFinder(MeshFinder[Frame]):
         self._roll = RollFinder(display=self.aims.display, threads=threads or 1)
         self._threads = threads or 1
 
-    def _measure(self, frame: Frame, region: Affine) -> Mesh:
-        crop = quick_crop(frame, region, MESH_SIZE_PX, threads=self._threads)
-        points, presence = self._runner.run(crop[None])
-        return Mesh(apply(region, points[0, :, :2].astype(np.float64)), float(presence[0, 0]))
+    def _measure_each(self, frame: Frame, regions: Iterable[Affine]) -> Iterator[Mesh]:
+        for region in regions:
+            crop = quick_crop(frame, region, MESH_SIZE_PX, threads=self._threads)
+            points, presence = self._runner.run(crop[None])
+            yield Mesh(apply(region, points[0, :, :2].astype(np.float64)), float(presence[0, 0]))
 
     def _eye_lines(self, frame: Frame, detections: Sequence[Detection]) -> list[NDArray[np.float64] | None]:
         return self._roll.eye_lines(frame, detections)

@@ -16,9 +16,9 @@ from .detector import Box, Detection
 LEAST_PRESENCE = 0.5
 # Side of the crop that the network sees.
 MESH_SIZE_PX = 192
-
 # The network was trained on boxes half as large again as the face.
-_MARGIN = 1.5
+MESH_MARGIN = 1.5
+
 _CHEEKS = (234, 454)
 # A mesh that moves less than this share of its height when it is aimed anew has settled.
 _SETTLED = 0.001
@@ -69,7 +69,7 @@ class Aims:
         """Crop px to luma px, for a square around ``shown`` points with the eyes level."""
         (x0, y0), (x1, y1) = shown.min(axis=0).tolist(), shown.max(axis=0).tolist()
         x, y = eye_line.tolist()
-        scale = _MARGIN * max(x1 - x0, y1 - y0, 1.0) / MESH_SIZE_PX / max(math.hypot(x, y), 1e-6)
+        scale = MESH_MARGIN * max(x1 - x0, y1 - y0, 1.0) / MESH_SIZE_PX / max(math.hypot(x, y), 1e-6)
         cos, sin, half = scale * x, scale * y, MESH_SIZE_PX / 2
         shift = (x0 + x1) / 2 - (cos - sin) * half, (y0 + y1) / 2 - (sin + cos) * half
         region: Affine = self._undisplay @ [[cos, -sin, shift[0]], [sin, cos, shift[1]]]

@@ -22,6 +22,7 @@ from .quick_crop import quick_crop
 
 _MARGIN = 1.5
 _TURNS_DEG = (0, 90, 180, 270)
+TURNS = len(_TURNS_DEG)
 _LEAST_SCORE = 0.3
 # Two lines agree by this power of the cosine between them: by a half at 33 degrees.
 _AGREEMENT = 4

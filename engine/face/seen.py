@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInputError, InputMissingError
-from ..frame import Frame
 from .align import FACE_OVAL, LEFT_EYE, LIPS, NOSE_TIP, RIGHT_EYE, TEMPLATE, Points
 from .detector import Box
 from .track import Sighting
+from .windows import AnyFrame
 
 FORMAT_VERSION = 1
 # Enough for alignment, outlines, eyes and mouth; all 468 points would make the file four times as large.
@@ -70,9 +70,9 @@ class SeenFrame:
     thumbnail: NDArray[np.float32] | None
 
 
-def seen(sightings: Iterable[Sighting[Frame]]) -> Iterator[SeenFrame]:
+def seen(sightings: Iterable[Sighting[AnyFrame]]) -> Iterator[SeenFrame]:
     """What is kept of a part's sightings."""
-    last: Sighting[Frame] | None = None
+    last: Sighting[AnyFrame] | None = None
     first = True
     for sighting in sightings:
         if last is not None:
@@ -83,7 +83,7 @@ def seen(sightings: Iterable[Sighting[Frame]]) -> Iterator[SeenFrame]:
         yield _kept(last, marked=True)
 
 
-def _kept(sighting: Sighting[Frame], *, marked: bool) -> SeenFrame:
+def _kept(sighting: Sighting[AnyFrame], *, marked: bool) -> SeenFrame:
     faces = []
     for face in sighting.faces:
         landmarks = np.rint(face.mesh.landmarks * _STEPS_PER_PX)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from ..frame import Frame
+from ..frame import Frame, Timed
 from .cuts import Thumbnail, thumbnail
 from .detector import Box, Detection, Detector, intersection_over_union
 from .landmarks import LandmarkFinder, MeshFinder
@@ -58,7 +58,7 @@ class Sighting(Generic[AnyFrame]):
     thumbnail: Thumbnail | None = None
 
 
-_Frame_contra = TypeVar("_Frame_contra", contravariant=True)
+_Frame_contra = TypeVar("_Frame_contra", bound=Timed, contravariant=True)
 
 
 class FaceDetector(Protocol[_Frame_contra]):

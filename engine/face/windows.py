@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ..frame import Timed
 from .cuts import Thumbnail, is_cut
 
 WINDOWS_A_SEARCH = 8
 
-AnyFrame = TypeVar("AnyFrame")
+# Wherever its samples lie.
+AnyFrame = TypeVar("AnyFrame", bound=Timed)
 
 
 @dataclass(frozen=True)

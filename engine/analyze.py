@@ -14,6 +14,7 @@ from .face.link import link
 from .face.seen import SeenFrame, seen
 from .face.smooth import smooth
 from .face.track import Sighting
+from .frame import Frame
 from .jobs.planning import segments_of
 from .jobs.watching import Watcher
 from .part_file import PartFile, keep_sources
@@ -25,7 +26,7 @@ from .video.index import scan
 __all__ = ["AnalysisSettings", "analyze", "watch"]
 
 
-def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting, dict[int, Points]]]:
+def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting[Frame], dict[int, Points]]]:
     """Every frame of a clip with its faces, tracked, and all landmarks of each track, steady; streaming.
 
     Raises:

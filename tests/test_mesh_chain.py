@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from test_cuda_kernels import noise, tolerance
 from test_kernels import few, frames
 
-from crossface.engine.face import landmarks as face_landmarks
 from crossface.engine.face import quick_crop as quick
 from crossface.engine.face.align import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, apply, display_matrix
+from crossface.engine.face.cuts import thumbnail
 from crossface.engine.face.detector import Detector
-from crossface.engine.face.landmarks import LEAST_PRESENCE, LandmarkFinder, Mesh
-from crossface.engine.face.track import thumbnail
+from crossface.engine.face.landmarks import LandmarkFinder
+from crossface.engine.face.mesh import LEAST_PRESENCE, MESH_MARGIN, Mesh
 from crossface.engine.frame import Frame
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor, decimated
 from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
@@ -40,10 +40,10 @@ def rule(display: NDArray[np.float64] | None = None) -> FollowRule:
     """As the host follows."""
     return FollowRule(
         SIZE_PX,
-        face_landmarks._MARGIN,
+        MESH_MARGIN,
         (RIGHT_EYE_OUTER, LEFT_EYE_OUTER),
         LEAST_PRESENCE,
-        quick._LEAST_SPAN,
+        quick.LEAST_SPAN,
         display,
     )
 

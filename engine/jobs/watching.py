@@ -50,7 +50,7 @@ class Watcher:
         self._threads = threads
         self._networks: tuple[Detector, LandmarkFinder] | None = None
 
-    def sightings(self, clip: Clip, frames: Iterable[Frame]) -> Iterator[Sighting]:
+    def sightings(self, clip: Clip, frames: Iterable[Frame]) -> Iterator[Sighting[Frame]]:
         """Of frames of the open clip."""
         if self._networks is None:
             self._networks = (

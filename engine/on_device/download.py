@@ -15,7 +15,7 @@ from ..video.planes import planes_of
 from ..video.scaler import scaled
 from .frame import Arriving, LaneFrame
 from .launcher import Launcher
-from .memory import DeviceFrame
+from .memory import DeviceFrame, DevicePlane
 from .records import boxes
 from .staging import StagingPool, address_range, bytes_of, host_bytes, host_plane, some_rows, stretches
 from .upload import MOST_FRAMES
@@ -78,7 +78,7 @@ class Downloader:
         if frame.captioned or frame.staging is not None:
             return
         sample_bytes = frame.colour.sample_bytes
-        parts = stretches(address_range(plane, sample_bytes) for plane in frame.planes.planes)
+        parts = stretches(address_range(plane, sample_bytes) for plane in _luma_and_pairs(frame))
         frame.staging = self._pool.lend(bytes_of(parts))
         for part in parts:
             staged = frame.staging.pinned[part.offset : part.offset + part.bytes]
@@ -147,13 +147,18 @@ def _changed(frame: DeviceFrame, host: Frame, top: int, bottom: int) -> Iterator
         yield part.begin, part.bytes, part.begin + to_host[part.begin]
 
 
-def _fill(picture: av.VideoFrame, frame: LaneFrame) -> None:
-    """Copies nv12 or p010: luma, then pairs of chroma, cut to the picture's columns."""
+def _luma_and_pairs(frame: LaneFrame) -> tuple[DevicePlane, DevicePlane]:
+    """The planes of nv12 and p010 as they lie in memory."""
     luma, chroma, _ = frame.planes.planes
-    pairs = chroma._replace(width=2 * chroma.width, step=1)
-    for target, plane, arriving in zip(picture.planes, (luma, pairs), frame.arriving, strict=True):
+    return luma, chroma._replace(width=2 * chroma.width, step=1)
+
+
+def _fill(picture: av.VideoFrame, frame: LaneFrame) -> None:
+    """Copies what has arrived, cut to the picture's columns."""
+    for target, plane in zip(picture.planes, _luma_and_pairs(frame), strict=True):
         row_bytes = plane.width * frame.colour.sample_bytes
-        start = plane.address - arriving.address
+        starts = ((part, plane.address - part.address) for part in frame.arriving)
+        arriving, start = next((part, n) for part, n in starts if 0 <= n < part.pinned.nbytes)
         rows = np.lib.stride_tricks.as_strided(
             arriving.pinned[start:], (plane.height, row_bytes), (plane.pitch_bytes, 1)
         )

@@ -27,9 +27,6 @@ from .memory import DeviceFrame, DeviceTensor
 from .records import AIM, CROP_JOB, FOLLOW_RULE, FOUND_MESH, FRAME, Records
 from .upload_ring import UploadRing
 
-# Windows that may be under way: each has its frames and its aims.
-_WINDOWS = 4
-
 
 @dataclass(frozen=True)
 class FollowRule:
@@ -79,6 +76,18 @@ class FollowRule:
         return record
 
 
+def aims_at(regions: NDArray[np.float64]) -> Records:
+    """Records of faces that are looked for in these regions, ``[N, 2, 3]``; see `MeshChain.begin`.
+
+    Raises:
+        ValueError: an affine that is not finite or has no inverse.
+    """
+    require_affines("regions", regions, len(regions))
+    aims = np.zeros(len(regions), AIM)
+    aims["crop_to_luma"] = regions
+    return aims
+
+
 class MeshChain:
     """Some faces, from frame to frame of a window: crop, the network, follow; crop, the network, follow...
 
@@ -96,35 +105,40 @@ class MeshChain:
         self._rule = rule.record()
         self._most = faces
         self._records = FrameRecords(launcher)
-        self._uploads = UploadRing(launcher, slots=_WINDOWS)
+        self._uploads = UploadRing(launcher)
         self._crop_frames_at = launcher.device_buffer(faces * FRAME.itemsize).address
         self._crops_at = launcher.device_buffer(faces * CROP_JOB.itemsize).address
         self._faces = self._frames = self._frame = 0
         self._frames_at = self._offsets_at = self._rule_at = self._aims_at = 0
 
-    def begin(self, frames: Sequence[DeviceFrame], regions: NDArray[np.float64]) -> None:
+    def begin(self, frames: Sequence[DeviceFrame], regions: NDArray[np.float64] | DeviceTensor) -> None:
         """Starts a window.
 
         Args:
             frames: those to come, in the order in which faces are followed, which may be backwards; at
                 least one.
             regions: float64 ``[N, 2, 3]``, where the faces are in the first of them: crop px to luma px,
-                shared coordinates.
+                shared coordinates. Or `records.AIM` ``[N]`` on the device, which at the window's end say
+                where the faces are in the frame that follows: the next window goes on from there.
 
         Raises:
             ValueError: no frame, more faces than there is room for, or an affine that is not finite or has
                 no inverse.
         """
-        if not frames or len(regions) > self._most:
+        faces = regions.shape[0]
+        if not frames or faces > self._most:
             raise ValueError(f"frames, regions: must be at least one frame and at most {self._most} faces")
-        require_affines("regions", regions, len(regions))
-        aims = np.zeros(len(regions), AIM)
-        aims["crop_to_luma"] = regions
         offsets = np.array([frame.row_offset for frame in frames])
-        self._frames_at, self._offsets_at, self._rule_at, self._aims_at = self._uploads.upload(
-            self._records.of(frames), offsets, self._rule, aims
-        )
-        self._faces, self._frames, self._frame = len(regions), len(frames), 0
+        records = self._records.of(frames), offsets, self._rule
+        if isinstance(regions, DeviceTensor):
+            require(regions, "regions", (faces,), AIM)
+            self._frames_at, self._offsets_at, self._rule_at = self._uploads.upload(*records)
+            self._aims_at = regions.address
+        else:
+            self._frames_at, self._offsets_at, self._rule_at, self._aims_at = self._uploads.upload(
+                *records, aims_at(regions)
+            )
+        self._faces, self._frames, self._frame = faces, len(frames), 0
         if self._faces:
             self._launcher.launch(
                 "aim_crops",

@@ -36,9 +36,10 @@ class Stretch:
 
 
 def stretches(ranges: Iterable[tuple[int, int]]) -> tuple[Stretch, ...]:
-    """Address ranges one after the other; those of components that share a plane overlap, and are one."""
+    """Address ranges one after the other; those that overlap, as where components share a plane, are one."""
     merged: list[tuple[int, int]] = []
     for begin, end in sorted(ranges):
+        # Those that only touch may lie apart in another memory.
         if merged and begin < merged[-1][1]:
             merged[-1] = merged[-1][0], max(end, merged[-1][1])
         else:

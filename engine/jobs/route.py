@@ -18,7 +18,7 @@ def open_clip(path: Path, reading: ReadingSettings, place: Place | None) -> Clip
     Raises:
         CrossfaceError: as `Clip`.
     """
-    return Clip(path, reading)
+    return Clip(path, reading, hardware=None if place is None else place.decoder())
 
 
 def encodes_on_device(encoding: Encoding) -> bool:
@@ -29,9 +29,4 @@ def encodes_on_device(encoding: Encoding) -> bool:
 def route(clip: Clip, place: Place | None, encoding: Encoding) -> Routed:
     """Of an open clip."""
     networks = "cpu" if place is None else f"{place.name}, {place.networks}"
-    return Routed(decoded_on(clip), networks, encoding.encoder)
-
-
-def decoded_on(clip: Clip) -> str:
-    """Device and decoder; or why the CPU."""
-    return "cpu"
+    return Routed(clip.decoded_on, networks, encoding.encoder)

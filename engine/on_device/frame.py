@@ -69,3 +69,9 @@ class LaneFrame(Timed):
 
 # What a reader gives: frames in host memory, or its decoder's own on a device.
 Decoded = Frame | LaneFrame
+
+
+def in_host(frame: Decoded) -> Frame:
+    """The frame, for what works on the CPU alone; nobody gives that another one."""
+    assert isinstance(frame, Frame), "a frame of the CPU"
+    return frame

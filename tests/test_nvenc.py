@@ -54,7 +54,7 @@ def test_quality_is_constant_and_samples_are_kept(tmp_path: Path, codec: str) ->
     assert needs_whole_film(rate) == "b"
     # Of packed RGB it would make YUV by itself.
     assert choose_encoding(codec, replace(shallow, pix_fmt="rgb24"), tmp_path / "out.mkv").pix_fmt == "gbrp"
-    with pytest.raises(UsageError, match="cannot hold rgba without .* use ffv1"):
+    with pytest.raises(UsageError, match=r"cannot hold rgba without .* use ffv1"):
         choose_encoding(codec, replace(shallow, pix_fmt="rgba"), tmp_path / "out.mkv")
 
 

@@ -23,7 +23,7 @@ from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
-from .route import open_clip
+from .route import decoder_of
 
 
 class Watcher:
@@ -123,7 +123,7 @@ class Watcher:
         """
         count = 0
         with (
-            open_clip(self._path, self._reading, self._place) as clip,
+            Clip(self._path, self._reading, hardware=decoder_of(self._place)) as clip,
             Prefetch(frames_of(clip, segment), depth=FRAMES_BETWEEN_STAGES) as frames,
         ):
             if self._bench is None:

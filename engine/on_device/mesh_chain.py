@@ -27,9 +27,6 @@ from .memory import DeviceFrame, DeviceTensor
 from .records import AIM, CROP_JOB, FOLLOW_RULE, FOUND_MESH, FRAME, Records
 from .upload_ring import UploadRing
 
-# Windows that may be under way: each has its frames and its aims.
-_WINDOWS = 4
-
 
 @dataclass(frozen=True)
 class FollowRule:
@@ -96,7 +93,7 @@ class MeshChain:
         self._rule = rule.record()
         self._most = faces
         self._records = FrameRecords(launcher)
-        self._uploads = UploadRing(launcher, slots=_WINDOWS)
+        self._uploads = UploadRing(launcher)
         self._crop_frames_at = launcher.device_buffer(faces * FRAME.itemsize).address
         self._crops_at = launcher.device_buffer(faces * CROP_JOB.itemsize).address
         self._faces = self._frames = self._frame = 0

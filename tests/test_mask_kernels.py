@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crossface.engine import kernels
 from crossface.engine.on_device.mask_kernels import MaskKernels
+from crossface.engine.on_device.scratch import Scratch
 from crossface.engine.on_device.value_kernels import ValueKernels
 
 both_types = pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -160,6 +161,13 @@ def test_masks_cost_one_copy_a_call_and_no_wait() -> None:
     work.outline(masks, [])
     work.soften(masks, gaussian(2, 5), 1.0, masks, items=[])
     assert len(lane.launched) == 4
+
+
+def test_memory_between_launches_grows_in_few_steps() -> None:
+    lane = EmulatedLane()
+    scratch = Scratch(lane)
+    addresses = [scratch.address(bytes) for bytes in (*range(1, 5000), 3)]
+    assert len(set(addresses)) <= 14 and addresses[-1] == addresses[-2]
 
 
 def test_masks_that_do_not_fit_are_refused() -> None:

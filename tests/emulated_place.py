@@ -23,6 +23,7 @@ class EmulatedPlace(Place):
     """
 
     name = "emulated"
+    device = None
     networks = "ONNX Runtime on the CPU"
 
     def __init__(self) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
+from ..on_device.drawing import input_shape
+from ..on_device.place import Place, engine_name
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
@@ -41,6 +43,7 @@ def make_plan(
     conversion: ConversionSettings | None = None,
     analysis: AnalysisSettings | None = None,
     reading: ReadingSettings | None = None,
+    place: Place | None = None,
     overwrite: bool = False,
 ) -> Plan:
     """Plan the conversion of a film into a film. Only packets are read, and the first picture.
@@ -53,6 +56,8 @@ def make_plan(
         conversion: its settings.
         analysis: of the analysis, where ``faces`` is None.
         reading: how the clip is read, and which frames of it.
+        place: where the pictures will be made; None for the CPU. It builds the engines that the plan names,
+            which may take minutes the first time.
         overwrite: the output may be there.
 
     Raises:
@@ -113,7 +118,7 @@ def make_plan(
         losses=tuple(losses),
         disk_bytes=disk_bytes,
         copied_without_face=keeps_codec and _keeps_all_else(path, output, reading),
-        fingerprint=fingerprint(),
+        fingerprint=fingerprint(place, _engines(place, models, conversion.batch)),
     )
 
 
@@ -132,6 +137,20 @@ def planned_models(models: Mapping[str | None, Path]) -> tuple[PlannedModel, ...
         metadata, sha256 = read_model(path)
         planned.append(PlannedModel(path.absolute(), sha256, metadata.identity, metadata.consent, whom))
     return tuple(planned)
+
+
+def _engines(place: Place | None, models: Sequence[PlannedModel], batch: int) -> dict[str, str]:
+    """What is built for the models at a place, by `engine_name`.
+
+    Raises:
+        CrossfaceError: they cannot run there.
+    """
+    engines: dict[str, str] = {}
+    for model in models if place is not None else ():
+        shape = input_shape(model.path, batch)
+        if place is not None and (sha256 := place.engine(model.path, shape)) is not None:
+            engines[engine_name(model.path, shape)] = sha256
+    return engines
 
 
 def segments_of(

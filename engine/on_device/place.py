@@ -12,10 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol
-
-from av.codec.hwaccel import HWAccel
-from numpy.typing import NDArray
+from typing import Protocol
 
 from ..device import DeviceBuffer, Event, Lane, attached
 from ..errors import DeviceUnavailableError, InputMissingError
@@ -27,14 +24,13 @@ from ..runtime.engine_cache import EngineCache
 from ..runtime.onnx_bound import BoundOnnxRunner, cuda_provider_version
 from ..runtime.tensorrt import TensorRtNetwork, TensorRtRunner, tensorrt_version
 from .launcher import Launcher
+from .nvdec import HardwareDecoder, Nvdec
 
 Shape = tuple[int, ...]
 
 
 class DeviceLane(Launcher, Protocol):
     """A lane with all that the passes ask of it; `device.Lane` documents it."""
-
-    def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None: ...
 
     def copy(self, target: DeviceBuffer, source: DeviceBuffer) -> None: ...
 
@@ -54,6 +50,11 @@ class Place(Protocol):
         ...
 
     @property
+    def device(self) -> str | None:
+        """For ``--device`` of another process; None where it belongs to this one."""
+        ...
+
+    @property
     def networks(self) -> str:
         """What runs networks here, for reports."""
         ...
@@ -70,8 +71,8 @@ class Place(Protocol):
         """A network on that lane, not yet bound; raises as `TensorRtNetwork` or `BoundOnnxRunner`."""
         ...
 
-    def decoder(self) -> HWAccel | None:
-        """For one `av.open` on a thread that is attached; None decodes on the CPU."""
+    def decoder(self) -> HardwareDecoder | None:
+        """For one `Reader`; None decodes on the CPU."""
         ...
 
     def fingerprint(self) -> dict[str, str]:
@@ -114,7 +115,7 @@ class CudaPlace:
     """
 
     def __init__(self, device: CudaDevice, *, tell: Callable[[str], None]) -> None:
-        self.device = device
+        self._device = device
         self.networks, self._builds_engines = _networks()
         self._tell = tell
         self._engines: Mapping[str, str] = {}
@@ -122,13 +123,17 @@ class CudaPlace:
 
     @property
     def name(self) -> str:
-        return f"cuda:{self.device.index} ({self.device.name})"
+        return f"{self.device} ({self._device.name})"
+
+    @property
+    def device(self) -> str:
+        return f"cuda:{self._device.index}"
 
     def lane(self) -> Lane:
-        return Lane(self.device)
+        return Lane(self._device)
 
     def attached(self) -> AbstractContextManager[None]:
-        return attached(self.device)
+        return attached(self._device)
 
     def runner(self, model: Path, shape: Shape, lane: DeviceLane) -> DeviceRunner:
         stream = _stream(lane)
@@ -137,15 +142,13 @@ class CudaPlace:
         # Recording a graph bars all other threads of the process from the device, the decoder's too.
         return BoundOnnxRunner(model, shape, stream=stream, graph=False)
 
-    def decoder(self) -> HWAccel:
-        # Of itself libav starts the context with other flags than those who were here first.
-        options: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
-        return HWAccel("cuda", str(self.device.index), True, options, is_hw_owned=True)
+    def decoder(self) -> Nvdec:
+        return Nvdec(self._device.index, self.attached)
 
     def fingerprint(self) -> dict[str, str]:
         return {
-            "gpu": self.device.name,
-            "compute capability": _capability(self.device),
+            "gpu": self._device.name,
+            "compute capability": _capability(self._device),
             "gpu kernels": hashlib.sha256(FATBIN.read_bytes()).hexdigest()[:16],
             "gpu networks": self.networks,
         }

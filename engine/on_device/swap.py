@@ -14,7 +14,7 @@ from ..device import Event
 from ..face.faces_file import FrameFaces
 from ..review.measure import Recorder
 from ..swap.account import Account, no_number
-from ..swap.batch import Matched, Swapped
+from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
 from ..swap.colour_match import Measured, Method, Statistics
 from ..swap.mask import MaskSettings
@@ -112,7 +112,9 @@ class LaneSwapper:
         """Of the faces of a frame that somebody draws."""
         return self._cast.tracks_of(line)
 
-    def swapped(self, batches: Iterable[list[Matched]], *, blend: bool = True) -> Iterator[Swapped]:
+    def swapped(
+        self, batches: Iterable[Sequence[tuple[Decoded, FrameFaces]]], *, blend: bool = True
+    ) -> Iterator[Swapped]:
         """As `BatchSwapper.swapped`."""
         begun: deque[_Batch] = deque()
         blended: deque[_Batch] = deque()
@@ -131,7 +133,7 @@ class LaneSwapper:
         finally:
             self._drop([*begun, *blended])
 
-    def _begun(self, batch: list[Matched]) -> _Batch:
+    def _begun(self, batch: Sequence[tuple[Decoded, FrameFaces]]) -> _Batch:
         """Gives the device all that can be done before colours are matched."""
         frames: list[tuple[Decoded, FrameFaces]] = []
         numbers: dict[int, int] = {}

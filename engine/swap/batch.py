@@ -13,6 +13,7 @@ from .. import kernels
 from ..compositing import CompositorOutputs
 from ..face.faces_file import FrameFaces
 from ..frame import Frame
+from ..on_device.frame import Decoded
 from ..review.measure import Recorder
 from .account import Account, no_number
 from .cast import Cast, Work
@@ -21,13 +22,10 @@ from .mask import SKIN, MaskSettings, filled, soften
 from .model import Swapper
 
 
-Matched = tuple[Decoded, FrameFaces]
-
-
 class Swapped(NamedTuple):
     """Frames that are done, with their faces, and what the user is to be warned of."""
 
-    frames: list[Matched]
+    frames: Sequence[tuple[Decoded, FrameFaces]]
     warnings: list[str]
 
 
@@ -35,7 +33,7 @@ class Swapped(NamedTuple):
 class _Drawn:
     """A face as the network drew it; all pictures of one size."""
 
-    work: Work[Frame]
+    work: Work[Decoded]
     source: NDArray[np.float32]
     drawn: NDArray[np.float32]
     mask: NDArray[np.float32]
@@ -86,16 +84,22 @@ class BatchSwapper:
         """Of the faces of a frame that somebody draws."""
         return self._cast.tracks_of(line)
 
-    def process(self, batch: list[tuple[Frame, FrameFaces]], *, blend: bool = True) -> list[str]:
-        """Changes the frames' planes; gives warnings.
+    def swapped(
+        self, batches: Iterable[Sequence[tuple[Decoded, FrameFaces]]], *, blend: bool = True
+    ) -> Iterator[Swapped]:
+        """Changes the frames' planes.
 
         Args:
-            batch: frames in order, and their faces.
+            batches: frames in order, in the host's memory, and their faces.
             blend: False only measures colours, and changes nothing.
 
         Raises:
             BadInputError: a face without the landmarks that the model is aligned by.
         """
+        for batch in batches:
+            yield Swapped(batch, self._process(batch, blend=blend))
+
+    def _process(self, batch: Sequence[tuple[Decoded, FrameFaces]], *, blend: bool) -> list[str]:
         # In the order of the frames, whoever draws: what is measured enters one average.
         drawn: dict[tuple[int, int], _Drawn] = {}
         warnings = []
@@ -108,7 +112,7 @@ class BatchSwapper:
     def _draw(
         self,
         swapper: Swapper,
-        work: list[Work[Frame]],
+        work: list[Work[Decoded]],
         drawn: dict[tuple[int, int], _Drawn],
         *,
         blend: bool,
@@ -116,7 +120,7 @@ class BatchSwapper:
         size_px, output_px = swapper.metadata.size_px, swapper.metadata.output_px
         crops = np.empty((len(work), 3, size_px, size_px), np.float32)
         for crop, each in zip(crops, work, strict=True):
-            kernels.crop(each.frame, each.placed[None], size_px, crop[None])
+            kernels.crop(_host(each), each.placed[None], size_px, crop[None])
         pictures, masks, finite, redrawn = swapper.swap(crops)
         warnings = []
         for n, each in enumerate(work):
@@ -126,7 +130,7 @@ class BatchSwapper:
                     self._account.keep(each, "not a number")
                 continue
             same = size_px == output_px
-            source = crops[n] if same else kernels.crop(each.frame, each.drawn_placed[None], output_px)[0]
+            source = crops[n] if same else kernels.crop(_host(each), each.drawn_placed[None], output_px)[0]
             mask = masks[n] * filled(each.outline(), output_px)
             drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
         return warnings
@@ -147,7 +151,12 @@ class BatchSwapper:
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        if lay(work.frame, work.drawn_placed, drawn.drawn, weight, colour) is None:
+        if lay(_host(work), work.drawn_placed, drawn.drawn, weight, colour) is None:
             self._account.keep(work, "no mask")
             return
         self._account.swap(work, new, old, colour, mask_area=mask_area, redrawn=drawn.redrawn)
+
+
+def _host(work: Work[Decoded]) -> Frame:
+    assert isinstance(work.frame, Frame), "the CPU is given frames in its own memory"
+    return work.frame

@@ -1,0 +1,85 @@
+"""Whether a job works on GPUs or on the CPU, and why: decided once, before its plan is made."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ..device import Lane, choose
+from ..errors import ConfigurationError, DeviceUnavailableError, OutOfMemoryError
+from ..probe.driver import CudaDevice
+from .place import CudaPlace, Place
+
+# A kernel that is in every build for GPUs.
+_ANY_KERNEL = "crop_f32"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Where to work.
+
+    Attributes:
+        places: the first one works in this process, all of them where there are several workers; none is the
+            CPU.
+        reason: why there.
+        told: what a user should know of it; more may come while places are at work.
+    """
+
+    places: tuple[Place, ...]
+    reason: str
+    told: deque[str] = field(default_factory=deque)
+
+    @property
+    def place(self) -> Place | None:
+        return self.places[0] if self.places else None
+
+    def news(self) -> list[str]:
+        """What was told since it was asked for."""
+        news = []
+        while self.told:
+            news.append(self.told.popleft())
+        return news
+
+
+CPU = Chosen((), "--device cpu")
+
+
+def choose_places(asked: str) -> Chosen:
+    """Looks for GPUs that can do both passes; with ``auto`` the CPU takes the place of those that cannot.
+
+    GPUs of another model than the first one's are left out: they would not give its bytes.
+
+    Args:
+        asked: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see `device.select`.
+
+    Raises:
+        UsageError: something else.
+        DeviceUnavailableError: a GPU was asked for by name, and cannot be used.
+    """
+    choice = choose(asked)
+    if not choice.devices:
+        return Chosen((), choice.reason)
+    told: deque[str] = deque()
+    first, *others = choice.devices
+    try:
+        places = [_tried(first, told)]
+    except (ConfigurationError, DeviceUnavailableError, OutOfMemoryError) as error:
+        reason = f"cuda:{first.index} ({first.name}) is not used: {error}"
+        if asked != "auto":
+            raise DeviceUnavailableError(f"--device {asked}: {reason}") from error
+        return Chosen((), reason, deque([f"on the CPU, for {reason}"]))
+    for other in others:
+        if (other.name, other.capability) == (first.name, first.capability):
+            places.append(CudaPlace(other, tell=told.append))
+        else:
+            told.append(
+                f"cuda:{other.index} ({other.name}) is left out: it is another model than {first.name}"
+            )
+    return Chosen(tuple(places), choice.reason, told)
+
+
+def _tried(device: CudaDevice, told: deque[str]) -> CudaPlace:
+    place = CudaPlace(device, tell=told.append)
+    with Lane(device) as lane:
+        lane.load(_ANY_KERNEL)
+    return place

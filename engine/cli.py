@@ -64,9 +64,7 @@ def analyze_command(
     progress: Format,
 ) -> None:
     """Find and follow the faces of CLIP, a film or an image sequence."""
-    events = analyze(
-        clip, output, settings=analysis, reading=reading, device=device, overwrite=overwrite
-    )
+    events = analyze(clip, output, settings=analysis, reading=reading, device=device, overwrite=overwrite)
     show(events, progress)
 
 

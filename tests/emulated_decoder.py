@@ -47,7 +47,8 @@ class EmulatedDecoder:
 
     Args:
         change: of each picture before it is given, by its number, to play a decoder that errs.
-        refuses: the picture formats that it leaves to the CPU, as libav's fallback does.
+        refuses: it leaves everything to the CPU, as libav's fallback does.
+        gives_up_at: it does so from this picture on.
 
     Attributes:
         opened: files so far.
@@ -61,9 +62,11 @@ class EmulatedDecoder:
         change: Callable[[av.VideoFrame, int], av.VideoFrame] = lambda picture, number: picture,
         *,
         refuses: bool = False,
+        gives_up_at: int | None = None,
     ) -> None:
         self.opened = 0
-        self._change, self._refuses = change, refuses
+        self._change = change
+        self._gives_up_at = 0 if refuses else gives_up_at
         self._attached: set[int] = set()
 
     @contextmanager
@@ -75,34 +78,36 @@ class EmulatedDecoder:
     def context(self, stream: VideoStream) -> Any:
         assert threading.get_ident() in self._attached
         self.opened += 1
-        return _EmulatedContext(stream.codec_context, self._change, self._refuses)
+        return _EmulatedContext(stream.codec_context, self._change, self._gives_up_at)
 
     def downloaded(self, picture: Any) -> av.VideoFrame:
         return on_host(picture.held, picture.held.format.name)
 
 
 class _EmulatedContext:
-    def __init__(self, decoder: Any, change: Callable[..., av.VideoFrame], refuses: bool) -> None:
-        object.__setattr__(self, "_own", (decoder, change, refuses))
-        object.__setattr__(self, "_count", 0)
+    def __init__(
+        self, decoder: Any, change: Callable[[av.VideoFrame, int], av.VideoFrame], gives_up_at: int | None
+    ) -> None:
+        # All else is set on libav's decoder.
+        self.__dict__.update(_own=decoder, _change=change, _gives_up_at=gives_up_at, _count=0)
 
     def decode(self, packet: Packet[Any]) -> list[Any]:
-        decoder, change, refuses = self._own
-        pictures = decoder.decode(packet)
-        if refuses:
-            return list(pictures)
-        given = []
-        for picture in pictures:
-            held = on_host(picture, FORMATS[picture.format.name])
-            given.append(EmulatedPicture(change(held, self._count)))
-            object.__setattr__(self, "_count", self._count + 1)
+        given: list[Any] = []
+        for picture in self._own.decode(packet):
+            number = self._count
+            self.__dict__["_count"] += 1
+            if self._gives_up_at is not None and number >= self._gives_up_at:
+                given.append(picture)
+            else:
+                held = on_host(picture, FORMATS[picture.format.name])
+                given.append(EmulatedPicture(self._change(held, number)))
         return given
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._own[0], name)
+        return getattr(self._own, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._own[0], name, value)
+        setattr(self._own, name, value)
 
 
 def on_host(picture: av.VideoFrame, pix_fmt: str) -> av.VideoFrame:

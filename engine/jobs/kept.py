@@ -30,9 +30,9 @@ class Kept(Closeable):
         self._lane = ExitStack()
 
     def choose(self, device: str | Place) -> Chosen:
-        """See `choose_places`, which is asked once; or a place itself."""
+        """See `choose_places`, which is asked once."""
         if not isinstance(device, str):
-            return Chosen((device,), f"at {device.name}")
+            return choose_places(device)
         if device not in self._chosen:
             self._chosen[device] = choose_places(device)
         return self._chosen[device]

@@ -100,7 +100,8 @@ class SegmentConverter:
             for _ in swapper.swapped(batches(islice(matched, lead_frames), settings.batch), blend=False):
                 pass
             done = 0
-            swapped = stack.enter_context(closing(swapper.swapped(batches(matched, settings.batch))))
+            swapped = swapper.swapped(batches(matched, settings.batch))
+            stack.callback(swapped.close)
             for finished in swapped:
                 warnings.update(dict.fromkeys(finished.warnings))
                 for frame, line in finished.frames:

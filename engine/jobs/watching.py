@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from ..clip import Clip, ReadingSettings
 from ..errors import BadInputError
-from ..face.detector import Detector
+from ..face.detector import DetectionSettings, Detector
 from ..face.landmarks import LandmarkFinder
 from ..face.seen import SeenFile, SeenFrame, seen, write_seen
 from ..face.track import Sighting, Tracker
 from ..frame import Frame
+from ..on_device.frame import Decoded, LaneFrame
+from ..on_device.place import Place
+from ..on_device.watch import LaneTracker
+from ..on_device.workbench import Workbench
 from ..part_file import PartFile
 from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
+from .route import open_clip
 
 
 class Watcher:
     """Finds the faces of parts of one clip; keeps its networks loaded.
+
+    At a place it works for one thread, between entering and leaving `at_work`.
 
     Args:
         path: the clip.
@@ -30,6 +37,8 @@ class Watcher:
         reading: how the clip is read.
         threads: of the networks; 0 for one a core.
         warnings: what was met while reading is added here.
+        place: where it works; None for the CPU.
+        bench: a lane there, of the thread that watches; None opens one.
 
     Raises:
         ConfigurationError: face models are missing.
@@ -43,15 +52,57 @@ class Watcher:
         *,
         threads: int = 0,
         warnings: list[str] | None = None,
+        place: Place | None = None,
+        bench: Workbench | None = None,
     ) -> None:
         self.warnings = [] if warnings is None else warnings
         self._path, self._settings = path, settings
         self._reading = replace(reading, start=None, end=None)
         self._threads = threads
         self._networks: tuple[Detector, LandmarkFinder] | None = None
+        self._place = place if bench is None else bench.place
+        self._bench = bench
+        self._tracker: LaneTracker | None = None
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Has a lane open in this thread, where it needs one.
+
+        Raises:
+            CrossfaceError: as `Place.lane`.
+        """
+        if self._place is None or self._bench is not None:
+            yield
+            return
+        with self._place.lane() as lane:
+            self._bench = Workbench(self._place, lane)
+            try:
+                yield
+            finally:
+                self._bench = self._tracker = None
+
+    def _sightings_on_lane(
+        self, bench: Workbench, clip: Clip, frames: Iterable[Decoded]
+    ) -> Iterator[Sighting[LaneFrame]]:
+        if self._tracker is None:
+            self._tracker = LaneTracker(
+                bench.place,
+                bench.lane,
+                settings=self._detection(clip),
+                display=clip.info.display,
+                every=self._settings.detect_every,
+            )
+        for sighting in self._tracker.follow(map(bench.on_device, frames)):
+            # Nothing reads it any more.
+            bench.uploader.release(sighting.frame)
+            yield sighting
+
+    def _detection(self, clip: Clip) -> DetectionSettings:
+        aspect = float(clip.info.sample_aspect_ratio or 1)
+        return DetectionSettings(long_side_px=self._settings.detector_px, pixel_aspect=aspect)
 
     def sightings(self, clip: Clip, frames: Iterable[Frame]) -> Iterator[Sighting[Frame]]:
-        """Of frames of the open clip."""
+        """Of frames of the open clip, on the CPU."""
         if self._networks is None:
             self._networks = (
                 Detector(
@@ -72,10 +123,14 @@ class Watcher:
         """
         count = 0
         with (
-            Clip(self._path, self._reading) as clip,
+            open_clip(self._path, self._reading, self._place) as clip,
             Prefetch(frames_of(clip, segment), depth=FRAMES_BETWEEN_STAGES) as frames,
         ):
-            for frame in seen(self.sightings(clip, frames)):
+            if self._bench is None:
+                found = seen(self.sightings(clip, frames))
+            else:
+                found = seen(self._sightings_on_lane(self._bench, clip, frames))
+            for frame in found:
                 count += 1
                 yield frame
             self.warnings += check_count(self._path, segment, count, self._reading)
@@ -95,8 +150,9 @@ class WatchedParts:
         self._plan, self._folder, self._watcher = plan, folder, watcher
 
     def __iter__(self) -> Iterator[Iterator[SeenFrame]]:
-        for segment in self._plan.segments:
-            yield self.part(segment)
+        with nullcontext() if self._watcher is None else self._watcher.at_work():
+            for segment in self._plan.segments:
+                yield self.part(segment)
 
     def part(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames; its file is written while they pass.

@@ -44,18 +44,20 @@ class Chosen:
 CPU = Chosen((), "--device cpu")
 
 
-def choose_places(asked: str) -> Chosen:
+def choose_places(asked: str | Place) -> Chosen:
     """Looks for GPUs that can do both passes; with ``auto`` the CPU takes the place of those that cannot.
 
     GPUs of another model than the first one's are left out: they would not give its bytes.
 
     Args:
-        asked: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see `device.select`.
+        asked: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see `device.select`. Or a place itself.
 
     Raises:
         UsageError: something else.
         DeviceUnavailableError: a GPU was asked for by name, and cannot be used.
     """
+    if not isinstance(asked, str):
+        return Chosen((asked,), f"at {asked.name}")
     choice = choose(asked)
     if not choice.devices:
         return Chosen((), choice.reason)

@@ -19,7 +19,7 @@ from .mask_kernels import MaskKernels
 from .memory import DeviceFrame, DeviceTensor
 from .place import DeviceLane, Place
 from .sheet import Sheet
-from .tensors import buffer_of, new_tensor, part, some
+from .tensors import buffer_of, new_tensor
 from .value_kernels import ValueKernels
 
 # The outline of a face without an area: nothing is inside of this edge.
@@ -118,11 +118,11 @@ class LaneNetwork:
             self._tools.pictures.crop(frames, frame_of, drawn_placed, sheet.sources)
         for first in range(0, len(work), self._batch):
             # With what lies there from before, or never was a face: no face depends on its neighbours.
-            self._tools.values.prepare(part(sheet.crops, first, self._batch), self._input, low=0.0, high=1.0)
+            self._tools.values.prepare(sheet.crops.part(first, self._batch), self._input, low=0.0, high=1.0)
             self._runner.enqueue()
             # A copy, too: the next batch is drawn before this one has been blended.
-            self._tools.values.prepare(self._faces, part(sheet.faces, first, self._batch))
-            self._tools.values.prepare(self._drawn_masks, part(sheet.masks, first, self._batch))
+            self._tools.values.prepare(self._faces, sheet.faces.part(first, self._batch))
+            self._tools.values.prepare(self._drawn_masks, sheet.masks.part(first, self._batch))
 
     def measure(
         self, work: Sequence[ToDraw], sheet: Sheet, mask: MaskSettings, *, items: Sequence[int] | None = None
@@ -138,7 +138,7 @@ class LaneNetwork:
         count, output_px = sheet.count, self.metadata.output_px
         found = sheet.on_device
         self._tools.values.finite(
-            [some(sheet.faces, count), some(sheet.masks, count)], some(found.finite, count)
+            [sheet.faces.part(0, count), sheet.masks.part(0, count)], found.finite.part(0, count)
         )
         outlines = [each.outline if len(each.outline) else _NOTHING for each in work]
         self._tools.masks.outline(sheet.masks, outlines, items=items)
@@ -152,7 +152,7 @@ class LaneNetwork:
         )
         for pictures, statistics in ((sheet.faces, found.drawn), (sheet.sources, found.source)):
             self._tools.pictures.stats(
-                some(pictures, count), some(sheet.skin, count), some(statistics, count)
+                pictures.part(0, count), sheet.skin.part(0, count), statistics.part(0, count)
             )
         sheet.fetch()
 
@@ -163,14 +163,14 @@ class LaneNetwork:
             False where that gives no number either, and nothing has changed.
         """
         crop, face, mask = self._redrawn
-        self._lane.download(crop, buffer_of(part(sheet.crops, item, 1)))
+        self._lane.download(crop, buffer_of(sheet.crops.part(item, 1)))
         self._lane.synchronize()
         drawn = self._careful.swap(crop)
         if not drawn.finite[0]:
             return False
         face[:], mask[:] = drawn.faces, drawn.masks
-        self._lane.upload(buffer_of(part(sheet.faces, item, 1)), face)
-        self._lane.upload(buffer_of(part(sheet.masks, item, 1)), mask)
+        self._lane.upload(buffer_of(sheet.faces.part(item, 1)), face)
+        self._lane.upload(buffer_of(sheet.masks.part(item, 1)), mask)
         self._lane.synchronize()
         return True
 

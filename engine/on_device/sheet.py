@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .place import DeviceLane
 from .records import STATISTICS
-from .tensors import buffer_of, new_tensor, some
+from .tensors import buffer_of, new_tensor
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Sheet:
     def fetch(self) -> None:
         """Starts the copies of what is found out."""
         for tensor, array in zip(self.on_device.all(), self.found.all(), strict=True):
-            self._lane.download(array[: self.count], buffer_of(some(tensor, self.count)))
+            self._lane.download(array[: self.count], buffer_of(tensor.part(0, self.count)))
 
     def fetch_touched(self, number: int) -> NDArray[np.int32]:
         """Starts a copy of ``touched`` as it is now; ``number`` tells apart the copies of one batch."""

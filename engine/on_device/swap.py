@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -114,7 +114,7 @@ class LaneSwapper:
 
     def swapped(
         self, batches: Iterable[Sequence[tuple[Decoded, FrameFaces]]], *, blend: bool = True
-    ) -> Iterator[Swapped]:
+    ) -> Generator[Swapped]:
         """As `BatchSwapper.swapped`."""
         begun: deque[_Batch] = deque()
         blended: deque[_Batch] = deque()
@@ -141,7 +141,7 @@ class LaneSwapper:
         for row, (frame, line) in enumerate(batch):
             if self._cast.tracks_of(line):
                 numbers[row] = len(on_device)
-                on_device.append(self._on_device(frame))
+                on_device.append(self._bench.on_device(frame))
                 frame = on_device[-1]
             frames.append((frame, line))
         planes = [frame.planes for frame in on_device]
@@ -157,9 +157,6 @@ class LaneSwapper:
             network.measure(to_draw, sheet, self._mask)
             asked.append(_Asked(network, work, to_draw, sheet))
         return _Batch(frames, on_device, asked, self._lane.record())
-
-    def _on_device(self, frame: Decoded) -> LaneFrame:
-        return frame if isinstance(frame, LaneFrame) else self._bench.uploader.upload(frame)
 
     def _match(self, batch: _Batch, *, blend: bool) -> None:
         """Matches colours, and gives the device the rest of the work on a batch."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .download import Downloader
 from .drawing import LaneNetwork, Tools
+from .frame import Decoded, LaneFrame
 from .kernels import DeviceKernels
 from .mask_kernels import MaskKernels
 from .place import DeviceLane, Place
@@ -34,6 +35,14 @@ class Workbench:
         self.tools = Tools(lane, DeviceKernels(lane), MaskKernels(lane), ValueKernels(lane))
         self.uploader, self.downloader = Uploader(lane), Downloader(lane)
         self._networks: dict[tuple[Path, int], LaneNetwork] = {}
+
+    def on_device(self, frame: Decoded) -> LaneFrame:
+        """A frame for the lane's kernels: uploaded, or a decoder's own.
+
+        Raises:
+            OutOfMemoryError: as `Uploader.upload`.
+        """
+        return frame if isinstance(frame, LaneFrame) else self.uploader.upload(frame)
 
     def networks(self, models: Mapping[str | None, Path], *, batch: int) -> dict[str | None, LaneNetwork]:
         """Of files, loaded once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,7 +86,7 @@ class BatchSwapper:
 
     def swapped(
         self, batches: Iterable[Sequence[tuple[Decoded, FrameFaces]]], *, blend: bool = True
-    ) -> Iterator[Swapped]:
+    ) -> Generator[Swapped]:
         """Changes the frames' planes.
 
         Args:

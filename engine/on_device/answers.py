@@ -64,7 +64,8 @@ class Answers:
 
     def ask(self, *tensors: DeviceTensor) -> Answer:
         """Starts the copies; does not wait."""
-        size_bytes = sum(_aligned(tensor.bytes) for tensor in tensors)
+        # Of few sizes, so that what one answer had will do for the next.
+        size_bytes = 1 << (sum(_aligned(tensor.bytes) for tensor in tensors) - 1).bit_length()
         free = self._free.setdefault(size_bytes, [])
         pinned = free.pop() if free else self._lane.pinned(size_bytes, np.uint8)
         begin = 0

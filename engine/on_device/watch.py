@@ -8,6 +8,7 @@ asked for when it comes up, and waited for: faces that come in, and those that w
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -26,14 +27,15 @@ from .look import LaneDetector
 from .place import DeviceLane, Place
 from .tensors import new_tensor
 
-# Frames whose thumbnails are made together.
+# Frames whose thumbnails are made together, and groups of them that are under way.
 _MOST_THUMBNAILS = 8
+_GROUPS = 3
 
 
 def frames_held(every: int) -> int:
     """How many frames `LaneTracker.follow` may hold at a time, the one that it gives included."""
-    # The window that is given, the one that is expected, the one that fills, and two groups of thumbnails.
-    return 3 * every + 2 * _group(every)
+    # The window that is given, the one that is expected, the one that fills, and those with thumbnails.
+    return 3 * every + _GROUPS * _group(every)
 
 
 class LaneTracker:
@@ -94,22 +96,29 @@ class LaneTracker:
             yield before
 
     def _small(self, frames: Iterable[LaneFrame]) -> Iterator[tuple[LaneFrame, Thumbnail]]:
-        """Each frame with its thumbnail, which was asked for a group ahead: nobody waits for it alone."""
+        """Each frame with its thumbnail.
+
+        It was asked for two groups ahead, before the work on the window that was last waited for: here
+        nobody waits.
+        """
         remaining = iter(frames)
-        before: list[LaneFrame] = []
-        asked: Answer | None = None
-        while group := list(islice(remaining, self._thumbnails.shape[0])):
-            answer = self._ask(group)
-            if asked is not None:
-                yield from zip(before, asked.read()[0], strict=True)
-            before, asked = group, answer
-        if asked is not None:
-            yield from zip(before, asked.read()[0], strict=True)
+        asked: deque[tuple[list[LaneFrame], Answer]] = deque()
+        while group := list(islice(remaining, _group(self._every))):
+            asked.append((group, self._ask(group)))
+            if len(asked) == _GROUPS:
+                yield from _read(*asked.popleft())
+        for group, answer in asked:
+            yield from _read(group, answer)
 
     def _ask(self, group: list[LaneFrame]) -> Answer:
         out = self._thumbnails.part(0, len(group))
         self._kernels.thumbnails([frame.planes for frame in group], out)
         return self._answers.ask(out)
+
+
+def _read(group: list[LaneFrame], answer: Answer) -> Iterator[tuple[LaneFrame, Thumbnail]]:
+    (thumbnails,) = answer.read()
+    return zip(group, thumbnails, strict=True)
 
 
 def _group(every: int) -> int:

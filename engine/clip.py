@@ -128,6 +128,11 @@ class Clip(Closeable):
             raise
 
     @property
+    def hardware(self) -> HardwareDecoder | None:
+        """As of `Reader`; for an encoder that takes the frames where they are."""
+        return self._reader.hardware if isinstance(self._reader, Reader) else None
+
+    @property
     def warnings(self) -> list[str]:
         """What was met while reading; complete when the iteration has ended."""
         return self._reader.warnings

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ..clip import Clip, ReadingSettings
+from ..clip import Clip
 from ..events import Routed
+from ..on_device.nvdec import HardwareDecoder
 from ..on_device.place import Place
 from ..video.writing.codecs import Encoding
+from ..video.writing.nvenc import NVENC
 
-_ON_DEVICE_ENCODERS = "_nvenc"
+
+def decoder_of(place: Place | None) -> HardwareDecoder | None:
+    """For one clip."""
+    return None if place is None else place.decoder()
 
 
-def open_clip(path: Path, reading: ReadingSettings, place: Place | None) -> Clip:
-    """A clip, decoded at a place where that can be.
+def encoding_device(
+    clip: Clip, hardware: HardwareDecoder | None, encoding: Encoding
+) -> HardwareDecoder | None:
+    """Where an encoder takes the clip's frames as its decoder gave them; None for the host's memory.
 
-    Raises:
-        CrossfaceError: as `Clip`.
+    Args:
+        clip: open.
+        hardware: that it was opened with.
+        encoding: of its frames.
     """
-    return Clip(path, reading)
-
-
-def encodes_on_device(encoding: Encoding) -> bool:
-    """Whether an encoder takes frames where a GPU has them."""
-    return encoding.encoder.endswith(_ON_DEVICE_ENCODERS)
+    if hardware is None or clip.decoded_on != hardware.name or encoding.encoder not in NVENC:
+        return None
+    return hardware
 
 
 def route(clip: Clip, place: Place | None, encoding: Encoding) -> Routed:
     """Of an open clip."""
     networks = "cpu" if place is None else f"{place.name}, {place.networks}"
-    return Routed(decoded_on(clip), networks, encoding.encoder)
-
-
-def decoded_on(clip: Clip) -> str:
-    """Device and decoder; or why the CPU."""
-    return "cpu"
+    return Routed(clip.decoded_on, networks, encoding.encoder)

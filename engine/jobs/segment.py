@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from ..clip import Clip
 from ..errors import BadInputError
 from ..events import Event, Progress
 from ..face.faces_file import FrameFaces
@@ -24,7 +25,7 @@ from .faces import FaceLines
 from .fingerprint import engines_of, fingerprint
 from .folder import JobFolder, Sidecar
 from .plan import Plan, Segment
-from .route import encodes_on_device, open_clip, route
+from .route import decoder_of, encoding_device, route
 from .watching import check_count, frames_of
 
 # Frames without a face wait with those around them that have one: only so many.
@@ -67,8 +68,10 @@ class SegmentConverter:
         colours = self._colours_before(segment)
         lead = colours is None
         with ExitStack() as stack:
-            clip = stack.enter_context(open_clip(plan.source, reading, place))
+            hardware = decoder_of(place)
+            clip = stack.enter_context(Clip(plan.source, reading, hardware=hardware))
             encoding = settings.encoding(clip.source, plan.output)
+            encoding_there = encoding_device(clip, hardware, encoding)
             work = route(clip, place, encoding)
             yield work
             lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0
@@ -81,6 +84,7 @@ class SegmentConverter:
                     encoding,
                     threads=settings.encoder_threads,
                     overwrite=True,
+                    device=encoding_there,
                 )
             )
             swapper = self._drawers.swapper(
@@ -88,7 +92,7 @@ class SegmentConverter:
                 settings,
                 recorder,
                 colours or (),
-                encodes_there=encodes_on_device(encoding),
+                encodes_there=encoding_there is not None,
             )
             frames = frames_of(clip, segment, lead=lead)
             if lead:

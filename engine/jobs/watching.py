@@ -14,7 +14,7 @@ from ..face.landmarks import LandmarkFinder
 from ..face.seen import SeenFile, SeenFrame, seen, write_seen
 from ..face.track import Sighting, Tracker
 from ..frame import Frame
-from ..on_device.frame import Decoded, LaneFrame
+from ..on_device.frame import Decoded, LaneFrame, in_host
 from ..on_device.place import Place
 from ..on_device.watch import LaneTracker
 from ..on_device.workbench import Workbench
@@ -23,7 +23,7 @@ from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
-from .route import open_clip
+from .route import decoder_of
 
 
 class Watcher:
@@ -101,8 +101,8 @@ class Watcher:
         aspect = float(clip.info.sample_aspect_ratio or 1)
         return DetectionSettings(long_side_px=self._settings.detector_px, pixel_aspect=aspect)
 
-    def sightings(self, clip: Clip, frames: Iterable[Frame]) -> Iterator[Sighting[Frame]]:
-        """Of frames of the open clip, on the CPU."""
+    def sightings(self, clip: Clip, frames: Iterable[Decoded]) -> Iterator[Sighting[Frame]]:
+        """Of frames of the open clip that lie in the host's memory, on the CPU."""
         if self._networks is None:
             self._networks = (
                 Detector(
@@ -113,7 +113,7 @@ class Watcher:
                 LandmarkFinder(display=clip.info.display, threads=self._threads),
             )
         tracker = Tracker(*self._networks, every=self._settings.detect_every)
-        return tracker.follow(frames)
+        return tracker.follow(map(in_host, frames))
 
     def watch(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames with their faces; can be closed at any point.
@@ -123,7 +123,7 @@ class Watcher:
         """
         count = 0
         with (
-            open_clip(self._path, self._reading, self._place) as clip,
+            Clip(self._path, self._reading, hardware=decoder_of(self._place)) as clip,
             Prefetch(frames_of(clip, segment), depth=FRAMES_BETWEEN_STAGES) as frames,
         ):
             if self._bench is None:
@@ -200,9 +200,9 @@ def check_count(path: Path, segment: Segment, count: int, reading: ReadingSettin
     raise BadInputError(f"{found}: the clip is damaged; convert it anew with --tolerate-damage")
 
 
-def frames_of(clip: Clip, segment: Segment, *, lead: bool = False) -> Iterator[Frame]:
-    """A segment's frames; with ``lead`` those before it, whose colours it needs."""
+def frames_of(clip: Clip, segment: Segment, *, lead: bool = False) -> Iterator[Decoded]:
+    """A segment's frames, where they are decoded; with ``lead`` those before it, whose colours it needs."""
     start, first = segment.start_pts, segment.first_frame
     if lead:
         start, first = segment.lead_pts, first - segment.lead_frames
-    return clip.frames(start, segment.end_pts, first_index=first)
+    return clip.decoded(start, segment.end_pts, first_index=first)

@@ -27,7 +27,7 @@ class Constant:
         """Fills an int32 tensor, in turn."""
         count = tensor.bytes // 4
         if len(self._pinned) < count:
-            self._pinned = self._launcher.pinned(count, np.int32)
+            self._pinned = self._launcher.pinned(1 << (count - 1).bit_length(), np.int32)
             self._pinned[:] = self._value
         if count:
             self._launcher.upload(DeviceBuffer(tensor.address, tensor.bytes), self._pinned[:count])

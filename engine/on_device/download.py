@@ -12,7 +12,6 @@ from .._native import device as native
 from ..device import DeviceBuffer
 from ..frame import Frame
 from ..video.planes import planes_of
-from ..video.scaler import scaled
 from .frame import Arriving, LaneFrame
 from .launcher import Launcher
 from .memory import DeviceFrame, DevicePlane
@@ -75,7 +74,7 @@ class Downloader:
         return frame.host
 
     def _fetch_whole(self, frame: LaneFrame) -> None:
-        if frame.captioned or frame.staging is not None:
+        if frame.copied is not None or frame.staging is not None:
             return
         sample_bytes = frame.colour.sample_bytes
         parts = stretches(address_range(plane, sample_bytes) for plane in _luma_and_pairs(frame))
@@ -89,9 +88,8 @@ class Downloader:
     def _landed(self, frame: LaneFrame) -> Frame:
         source = frame.source
         assert source is not None and source.sw_format is not None
-        if frame.captioned:
-            # Only libav carries them over; its copy waits for all work that the device was given.
-            picture = scaled(source, format=source.sw_format.name)
+        if frame.copied is not None:
+            picture = frame.copied()
         else:
             assert frame.staging is not None, "fetch comes first"
             picture = av.VideoFrame(frame.width, frame.height, source.sw_format.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ class LaneFrame(Timed):
         planes: its samples; of a field, every other row of its whole.
         source: the decoder's own frame, which keeps the samples alive; None for an uploaded frame.
         host: the frame that was uploaded, whose planes take the result back; None for a decoder's own.
-        captioned: the film has captions inside its pictures, so that a copy must go through libav.
+        copied: makes a copy in the host's memory of a decoder's own frame; None where a copy of the samples
+            will do. It brings captions along, and waits for all work that the device was given.
         staging: what it is copied through; the fields of an uploaded frame share it.
         arriving: what `Downloader.fetch` has begun to copy.
     """
@@ -45,7 +47,7 @@ class LaneFrame(Timed):
     planes: DeviceFrame
     source: av.VideoFrame | None = None
     host: Frame | None = None
-    captioned: bool = False
+    copied: Callable[[], av.VideoFrame] | None = field(default=None, repr=False)
     staging: Staging | None = field(default=None, repr=False)
     arriving: tuple[Arriving, ...] = field(default=(), repr=False)
 
@@ -69,3 +71,9 @@ class LaneFrame(Timed):
 
 # What a reader gives: frames in host memory, or its decoder's own on a device.
 Decoded = Frame | LaneFrame
+
+
+def in_host(frame: Decoded) -> Frame:
+    """The frame, for what works on the CPU alone; nobody gives that another one."""
+    assert isinstance(frame, Frame), "a frame of the CPU"
+    return frame

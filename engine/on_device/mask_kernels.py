@@ -50,8 +50,8 @@ class MaskKernels:
         Args:
             masks: ``[items, R, R]``.
             edges: of each face's convex polygon float32 ``[K, 3]``, K as it may be: inward normal of length
-                1 and its offset, inside is ``normal @ (x, y) > offset``, px. Without edges all is inside;
-                the edge ``(0, 0, 1)`` leaves nothing.
+                1 and its offset, inside is ``normal @ (x, y) > offset``, px. Without edges nothing is
+                inside, unlike for `kernels.fill`: a face all of whose landmarks lie on a line has none.
             items: ``[N]``.
 
         Raises:

@@ -26,21 +26,25 @@ EXACT_CODECS = ("h264", "hevc", "vp9", "av1")
 _OWN_DECODERS = {"av1": "av1"}
 
 
-class HardwareDecoder(Protocol):
+class VideoDevice(Protocol):
+    """A device as libav's decoders and encoders know it."""
+
+    @property
+    def hwaccel(self) -> HWAccel | None:
+        """For `av.open` and `add_stream`."""
+        ...
+
+    def attached(self) -> AbstractContextManager[object]:
+        """For the thread that opens a file: the device's context is current meanwhile."""
+        ...
+
+
+class HardwareDecoder(VideoDevice, Protocol):
     """Decodes for one reader on a device; see `Nvdec`."""
 
     @property
     def name(self) -> str:
         """For reports, such as ``cuda:0 (nvdec)``."""
-        ...
-
-    @property
-    def hwaccel(self) -> HWAccel | None:
-        """For `av.open`, which makes the device known to decoders."""
-        ...
-
-    def attached(self) -> AbstractContextManager[object]:
-        """For the thread that opens a file: the device's context is current meanwhile."""
         ...
 
     def context(self, stream: VideoStream) -> VideoCodecContext:

@@ -20,5 +20,6 @@ class Scratch:
     def address(self, bytes: int) -> int:
         """Of at least so many bytes."""
         if self._buffer is None or self._buffer.bytes < bytes:
-            self._buffer = self._launcher.device_buffer(bytes)
+            # A lane frees nothing before its end: in doubles, all that were too small are less than the last.
+            self._buffer = self._launcher.device_buffer(1 << (bytes - 1).bit_length())
         return self._buffer.address

@@ -13,8 +13,8 @@ from .launcher import Launcher
 from .memory import DeviceFrame, DevicePlane
 from .staging import Staging, StagingPool, Stretch, address_range, bytes_of, host_bytes, host_plane, stretches
 
-# Frames under way: two batches, with the frames among them that wait for their neighbours.
-MOST_FRAMES = 256
+# More frames than any pipeline holds that gives them back: three batches, and what waits in them for others.
+MOST_FRAMES = 1024
 
 
 @dataclass(frozen=True)

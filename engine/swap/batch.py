@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..compositing import CompositorOutputs
 from ..face.faces_file import FrameFaces
-from ..frame import Frame
-from ..on_device.frame import Decoded
+from ..on_device.frame import Decoded, in_host
 from ..review.measure import Recorder
 from .account import Account, no_number
 from .cast import Cast, Work
@@ -120,7 +119,7 @@ class BatchSwapper:
         size_px, output_px = swapper.metadata.size_px, swapper.metadata.output_px
         crops = np.empty((len(work), 3, size_px, size_px), np.float32)
         for crop, each in zip(crops, work, strict=True):
-            kernels.crop(_host(each), each.placed[None], size_px, crop[None])
+            kernels.crop(in_host(each.frame), each.placed[None], size_px, crop[None])
         pictures, masks, finite, redrawn = swapper.swap(crops)
         warnings = []
         for n, each in enumerate(work):
@@ -130,7 +129,9 @@ class BatchSwapper:
                     self._account.keep(each, "not a number")
                 continue
             same = size_px == output_px
-            source = crops[n] if same else kernels.crop(_host(each), each.drawn_placed[None], output_px)[0]
+            source = (
+                crops[n] if same else kernels.crop(in_host(each.frame), each.drawn_placed[None], output_px)[0]
+            )
             mask = masks[n] * filled(each.outline(), output_px)
             drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
         return warnings
@@ -151,12 +152,7 @@ class BatchSwapper:
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        if lay(_host(work), work.drawn_placed, drawn.drawn, weight, colour) is None:
+        if lay(in_host(work.frame), work.drawn_placed, drawn.drawn, weight, colour) is None:
             self._account.keep(work, "no mask")
             return
         self._account.swap(work, new, old, colour, mask_area=mask_area, redrawn=drawn.redrawn)
-
-
-def _host(work: Work[Decoded]) -> Frame:
-    assert isinstance(work.frame, Frame), "the CPU is given frames in its own memory"
-    return work.frame

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from copy import deepcopy
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -71,6 +72,7 @@ class Reader(Closeable):
         info: the stream and its first frame.
         decoded_on: where frames are decoded, such as ``cuda:0 (nvdec)``, or ``cpu: `` and why; decided by
             the first frame.
+        hardware: what decodes there; None where the CPU does.
         warnings: one line a kind of damage; complete when the iteration has ended.
 
     Raises:
@@ -113,7 +115,7 @@ class Reader(Closeable):
         self._decoding: Decoding | None = None
         self._pictures: Impatient[Placed] | None = None
         self._iterated = False
-        self._hardware: HardwareDecoder | None = None
+        self.hardware: HardwareDecoder | None = None
         self._interlaced_frames = self._checked_frames = 0
         if not trusted and (untried := try_source(self.path, max_pixels=max_pixels, patience_s=patience_s)):
             self._damage.warn("untried", untried)
@@ -153,7 +155,7 @@ class Reader(Closeable):
         Raises:
             UsageError: the reader was iterated over before.
         """
-        return (on_host(frame, self._hardware) for frame in self.decoded(start_pts, end_pts))
+        return (on_host(frame, self.hardware) for frame in self.decoded(start_pts, end_pts))
 
     def decoded(self, start_pts: int | None = None, end_pts: int | None = None) -> Iterator[Decoded]:
         """As `frames`, but where they were decoded: all on the device, or all in the host's memory."""
@@ -194,15 +196,13 @@ class Reader(Closeable):
     def _frame(self, placed: Placed, index: int, duration: int) -> Decoded:
         # The decoder may still predict later frames from this buffer; this copies it where it does.
         placed.picture.make_writable()
-        place, picture, colour = (
-            (index, placed.pts, duration, self.info.time_base),
-            placed.picture,
-            self.info.colour,
-        )
-        if self._hardware is None:
-            return Frame(*place, planes_of(picture), colour, picture)
-        captioned = self._decoding is not None and self._decoding.captioned
-        return LaneFrame(*place, device_planes(picture, colour), picture, captioned=captioned)
+        place = index, placed.pts, duration, self.info.time_base
+        if self.hardware is None:
+            return Frame(*place, planes_of(placed.picture), self.info.colour, placed.picture)
+        frame = LaneFrame(*place, device_planes(placed.picture, self.info.colour), placed.picture)
+        if self._decoding is not None and self._decoding.captioned:
+            frame.copied = partial(self.hardware.downloaded, placed.picture)
+        return frame
 
     def _decided(self, hardware: HardwareDecoder) -> str:
         """Goes over to a device's decoder, if that will do; tells where frames are decoded from now on."""
@@ -212,7 +212,7 @@ class Reader(Closeable):
         # The thread that decodes uses all this.
         self.close()
         host, damage = self._first, deepcopy(self._damage)
-        self._hardware, self._shape = hardware, None
+        self.hardware, self._shape = hardware, None
         try:
             self._first = self._open()
             reason = difference(host, self._first, hardware)
@@ -224,7 +224,7 @@ class Reader(Closeable):
             self.info = on_device(self.info)
             return hardware.name
         self.close()
-        self._hardware, self._shape, self._damage = None, None, damage
+        self.hardware, self._shape, self._damage = None, None, damage
         self._first = self._open()
         return f"cpu: {reason}"
 
@@ -269,11 +269,11 @@ class Reader(Closeable):
     def _decode(self, *, seek_pts: int | None = None, from_keyframe: bool = True) -> Decoding:
         """Open the file anew and start a pass over it."""
         self.close()
-        with nullcontext() if self._hardware is None else self._hardware.attached():
+        with nullcontext() if self.hardware is None else self.hardware.attached():
             return self._start(seek_pts, from_keyframe)
 
     def _start(self, seek_pts: int | None, from_keyframe: bool) -> Decoding:
-        hardware = self._hardware
+        hardware = self.hardware
         self._mp4, container = open_source(
             self.path,
             max_pixels=self._max_pixels,
@@ -338,9 +338,9 @@ class Reader(Closeable):
         picture = placed.picture
         number = timeline.shown - 1
         shape = picture.width, picture.height, (picture.sw_format or picture.format).name
-        if self._hardware is not None and self._shape is not None and picture.sw_format is None:
+        if self.hardware is not None and self._shape is not None and picture.sw_format is None:
             raise DeviceUnavailableError(
-                f"{self.path}: {self._hardware.name} gives up at frame {number}: give --device cpu"
+                f"{self.path}: {self.hardware.name} gives up at frame {number}: give --device cpu"
             )
         self._shape = self._shape or shape
         if shape != self._shape:

@@ -53,7 +53,7 @@ struct BlendJob {
     int frame, item;
 };
 
-// A convex polygon: some of an array of edges. Without any, all is inside.
+// A convex polygon: some of an array of edges. Without any, nothing is inside.
 struct OutlineJob {
     int first, count;
     int item;

@@ -12,10 +12,11 @@ namespace crossface::CF_VARIANT {
 // Threads of a block, and pixels of a tile.
 constexpr int kOutlineColumns = 32, kOutlineRows = 8;
 
-// How far a pixel's centre lies inside the polygon, plus a half, clamped to 0..1; as `fill` of mask_cpu.cpp.
+// How far a pixel's centre lies inside the polygon, plus a half, clamped to 0..1; as `fill` of mask_cpu.cpp,
+// but for a polygon without edges.
 CF_HOST_DEVICE inline float outline_weight(const Edge* edges, int count, int x, int y) {
     const float column = static_cast<float>(x) + 0.5f, row = static_cast<float>(y) + 0.5f;
-    float least = 1.0f;
+    float least = count > 0 ? 1.0f : 0.0f;
     for (int i = 0; i < count; ++i) {
         const float inside = edges[i].nx * column + (edges[i].ny * row - edges[i].offset + 0.5f);
         least = inside < least ? inside : least;

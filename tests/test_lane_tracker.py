@@ -57,11 +57,15 @@ class Watched:
 
 @contextmanager
 def watched(
-    place: Place | None = None, *, every: int = 5, display: NDArray[np.float64] | None = None
+    place: Place | None = None,
+    *,
+    every: int = 5,
+    display: NDArray[np.float64] | None = None,
+    settings: DetectionSettings | None = None,
 ) -> Iterator[Watched]:
-    place = place or EmulatedPlace()
+    place, settings = place or EmulatedPlace(), settings or DetectionSettings()
     with place.lane() as lane:
-        tracker = LaneTracker(place, lane, settings=DetectionSettings(), display=display, every=every)
+        tracker = LaneTracker(place, lane, settings=settings, display=display, every=every)
         yield Watched(lane, tracker, frames_held(every))
 
 
@@ -199,6 +203,19 @@ def test_large_faces_and_other_formats(clips: Path, lane: Watched, pixel_format:
         )
         frames.append(replace(shown_as(frame, large), colour=colour))
     assert_same(list(lane.follow(frames)), on_the_host(frames))
+
+
+def test_where_smaller_faces_are_wanted_a_glance_is_a_search(clips: Path) -> None:
+    """On samples twice as wide as high."""
+    frames = []
+    for frame in frames_of(clips / "single_face.mp4", 8):
+        assert frame.source is not None
+        frames.append(shown_as(frame, frame.source.reformat(640, 720)))
+    settings = DetectionSettings(long_side_px=960, pixel_aspect=2.0)
+    display = np.diag([2.0, 1.0])
+    host = Tracker(Detector(long_side_px=960, pixel_aspect=2.0), LandmarkFinder(display=display), every=3)
+    with watched(every=3, display=display, settings=settings) as lane:
+        assert_same(list(lane.follow(frames)), list(host.follow(frames)))
 
 
 def test_fields_and_pictures_that_are_shown_turned(clips: Path) -> None:

@@ -27,7 +27,7 @@ from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.mesh import LEAST_PRESENCE, MESH_MARGIN, Mesh
 from crossface.engine.frame import Frame
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor, decimated
-from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
+from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain, aims_at
 from crossface.engine.on_device.records import FOUND_MESH
 from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.video.reader import Reader
@@ -167,6 +167,30 @@ def test_a_lost_face_keeps_its_crop_and_stays_lost(device: str) -> None:
     for later in crops[1:]:
         np.testing.assert_array_equal(later[1:], crops[0][1:])
         assert np.any(later[0] != crops[0][0])
+
+
+def test_a_window_goes_on_where_the_one_before_ended(clips: Path) -> None:
+    """From aims that stay on the device, while another chain comes between: as if it were one window."""
+    with Reader(clips / "single_face.mp4") as reader:
+        window = list(islice(reader, 6))
+    regions = np.stack([similarity(1.6, turn, (300, 190), SIZE_PX) for turn in (0.0, 12.0)])
+    there, network = DevicePictures(EmulatedLane()), HostNetwork()
+    frames = [there.frame(frame) for frame in window]
+    whole = chained(there, frames, regions, np.eye(2))
+    chain, crops = MeshChain(there.lane, rule(), 2), there.empty((2, 3, SIZE_PX, SIZE_PX), np.float32)
+    aims, found = there.tensor(aims_at(regions)), there.empty((2,), FOUND_MESH)
+    meshes = []
+    for part in (frames[:2], frames[2:5], frames[5:]):
+        chain.begin(frames[:1], regions[::-1])
+        chain.crop(crops)
+        chain.begin(part, aims)
+        for _ in part:
+            chain.crop(crops)
+            chain.follow(*network.run(there, crops), found)
+            meshes.append(there.numbers(found))
+    np.testing.assert_array_equal(np.stack(meshes), np.stack(whole))
+    with pytest.raises(ValueError, match="regions: must be"):
+        chain.begin(frames, crops.part(0, 1))
 
 
 class HostNetwork:

@@ -129,7 +129,7 @@ class DeviceKernels:
         )
 
     def thumbnails(self, frames: Sequence[DeviceFrame], out: DeviceTensor) -> None:
-        """The luma planes in small, as `face.track.thumbnail`.
+        """The luma planes in small, as `face.cuts.thumbnail`.
 
         Args:
             frames: any, also of different sizes.

@@ -30,7 +30,7 @@ from .upload_ring import UploadRing
 
 @dataclass(frozen=True)
 class FollowRule:
-    """How a face's landmarks become its next crop; see `face.landmarks`.
+    """How a face's landmarks become its next crop; see `face.mesh.Aims`.
 
     Attributes:
         size_px: side of a crop.

@@ -20,10 +20,10 @@ from ..face.detector import DetectionSettings
 from ..face.track import Sighting, WindowTracker
 from ..face.windows import Window, in_windows
 from .answers import Answer, Answers
-from .find import LaneMeshFinder
+from .detector import LaneDetector
 from .frame import LaneFrame
 from .kernels import DeviceKernels
-from .look import LaneDetector
+from .landmarks import LaneLandmarkFinder
 from .place import DeviceLane, Place
 from .tensors import new_tensor
 
@@ -34,8 +34,8 @@ _GROUPS = 3
 
 def frames_held(every: int) -> int:
     """How many frames `LaneTracker.follow` may hold at a time, the one that it gives included."""
-    # The window that is given, the one that is expected, the one that fills, and those with thumbnails.
-    return 3 * every + _GROUPS * _group(every)
+    # The window that is expected, the one that is given or that fills, and groups with thumbnails.
+    return 2 * every + _GROUPS * _group(every)
 
 
 class LaneTracker:
@@ -67,7 +67,7 @@ class LaneTracker:
         self._every = every
         self._answers = Answers(lane)
         self._detector = LaneDetector(place, lane, self._answers, settings)
-        self._finder = LaneMeshFinder(place, lane, self._answers, display=display, every=every)
+        self._finder = LaneLandmarkFinder(place, lane, self._answers, display=display, every=every)
         self._kernels = DeviceKernels(lane)
         shape = _group(every), THUMBNAIL_ROWS, THUMBNAIL_COLUMNS
         self._thumbnails = new_tensor(lane, shape, np.float32)

@@ -29,7 +29,7 @@ from .tensors import new_tensor
 from .value_kernels import ValueKernels
 
 
-class LaneMeshFinder(MeshFinder[LaneFrame]):
+class LaneLandmarkFinder(MeshFinder[LaneFrame]):
     """Finds meshes in frames of a lane, as `LandmarkFinder` does in the host's.
 
     Args:

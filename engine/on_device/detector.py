@@ -22,7 +22,7 @@ from .value_kernels import ValueKernels
 Decode = Callable[[], list[Detection]]
 
 
-class _Eye:
+class _PictureNetwork:
     """A network of the detector, and the picture that it is shown.
 
     Args:
@@ -78,9 +78,11 @@ class LaneDetector:
         self._place, self._lane, self._answers = place, lane, answers
         self._settings = settings
         self._centerface = locate("centerface")
-        self._searching: dict[tuple[int, int], _Eye] = {}
+        self._searching: dict[tuple[int, int], _PictureNetwork] = {}
         size_px = blazeface.SIZE_PX, blazeface.SIZE_PX
-        self._glancing = _Eye(place, lane, locate("blazeface_back"), size_px, scale=2.0, offset=-1.0)
+        self._glancing = _PictureNetwork(
+            place, lane, locate("blazeface_back"), size_px, scale=2.0, offset=-1.0
+        )
         self._expected: dict[tuple[int, bool], Decode] = {}
 
     def expect(self, frame: LaneFrame, *, thorough: bool) -> None:
@@ -105,10 +107,12 @@ class LaneDetector:
     def _search(self, frame: LaneFrame) -> Decode:
         size_px = self._settings.search_size_px(frame.width, frame.height)
         if size_px not in self._searching:
-            self._searching[size_px] = _Eye(self._place, self._lane, self._centerface, size_px, scale=255.0)
-        eye = self._searching[size_px]
-        scale = eye.look(frame, self._settings.pixel_aspect)
-        answer = self._answers.ask(*eye.network.outputs[:3])
+            self._searching[size_px] = _PictureNetwork(
+                self._place, self._lane, self._centerface, size_px, scale=255.0
+            )
+        searching = self._searching[size_px]
+        scale = searching.look(frame, self._settings.pixel_aspect)
+        answer = self._answers.ask(*searching.network.outputs[:3])
 
         def decode() -> list[Detection]:
             heatmap, sizes, offsets = answer.read()

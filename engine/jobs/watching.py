@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
@@ -88,18 +89,29 @@ class Watcher:
             self._tracker = LaneTracker(
                 bench.place,
                 bench.lane,
-                settings=self._detection(clip),
+                settings=DetectionSettings(
+                    long_side_px=self._settings.detector_px, pixel_aspect=_pixel_aspect(clip)
+                ),
                 display=clip.info.display,
                 every=self._settings.detect_every,
             )
-        for sighting in self._tracker.follow(map(bench.on_device, frames)):
-            # Nothing reads it any more.
-            bench.uploader.release(sighting.frame)
-            yield sighting
+        held: deque[LaneFrame] = deque()
 
-    def _detection(self, clip: Clip) -> DetectionSettings:
-        aspect = float(clip.info.sample_aspect_ratio or 1)
-        return DetectionSettings(long_side_px=self._settings.detector_px, pixel_aspect=aspect)
+        def brought() -> Iterator[LaneFrame]:
+            for frame in frames:
+                held.append(bench.on_device(frame))
+                yield held[-1]
+
+        try:
+            for sighting in self._tracker.follow(brought()):
+                # Nothing reads it any more.
+                bench.uploader.release(held.popleft())
+                yield sighting
+        finally:
+            if held:
+                bench.lane.synchronize()
+            for frame in held:
+                bench.uploader.release(frame)
 
     def sightings(self, clip: Clip, frames: Iterable[Decoded]) -> Iterator[Sighting[Frame]]:
         """Of frames of the open clip that lie in the host's memory, on the CPU."""
@@ -107,7 +119,7 @@ class Watcher:
             self._networks = (
                 Detector(
                     long_side_px=self._settings.detector_px,
-                    pixel_aspect=float(clip.info.sample_aspect_ratio or 1),
+                    pixel_aspect=_pixel_aspect(clip),
                     threads=self._threads,
                 ),
                 LandmarkFinder(display=clip.info.display, threads=self._threads),
@@ -135,6 +147,10 @@ class Watcher:
                 yield frame
             self.warnings += check_count(self._path, segment, count, self._reading)
             self.warnings += clip.warnings
+
+
+def _pixel_aspect(clip: Clip) -> float:
+    return float(clip.info.sample_aspect_ratio or 1)
 
 
 class WatchedParts:

@@ -15,6 +15,10 @@ from .upload import Uploader
 from .value_kernels import ValueKernels
 
 
+# More than three of the largest batches: how many there are is bounded by the stages that hold them.
+_MOST_FRAMES = 8192
+
+
 class Workbench:
     """For the thread that has the lane open.
 
@@ -33,7 +37,8 @@ class Workbench:
     def __init__(self, place: Place, lane: DeviceLane) -> None:
         self.place, self.lane = place, lane
         self.tools = Tools(lane, DeviceKernels(lane), MaskKernels(lane), ValueKernels(lane))
-        self.uploader, self.downloader = Uploader(lane), Downloader(lane)
+        self.uploader = Uploader(lane, most=_MOST_FRAMES)
+        self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, int], LaneNetwork] = {}
 
     def on_device(self, frame: Decoded) -> LaneFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type as SideDataType
@@ -109,12 +111,18 @@ def narrower(picture: av.VideoFrame, number: int) -> av.VideoFrame:
     return picture.reformat(width=picture.width - 16)
 
 
+def failing(picture: av.VideoFrame, number: int) -> av.VideoFrame:
+    """As libav does for AV1 on GPUs that do not decode it."""
+    raise av.error.FFmpegError(errno.ENOSYS, "Function not implemented")
+
+
 @pytest.mark.parametrize(
     ("decoder", "settings", "reading", "reason"),
     [
         (EmulatedDecoder(brighter), {}, {}, "other samples"),
         (EmulatedDecoder(narrower), {}, {}, "another size"),
         (EmulatedDecoder(refuses=True), {}, {}, "does not decode this kind"),
+        (EmulatedDecoder(failing), {}, {}, "does not decode this kind"),
         (EmulatedDecoder(), {"codec": "ffv1", "options": {}}, {}, "no GPU decodes ffv1"),
         (EmulatedDecoder(), {"pix_fmt": "yuv422p10le"}, {}, "no GPU gives yuv422p10le"),
         (EmulatedDecoder(), {}, {"interlaced": "as_progressive"}, "interlaced pictures"),

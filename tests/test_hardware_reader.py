@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type as SideDataType
+from device_pictures import on_each_device, pictures_on
 from emulated_decoder import EmulatedDecoder
 from emulated_lane import EmulatedLane
 from make_bad_input import dropped_packets, half, size_change_in_band
 from make_clips import make_clip, make_interlaced
 from make_streams import caption, make_captioned
+from noise_pictures import UNCHANGED, edge_mask, similarity
 
+from crossface.engine import kernels
 from crossface.engine.clip import Clip
 from crossface.engine.device import Lane, choose
 from crossface.engine.errors import BadInputError, DeviceUnavailableError
@@ -106,12 +111,18 @@ def narrower(picture: av.VideoFrame, number: int) -> av.VideoFrame:
     return picture.reformat(width=picture.width - 16)
 
 
+def failing(picture: av.VideoFrame, number: int) -> av.VideoFrame:
+    """As libav does for AV1 on GPUs that do not decode it."""
+    raise av.error.FFmpegError(errno.ENOSYS, "Function not implemented")
+
+
 @pytest.mark.parametrize(
     ("decoder", "settings", "reading", "reason"),
     [
         (EmulatedDecoder(brighter), {}, {}, "other samples"),
         (EmulatedDecoder(narrower), {}, {}, "another size"),
         (EmulatedDecoder(refuses=True), {}, {}, "does not decode this kind"),
+        (EmulatedDecoder(failing), {}, {}, "does not decode this kind"),
         (EmulatedDecoder(), {"codec": "ffv1", "options": {}}, {}, "no GPU decodes ffv1"),
         (EmulatedDecoder(), {"pix_fmt": "yuv422p10le"}, {}, "no GPU gives yuv422p10le"),
         (EmulatedDecoder(), {}, {"interlaced": "as_progressive"}, "interlaced pictures"),
@@ -196,6 +207,48 @@ def test_addresses_are_those_that_dlpack_tells() -> None:
         for plane in picture.planes:
             array = np.from_dlpack(plane)
             assert (plane.buffer_ptr, plane.line_size) == (array.ctypes.data, array.strides[0])
+
+
+@on_each_device
+@pytest.mark.parametrize("kind", ["h264", "hevc"])
+def test_a_face_is_laid_over_a_decoders_own_frames(tmp_path: Path, kind: str, device: str) -> None:
+    """Within one code value of the CPU, and elsewhere not a bit is changed."""
+    path = film(tmp_path, kind, width=320, height=240)
+    rng = np.random.default_rng(5)
+    face, mask = rng.random((3, 64, 64), np.float32), edge_mask(rng, 64, "oval")
+    with Reader(path, trusted=True) as reader:
+        wanted = list(reader)
+    with pictures_on(device) as there:
+        hardware = EmulatedDecoder() if device == "emulated" else Nvdec(there.lane.device.index, nullcontext)
+        downloader = Downloader(there.lane)
+        touched = there.empty((1,), np.int32)
+        faces, masks = there.tensor(face[None]), there.tensor(mask[None])
+        with Reader(path, trusted=True, hardware=hardware) as reader:
+            assert reader.decoded_on == hardware.name
+            padding_bits = reader.info.colour.padding_bits
+            for frame, same in zip(reader.decoded(), wanted, strict=True):
+                assert isinstance(frame, LaneFrame)
+                place = similarity(1.3, 7 * same.index, (150 + same.index, 120), 64)[None]
+                there.kernels.blend([frame.planes], [0], place, faces, masks, UNCHANGED[None], touched)
+                downloader.fetch(frame)
+                there.lane.synchronize()
+                landed = downloader.land(frame)
+                before = [plane.copy() for plane in same.planes]
+                box = kernels.blend(same, place[0], face, mask, UNCHANGED)
+                assert box is not None
+                for number, (plane, expected, old) in enumerate(
+                    zip(landed.planes, same.planes, before, strict=True)
+                ):
+                    codes = plane >> padding_bits
+                    assert np.abs(codes.astype(int) - expected.astype(int)).max() <= 1
+                    assert not np.array_equal(expected, old)
+                    shift = int(number > 0)
+                    around = tuple(
+                        slice((box[axis] >> shift) - 2, (box[axis + 2] >> shift) + 3) for axis in (1, 0)
+                    )
+                    for elsewhere in (codes, old):
+                        elsewhere[around] = 0
+                    np.testing.assert_array_equal(codes, old)
 
 
 @pytest.mark.needs_gpu

@@ -22,6 +22,7 @@ from crossface.engine.video.part import PartWriter, needs_whole_film, part_suffi
 from crossface.engine.video.reader import Reader
 from crossface.engine.video.writer import Writer
 from crossface.engine.video.writing.codecs import choose_encoding
+from crossface.engine.video.writing.encoder import takes_device_frames
 from crossface.engine.video.writing.nvenc import NVENC
 from crossface.engine.video.writing.picture import encoder_picture
 
@@ -94,11 +95,13 @@ def test_frames_on_a_device_want_an_encoder_of_the_device(tmp_path: Path) -> Non
     with Reader(make_clip(tmp_path / "in.mp4"), trusted=True) as reader:
         info = reader.info
     nowhere = Nvdec(63, nullcontext)
-    for codec, message in (
-        ("libx264", "libx264 takes no frames from a GPU"),
-        ("hevc_nvenc", "finds no device"),
+    for codec, pix_fmt, message in (
+        ("libx264", None, "libx264 takes no yuv420p frames from a GPU"),
+        ("hevc_nvenc", "p010le", "frames from a GPU as p010le"),
+        ("hevc_nvenc", None, "finds no device"),
     ):
-        encoding = choose_encoding(codec, info, tmp_path / "part.mp4")
+        encoding = choose_encoding(codec, info, tmp_path / "part.mp4", pix_fmt=pix_fmt)
+        assert takes_device_frames(encoding, info) == (message == "finds no device")
         with pytest.raises(DeviceUnavailableError, match=message):
             PartWriter(tmp_path / "part.mp4", info, encoding, threads=1, device=nowhere)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

@@ -29,7 +29,7 @@ from .reading.decode import Decoding, is_ranked, starts_whole
 from .reading.ebml import MatroskaShape, matroska_shape
 from .reading.ending import is_whole
 from .reading.graph import aligned, copied
-from .reading.hardware import difference, on_device, on_host, why_not
+from .reading.hardware import NOT_DECODED, difference, on_device, on_host, why_not
 from .reading.interlace import Interlaced, deinterlaced, field_order
 from .reading.limits import MAX_PIXELS, PATIENCE_S, Impatient
 from .reading.picture_header import picture_header, tell_of
@@ -70,8 +70,7 @@ class Reader(Closeable):
 
     Attributes:
         info: the stream and its first frame.
-        decoded_on: where frames are decoded, such as ``cuda:0 (nvdec)``, or ``cpu: `` and why; decided by
-            the first frame.
+        decoded_on: such as ``cuda:0 (nvdec)``, or ``cpu: `` and why; the first frame decides it.
         hardware: what decodes there; None where the CPU does.
         warnings: one line a kind of damage; complete when the iteration has ended.
 
@@ -206,8 +205,7 @@ class Reader(Closeable):
 
     def _decided(self, hardware: HardwareDecoder) -> str:
         """Goes over to a device's decoder, if that will do; tells where frames are decoded from now on."""
-        reason = why_not(self.info, self._interlaced, tolerant=self._damage.tolerate)
-        if reason is not None:
+        if reason := why_not(self.info, self._interlaced, tolerant=self._damage.tolerate):
             return f"cpu: {reason}"
         # The thread that decodes uses all this.
         self.close()
@@ -218,8 +216,11 @@ class Reader(Closeable):
             reason = difference(host, self._first, hardware)
             if self._decoding is not None and self._decoding.captioned:
                 reason = reason or "captions inside its pictures go with them there"
-        except (CrossfaceError, av.error.FFmpegError) as error:
+        except DeviceUnavailableError as error:
             reason = str(error)
+        except (CrossfaceError, av.error.FFmpegError):
+            # The CPU has decoded it: whatever is said of the film is not so.
+            reason = NOT_DECODED.format(hardware.name)
         if reason is None:
             self.info = on_device(self.info)
             return hardware.name

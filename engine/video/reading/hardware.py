@@ -16,6 +16,8 @@ from ..planes import PIXEL_LAYOUTS, planes_of
 from .interlace import Interlaced
 from .times import Placed
 
+NOT_DECODED = "{} does not decode this kind of film"
+
 
 def why_not(info: VideoInfo, interlaced: Interlaced, *, tolerant: bool) -> str | None:
     """Why a film cannot be decoded on any device; None where one may try.
@@ -51,7 +53,7 @@ def difference(host: Placed, given: Placed, hardware: HardwareDecoder) -> str | 
     wanted = FORMATS[host.picture.format.name]
     picture = given.picture
     if picture.sw_format is None:
-        return f"{hardware.name} does not decode this kind of film"
+        return NOT_DECODED.format(hardware.name)
     if picture.sw_format.name != wanted:
         return f"{hardware.name} gives {picture.sw_format.name}, not {wanted}"
     size, host_size = ((each.width, each.height) for each in (picture, host.picture))

@@ -62,7 +62,7 @@ def add_video(
         target: Stream = (
             output.add_stream(encoding.encoder, rate=rate)
             if device is None
-            else _on_device(output, encoding, rate, path, device)
+            else _on_device(output, encoding, info, rate, path, device)
         )
     except (av.error.FFmpegError, ValueError) as error:
         raise UsageError(f"{path}: {encoding.encoder} cannot be written there: {error}") from error
@@ -93,16 +93,25 @@ def add_video(
     return target
 
 
+def takes_device_frames(encoding: Encoding, info: VideoInfo) -> bool:
+    """Whether an encoder reads a film's frames where a decoder on a device left them, as they are."""
+    return encoding.encoder in NVENC and encoding.pix_fmt == info.pix_fmt
+
+
 def _on_device(
     output: OutputContainer,
     encoding: Encoding,
+    info: VideoInfo,
     rate: Fraction | int,
     path: Path,
     device: VideoDevice,
 ) -> Stream:
     """A stream whose encoder reads frames where they lie."""
-    if encoding.encoder not in NVENC:
-        raise DeviceUnavailableError(f"{path}: {encoding.encoder} takes no frames from a GPU: use h264_nvenc")
+    if not takes_device_frames(encoding, info):
+        raise DeviceUnavailableError(
+            f"{path}: {encoding.encoder} takes no {info.pix_fmt} frames from a GPU as {encoding.pix_fmt}: "
+            "use an NVENC encoder, without --pix-fmt"
+        )
     try:
         with device.attached():
             target = output.add_stream(encoding.encoder, rate=rate, hwaccel=device.hwaccel)

@@ -15,19 +15,9 @@ def decoder_of(place: Place | None) -> HardwareDecoder | None:
     return None if place is None else place.decoder()
 
 
-def encoding_device(
-    clip: Clip, hardware: HardwareDecoder | None, encoding: Encoding
-) -> HardwareDecoder | None:
-    """Where an encoder takes the clip's frames as its decoder gave them; None for the host's memory.
-
-    Args:
-        clip: open.
-        hardware: that it was opened with.
-        encoding: of its frames.
-    """
-    if hardware is None or clip.decoded_on != hardware.name or encoding.encoder not in NVENC:
-        return None
-    return hardware
+def encoding_device(clip: Clip, encoding: Encoding) -> HardwareDecoder | None:
+    """Where an encoder takes a clip's frames as its decoder gave them; None for the host's memory."""
+    return clip.hardware if encoding.encoder in NVENC else None
 
 
 def route(clip: Clip, place: Place | None, encoding: Encoding) -> Routed:

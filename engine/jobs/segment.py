@@ -68,10 +68,9 @@ class SegmentConverter:
         colours = self._colours_before(segment)
         lead = colours is None
         with ExitStack() as stack:
-            hardware = decoder_of(place)
-            clip = stack.enter_context(Clip(plan.source, reading, hardware=hardware))
+            clip = stack.enter_context(Clip(plan.source, reading, hardware=decoder_of(place)))
             encoding = settings.encoding(clip.source, plan.output)
-            encoding_there = encoding_device(clip, hardware, encoding)
+            encoding_there = encoding_device(clip, encoding)
             work = route(clip, place, encoding)
             yield work
             lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0

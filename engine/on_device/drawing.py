@@ -22,9 +22,6 @@ from .sheet import Sheet
 from .tensors import buffer_of, new_tensor
 from .value_kernels import ValueKernels
 
-# The outline of a face without an area: nothing is inside of this edge.
-_NOTHING = np.array([[0.0, 0.0, 1.0]], np.float32)
-
 
 @dataclass(frozen=True)
 class ToDraw:
@@ -140,7 +137,7 @@ class LaneNetwork:
         self._tools.values.finite(
             [sheet.faces.part(0, count), sheet.masks.part(0, count)], found.finite.part(0, count)
         )
-        outlines = [each.outline if len(each.outline) else _NOTHING for each in work]
+        outlines = [each.outline for each in work]
         self._tools.masks.outline(sheet.masks, outlines, items=items)
         taps, border_px = softening(SKIN, output_px)
         ones = np.ones(len(work), np.float32)

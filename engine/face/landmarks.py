@@ -19,7 +19,8 @@ from .quick_crop import quick_crop
 from .roll import RollFinder
 from .windows import AnyFrame
 
-_MOST_AIMS = 8
+# Of a new face, until it has settled.
+MOST_AIMS = 8
 _AIMS_AT_NONE = 2
 _FOUR_WAYS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
 _LEVEL = _FOUR_WAYS[0]
@@ -76,7 +77,7 @@ class MeshFinder(ABC, Generic[AnyFrame]):
             mesh = self._sight(frame, detection, _LEVEL)
         if mesh.presence < LEAST_PRESENCE:
             return mesh
-        for _ in range(_MOST_AIMS):
+        for _ in range(MOST_AIMS):
             before, aimed = mesh, self._confirmed(frame, self._measure_again(frame, mesh))
             if aimed.presence < LEAST_PRESENCE:
                 break
@@ -101,6 +102,7 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         return mesh
 
     def _measure_again(self, frame: AnyFrame, mesh: Mesh) -> Mesh:
+        """Runs the network once more in the same frame, aimed by what it drew."""
         return self._measure(frame, self.aims.at_landmarks(mesh.landmarks))
 
 

@@ -12,8 +12,8 @@ from ..face import blazeface
 from ..face.align import Affine
 from ..face.blazeface import read_anchors
 from ..face.detector import Detection
-from ..face.landmarks import MeshFinder
-from ..face.mesh import Mesh
+from ..face.landmarks import MOST_AIMS, MeshFinder
+from ..face.mesh import LEAST_PRESENCE, Mesh
 from ..face.quick_crop import on_every_kth, reading_step
 from ..face.roll import TURNS, eye_line, turned_regions
 from ..face.windows import Window
@@ -54,7 +54,7 @@ class LaneLandmarkFinder(MeshFinder[LaneFrame]):
         every: int = 5,
     ) -> None:
         super().__init__(display)
-        self._chains = Chains(place, lane, answers, self.aims.display, most_frames=2 * every)
+        self._chains = Chains(place, lane, answers, self.aims.display, most_frames=max(2 * every, MOST_AIMS))
         self._roll = _LaneRollFinder(place, lane, answers, self.aims.display)
         self._followed: list[Chain] = []
         # The one that the tracker is about to be given, and the one after it.
@@ -96,6 +96,18 @@ class LaneLandmarkFinder(MeshFinder[LaneFrame]):
             self._chains.end(chain)
             meshes += _first_meshes(chain)
         return meshes
+
+    def _measure_again(self, frame: LaneFrame, mesh: Mesh) -> Mesh:
+        if mesh.presence < LEAST_PRESENCE:
+            # A chain stays where it has lost a face, and does not aim anew.
+            return super()._measure_again(frame, mesh)
+        there = mesh.next_in(frame) if isinstance(mesh, ChainedMesh) else None
+        if there is None:
+            # A face that settles is aimed at several times: one wait for all.
+            (chain,) = self._started([self.aims.at_landmarks(mesh.landmarks)], [frame] * MOST_AIMS)
+            self._chains.end(chain)
+            (there,) = _first_meshes(chain)
+        return there
 
     def _measure_next(
         self, frame: LaneFrame, previous: Sequence[Mesh], then: Sequence[LaneFrame]

@@ -3,7 +3,10 @@
 The tracker decides what it decides on the CPU, and asks what it asks there. Here the answers are on their way
 before it asks: while it decides about a window, the device works on the next one, whose faces are followed
 from where the device itself has seen them last. The host waits once a window. What cannot be known before is
-asked for when it comes up, and waited for: faces that come in, and those that were lost for a frame.
+asked for when it comes up, and waited for: faces that come in, and those that were lost for a frame. Other
+lanes, of another segment or of the conversion, have the device meanwhile.
+
+Never executed on a GPU; the tests run all of it on the CPU, by emulation.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ class EmulatedPlace(Place):
 
     Attributes:
         lanes: all that were opened.
+        engines: that a plan has named.
         attached_threads: how many threads were attached.
+        asked: networks that ran here, by the names of their files, and their shapes.
     """
 
     name = "emulated"
@@ -29,7 +31,9 @@ class EmulatedPlace(Place):
 
     def __init__(self) -> None:
         self.lanes: list[EmulatedLane] = []
+        self.engines: dict[str, str] = {}
         self.attached_threads = 0
+        self.asked: set[tuple[str, Shape]] = set()
 
     @contextmanager
     def lane(self) -> Iterator[EmulatedLane]:
@@ -49,6 +53,7 @@ class EmulatedPlace(Place):
 
     def runner(self, model: Path, shape: Shape, lane: DeviceLane) -> DeviceRunner:
         assert isinstance(lane, EmulatedLane)
+        self.asked.add((model.name, shape))
         return _QueuedRunner(BoundOnnxRunner(model, shape, stream=None), lane)
 
     def decoder(self) -> None:
@@ -57,11 +62,12 @@ class EmulatedPlace(Place):
     def fingerprint(self) -> dict[str, str]:
         return {"gpu": self.name}
 
-    def engine(self, model: Path, shape: Shape) -> None:
-        return None
+    def engine(self, model: Path, shape: Shape) -> str:
+        """A network's own name stands for what would be built of it."""
+        return model.name
 
     def with_engines(self, engines: Mapping[str, str]) -> EmulatedPlace:
-        assert not engines
+        self.engines = dict(engines)
         return self
 
 

@@ -18,6 +18,7 @@ from crossface.engine import convert
 from crossface.engine.errors import ConfigurationError, DeviceUnavailableError, UsageError
 from crossface.engine.events import Progress, Routed, Warned
 from crossface.engine.face.faces_file import FacesFile
+from crossface.engine.jobs.fingerprint import engines_of
 from crossface.engine.jobs.folder import folder_of, open_job
 from crossface.engine.jobs.kept import Kept
 from crossface.engine.jobs.plan import Plan
@@ -164,6 +165,20 @@ def test_a_network_that_gives_no_number_leaves_the_face(
     )
     assert finished.faces == 0 and sum("no number" in warning for warning in warnings) == 72
     assert film.read_bytes() == clip.read_bytes(), "where nothing is swapped, nothing is encoded"
+
+
+def test_a_plan_names_every_network_that_is_built_for_it(
+    clip: Path, swapper: Path, analysed_clip: Path, tmp_path: Path
+) -> None:
+    """What one machine builds, another one must not build anew: it would compute otherwise."""
+    for name, faces in (("both", None), ("conversion", analysed_clip)):
+        place, film = EmulatedPlace(), tmp_path / f"{name}.mp4"
+        run(convert(clip, swapper, film, faces=faces, settings=SEGMENTED, device=place))
+        plan = Plan.read(folder_of(film) / "plan.json")
+        assert len(place.asked) == (5 if faces is None else 1)
+        assert engines_of(plan.fingerprint) == place.engines
+        named = {(value, key.split()[1]) for key, value in place.engines.items()}
+        assert named == {(model, "x".join(map(str, shape))) for model, shape in place.asked}
 
 
 class _Faltering(EmulatedPlace):

@@ -13,7 +13,8 @@ from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
 from ..on_device.drawing import input_shape
-from ..on_device.place import Place, engine_name
+from ..on_device.place import Place, Shape, engine_name
+from ..on_device.watch import networks_of
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
@@ -26,6 +27,7 @@ from ..video.writer import Writer
 from ..video.writing.codecs import Encoding
 from .fingerprint import fingerprint
 from .plan import Plan, PlannedModel, Segment, StreamSummary
+from .watching import detection_settings
 
 # A segment that would be left shorter than this share of the usual length joins the one before.
 _LEAST_REST = 0.5
@@ -79,6 +81,11 @@ def make_plan(
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
         reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
+        shapes = [(each.path, input_shape(each.path, conversion.batch)) for each in models if place]
+        if place is not None and faces is None:
+            settings = detection_settings(analysis or AnalysisSettings(), source)
+            shapes += networks_of(settings, source.info.width, source.info.height)
+        engines = {} if place is None else _engines(place, shapes)
     whole = conversion.whole or reading.tolerate_damage
     option = needs_whole_film(encoding)
     if option is not None and not whole:
@@ -118,7 +125,7 @@ def make_plan(
         losses=tuple(losses),
         disk_bytes=disk_bytes,
         copied_without_face=keeps_codec and _keeps_all_else(path, output, reading),
-        fingerprint=fingerprint(place, _engines(place, models, conversion.batch)),
+        fingerprint=fingerprint(place, engines),
     )
 
 
@@ -139,18 +146,14 @@ def planned_models(models: Mapping[str | None, Path]) -> tuple[PlannedModel, ...
     return tuple(planned)
 
 
-def _engines(place: Place | None, models: Sequence[PlannedModel], batch: int) -> dict[str, str]:
-    """What is built for the models at a place, by `engine_name`.
+def _engines(place: Place, networks: Sequence[tuple[Path, Shape]]) -> dict[str, str]:
+    """What is built for networks at a place, by `engine_name`.
 
     Raises:
         CrossfaceError: they cannot run there.
     """
-    engines: dict[str, str] = {}
-    for model in models if place is not None else ():
-        shape = input_shape(model.path, batch)
-        if place is not None and (sha256 := place.engine(model.path, shape)) is not None:
-            engines[engine_name(model.path, shape)] = sha256
-    return engines
+    found = {engine_name(model, shape): place.engine(model, shape) for model, shape in networks}
+    return {name: sha256 for name, sha256 in found.items() if sha256 is not None}
 
 
 def segments_of(

@@ -89,9 +89,7 @@ class Watcher:
             self._tracker = LaneTracker(
                 bench.place,
                 bench.lane,
-                settings=DetectionSettings(
-                    long_side_px=self._settings.detector_px, pixel_aspect=_pixel_aspect(clip)
-                ),
+                settings=detection_settings(self._settings, clip),
                 display=clip.info.display,
                 every=self._settings.detect_every,
             )
@@ -116,10 +114,11 @@ class Watcher:
     def sightings(self, clip: Clip, frames: Iterable[Decoded]) -> Iterator[Sighting[Frame]]:
         """Of frames of the open clip that lie in the host's memory, on the CPU."""
         if self._networks is None:
+            looks_for = detection_settings(self._settings, clip)
             self._networks = (
                 Detector(
-                    long_side_px=self._settings.detector_px,
-                    pixel_aspect=_pixel_aspect(clip),
+                    long_side_px=looks_for.long_side_px,
+                    pixel_aspect=looks_for.pixel_aspect,
                     threads=self._threads,
                 ),
                 LandmarkFinder(display=clip.info.display, threads=self._threads),
@@ -149,8 +148,10 @@ class Watcher:
             self.warnings += clip.warnings
 
 
-def _pixel_aspect(clip: Clip) -> float:
-    return float(clip.info.sample_aspect_ratio or 1)
+def detection_settings(settings: AnalysisSettings, clip: Clip) -> DetectionSettings:
+    """What the detector looks for in the frames of an open clip."""
+    aspect = float(clip.info.sample_aspect_ratio or 1)
+    return DetectionSettings(long_side_px=settings.detector_px, pixel_aspect=aspect)
 
 
 class WatchedParts:

@@ -14,20 +14,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..face import blazeface
 from ..face.cuts import THUMBNAIL_COLUMNS, THUMBNAIL_ROWS, Thumbnail
 from ..face.detector import DetectionSettings
+from ..face.mesh import MESH_SIZE_PX
+from ..face.roll import TURNS
 from ..face.track import Sighting, WindowTracker
 from ..face.windows import Window, in_windows
+from ..weights import locate
 from .answers import Answer, Answers
+from .chains import FACES_A_RUN
 from .detector import LaneDetector
 from .frame import LaneFrame
 from .kernels import DeviceKernels
 from .landmarks import LaneLandmarkFinder
-from .place import DeviceLane, Place
+from .place import DeviceLane, Place, Shape
 from .tensors import new_tensor
 
 # Frames whose thumbnails are made together, and groups of them that are under way.
@@ -39,6 +45,20 @@ def frames_held(every: int) -> int:
     """How many frames `LaneTracker.follow` may hold at a time, the one that it gives included."""
     # The window that is expected, the one that is given or that fills, and groups with thumbnails.
     return 2 * every + _GROUPS * _group(every)
+
+
+def networks_of(settings: DetectionSettings, width: int, height: int) -> list[tuple[Path, Shape]]:
+    """All networks of an analysis of frames of such a size, in the shapes that they run in.
+
+    Raises:
+        ConfigurationError: a network's file is missing or damaged.
+    """
+    columns, rows = settings.search_size_px(width, height)
+    return [
+        (locate("centerface"), (1, 3, rows, columns)),
+        *((locate("blazeface_back"), (n, 3, blazeface.SIZE_PX, blazeface.SIZE_PX)) for n in (1, TURNS)),
+        (locate("face_mesh"), (FACES_A_RUN, 3, MESH_SIZE_PX, MESH_SIZE_PX)),
+    ]
 
 
 class LaneTracker:

@@ -14,7 +14,6 @@ from .place import DeviceLane, Place
 from .upload import Uploader
 from .value_kernels import ValueKernels
 
-
 # More than three of the largest batches: how many there are is bounded by the stages that hold them.
 _MOST_FRAMES = 8192
 

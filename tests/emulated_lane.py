@@ -24,6 +24,7 @@ class EmulatedLane:
         launched: names and grids so far.
         copies: how many so far.
         waits: how often somebody had to wait.
+        allocated_bytes: of the device, so far.
     """
 
     def __init__(self) -> None:
@@ -31,11 +32,13 @@ class EmulatedLane:
         self.launched: list[tuple[str, Dimensions]] = []
         self.copies = 0
         self.waits = 0
+        self.allocated_bytes = 0
         self._memory: dict[int, NDArray[np.uint8]] = {}
         self._work: list[Callable[[], object]] = []
         self._done = 0
 
     def device_buffer(self, bytes: int) -> DeviceBuffer:
+        self.allocated_bytes += bytes
         memory = np.full(bytes + _ALIGNMENT_BYTES, 0xA5, np.uint8)
         address = -(-memory.ctypes.data // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         self._memory[address] = memory

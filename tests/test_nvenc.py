@@ -121,7 +121,7 @@ def test_a_decoders_frame_goes_to_the_encoder_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "ffv1"])
 def test_where_a_film_is_decoded_does_not_change_its_parts(tmp_path: Path, codec: str, deep: bool) -> None:
     """So that parts from different machines can be joined."""
     source = deep_clip(tmp_path / "in.mp4") if deep else make_clip(tmp_path / "in.mp4")

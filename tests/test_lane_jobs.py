@@ -24,7 +24,7 @@ from crossface.engine.jobs.kept import Kept
 from crossface.engine.jobs.plan import Plan
 from crossface.engine.jobs.run import do_segments, finish
 from crossface.engine.jobs.workers import Task, Workers
-from crossface.engine.on_device.choice import choose_places
+from crossface.engine.on_device.choice import choose_places, run_a_network
 from crossface.engine.on_device.place import Place
 
 Device = str | Place
@@ -238,6 +238,13 @@ def test_workers_are_dealt_out_to_devices(clip: Path, swapper: Path, by_cpu: Pat
         _, message = workers.next_message()
         assert message is not None and message["error"] == "DeviceUnavailableError"
         assert "cuda:8888" in message["message"]
+
+
+def test_a_place_is_tried_with_a_network_before_it_is_chosen() -> None:
+    place = EmulatedPlace()
+    with place.lane() as lane:
+        run_a_network(place, lane)
+    assert place.asked == {("tiny.onnx", (1, 1, 3, 3))}
 
 
 @pytest.mark.usefixtures("no_choice_from_outside")

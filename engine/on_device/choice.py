@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from ..device import Lane, choose
-from ..errors import ConfigurationError, DeviceUnavailableError, OutOfMemoryError
+from ..device import choose
+from ..errors import BadInputError, ConfigurationError, DeviceUnavailableError, OutOfMemoryError
 from ..probe.driver import CudaDevice
-from .place import CudaPlace, Place
+from ..probe.trial import TINY_NETWORK, TINY_SHAPE
+from .place import RUNTIMES, CudaPlace, DeviceLane, Place
+from .tensors import new_tensor
 
 # A kernel that is in every build for GPUs.
 _ANY_KERNEL = "crop_f32"
@@ -72,7 +76,7 @@ def choose_places(asked: str | Place) -> Chosen:
         return Chosen((), reason, deque([f"on the CPU, for {reason}"]))
     for other in others:
         if (other.name, other.capability) == (first.name, first.capability):
-            places.append(CudaPlace(other, tell=told.append))
+            places.append(CudaPlace(other, places[0].runtime, tell=told.append))
         else:
             told.append(
                 f"cuda:{other.index} ({other.name}) is left out: it is another model than {first.name}"
@@ -81,7 +85,32 @@ def choose_places(asked: str | Place) -> Chosen:
 
 
 def _tried(device: CudaDevice, told: deque[str]) -> CudaPlace:
-    place = CudaPlace(device, tell=told.append)
-    with Lane(device) as lane:
-        lane.load(_ANY_KERNEL)
-    return place
+    """A device that runs kernels and networks, with the first runtime that does."""
+    reasons = []
+    for runtime in RUNTIMES:
+        try:
+            place = CudaPlace(device, runtime, tell=told.append)
+        except DeviceUnavailableError as error:
+            reasons.append(str(error))
+            continue
+        with place.lane() as lane:
+            lane.load(_ANY_KERNEL)
+            try:
+                run_a_network(place, lane)
+                return place
+            except (BadInputError, DeviceUnavailableError) as error:
+                reasons.append(str(error))
+                # One that is installed is meant to be used.
+                told.append(f"{place.name}: {place.networks} is not used: {error}")
+    raise DeviceUnavailableError("; ".join(reasons))
+
+
+def run_a_network(place: Place, lane: DeviceLane) -> None:
+    """A convolution: for want of a library a runtime may fail only when it comes to one."""
+    with tempfile.TemporaryDirectory(prefix="crossface-") as folder:
+        model = Path(folder) / "tiny.onnx"
+        model.write_bytes(TINY_NETWORK)
+        runner = place.runner(model, TINY_SHAPE, lane)
+        tensors = [new_tensor(lane, each.fixed_shape, each.dtype) for each in (runner.input, *runner.outputs)]
+        runner.bind(tensors[0].address, [each.address for each in tensors[1:]])
+        lane.synchronize()

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ..device import DeviceBuffer, Event, Lane, attached
-from ..errors import DeviceUnavailableError, InputMissingError
+from ..errors import InputMissingError
 from ..file_state import file_sha256, file_state
 from ..probe.driver import CudaDevice
 from ..probe.process import FATBIN
@@ -27,6 +27,8 @@ from .launcher import Launcher
 from .nvdec import HardwareDecoder, Nvdec
 
 Shape = tuple[int, ...]
+Runtime = Literal["tensorrt", "onnxruntime"]
+RUNTIMES: tuple[Runtime, ...] = ("tensorrt", "onnxruntime")
 
 
 class DeviceLane(Launcher, Protocol):
@@ -104,20 +106,24 @@ def engine_name(model: Path, shape: Shape) -> str:
 class CudaPlace:
     """A GPU.
 
-    Networks run on TensorRT where that is here, else on ONNX Runtime's CUDA provider.
-
     Args:
         device: which.
+        runtime: of networks: TensorRT, or ONNX Runtime's CUDA provider.
         tell: is told, in a line each, of what a user should know.
 
     Raises:
-        DeviceUnavailableError: nothing here runs networks on a GPU.
+        DeviceUnavailableError: the runtime is not here, or none that we know.
     """
 
-    def __init__(self, device: CudaDevice, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, device: CudaDevice, runtime: Runtime, *, tell: Callable[[str], None]) -> None:
         self._device = device
-        self.networks, self._builds_engines = _networks()
-        self._tell = tell
+        self.runtime = runtime
+        self._builds_engines = runtime == "tensorrt"
+        self.networks = (
+            f"TensorRT {tensorrt_version()}"
+            if self._builds_engines
+            else f"ONNX Runtime {cuda_provider_version()}"
+        )
         self._engines: Mapping[str, str] = {}
         self._built = _Built(device, tell)
 
@@ -190,22 +196,10 @@ class _Built:
                     tell=self._tell,
                     pinned=pinned,
                 )
+                # A plan names what was built just now.
+                built = self._networks[name, pinned]
+                self._networks[name, built.sha256] = built
             return self._networks[name, pinned]
-
-
-def _networks() -> tuple[str, bool]:
-    """What runs networks on GPUs here, and whether it builds engines.
-
-    Raises:
-        DeviceUnavailableError: nothing does.
-    """
-    try:
-        return f"TensorRT {tensorrt_version()}", True
-    except DeviceUnavailableError as no_tensorrt:
-        try:
-            return f"ONNX Runtime {cuda_provider_version()}", False
-        except DeviceUnavailableError as no_provider:
-            raise DeviceUnavailableError(f"{no_tensorrt}; {no_provider}") from no_provider
 
 
 def _stream(lane: DeviceLane) -> Stream:

@@ -257,8 +257,9 @@ class LaneSwapper:
             return
         self._lane.synchronize()
         for batch in batches:
-            for frame in batch.on_device:
-                self._bench.uploader.release(frame)
+            for frame, _ in batch.frames:
+                if isinstance(frame, LaneFrame):
+                    self._bench.uploader.release(frame)
             for asked in batch.asked:
                 asked.network.give_back(asked.sheet)
 

@@ -37,7 +37,7 @@ def test_signatures_are_those_of_the_sources() -> None:
 BOOKS = """
 import ctypes, json, sys, threading
 import numpy as np
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import Lane, attached, choose
 from crossface.engine.errors import DeviceUnavailableError, OutOfMemoryError
 
 stub = ctypes.CDLL("libcuda.so.1")
@@ -102,6 +102,15 @@ with Lane(device) as lane:
             found[name] = [type(error).__name__, str(error)]
 del event, started
 found["after"] = depth_and_live()
+
+def attach():
+    with attached(device):
+        found["attached"] = stub.stub_depth()
+    found["detached"] = stub.stub_depth()
+
+decoder = threading.Thread(target=attach)
+decoder.start()
+decoder.join()
 
 def work(wrong, i):
     try:
@@ -214,6 +223,7 @@ class TestBooks:
 
     def test_nothing_stays_of_120_lanes_but_the_context_and_its_kernels(self, books: dict[str, Any]) -> None:
         assert books["after"] == [0, 0]
+        assert (books["attached"], books["detached"]) == (1, 0), "other threads, while they are attached"
         assert books["wrong"] == []
         depth, live, retained, modules = books["in the end"]
         assert (depth, live) == (0, 0)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -156,7 +157,7 @@ class CudaPlace:
             "gpu": self._device.name,
             "compute capability": _capability(self._device),
             "gpu kernels": hashlib.sha256(FATBIN.read_bytes()).hexdigest()[:16],
-            "gpu networks": self.networks,
+            "gpu networks": self.networks if self._builds_engines else f"{self.networks}, {_cudnn()}",
         }
 
     def engine(self, model: Path, shape: Shape) -> str | None:
@@ -200,6 +201,14 @@ class _Built:
                 built = self._networks[name, pinned]
                 self._networks[name, built.sha256] = built
             return self._networks[name, pinned]
+
+
+def _cudnn() -> str:
+    """The convolutions of ONNX Runtime, as far as pip knows them."""
+    for package in ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"):
+        with suppress(PackageNotFoundError):
+            return f"cuDNN {version(package)}"
+    return "the system's cuDNN"
 
 
 def _stream(lane: DeviceLane) -> Stream:

@@ -7,14 +7,17 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from emulated_place import EmulatedPlace
 from make_model import make_swapper
 from split_clip import split_clip
 from test_convert import QUICK, X264, audio_packets, comment, planes, run, times_s
+from test_convert_formats import pictures, woven, write
 
 from crossface.engine import convert
+from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import ConfigurationError, DeviceUnavailableError, UsageError
 from crossface.engine.events import Progress, Routed, Warned
 from crossface.engine.face.faces_file import FacesFile
@@ -26,6 +29,7 @@ from crossface.engine.jobs.run import do_segments, finish
 from crossface.engine.jobs.workers import Task, Workers
 from crossface.engine.on_device.choice import choose_places, run_a_network
 from crossface.engine.on_device.place import Place
+from crossface.engine.settings import ConversionSettings
 
 Device = str | Place
 
@@ -115,6 +119,25 @@ def test_what_is_no_face_is_not_touched(
 @pytest.fixture(scope="module")
 def analysed_clip(clip: Path, by_cpu: Path) -> Path:
     return folder_of(by_cpu) / "shot.faces"
+
+
+def test_fields_in_ten_bits_are_the_cpus(
+    clips: Path, swapper: Path, other_device: Device, tmp_path: Path
+) -> None:
+    """Both fields of a frame lie in one piece of memory, each with its face."""
+    shown = woven(list(pictures(clips, 8)), top_first=True)
+    source = tmp_path / "interlaced.mov"
+    write(source, shown, "prores_ks", "yuv422p10le", flags=1 << 18 | 1 << 29)
+    films = []
+    for device in ("cpu", other_device):
+        film = tmp_path / f"{len(films)}.mkv"
+        settings = ConversionSettings(codec="ffv1", encoder_options={})
+        reading = ReadingSettings(interlaced="fields")
+        finished, _ = run(convert(source, swapper, film, settings=settings, reading=reading, device=device))
+        assert finished.faces == 8
+        with av.open(str(film)) as container:
+            films.append([picture.to_ndarray().astype(np.int64) for picture in container.decode(video=0)])
+    assert max(int(np.abs(a - b).max()) for a, b in zip(*films, strict=True)) <= 1
 
 
 def test_stopped_anywhere_it_goes_on_to_the_same_film(

@@ -182,12 +182,13 @@ def random_original(path: Path) -> None:
     from crossface.engine.face.align import TEMPLATE
     from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
     from crossface.training.export import to_onnx
-    from crossface.training.models import PRESETS, SharedAutoencoder
+    from crossface.training.models import build
     from crossface.training.onnx_layout import laid_out
+    from crossface.training.presets import PRESETS
 
     torch.manual_seed(0)
     preset = PRESETS["original-64"]
-    graph = to_onnx(SharedAutoencoder(preset).eval(), "b")
+    graph = to_onnx(build(preset).eval(), "b")
     metadata = ModelMetadata(
         template=TEMPLATE,
         coverage=preset.coverage,

@@ -35,9 +35,9 @@ from onnx import TensorProto, helper, numpy_helper
 from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.swap.model import Swapper
 from crossface.training.checkpoint import ModelCard
+from crossface.training.cost import cost as cost_of
 from crossface.training.export import export
 from crossface.training.faceset import Faceset
-from crossface.training.models import Decoder, Encoder, Preset
 from crossface.training.store import load_store
 
 KINDS: dict[str, dict[str, str]] = {
@@ -50,23 +50,6 @@ ROUNDS = 5
 SAMPLE = Path(__file__).parents[1] / "build/sample"
 GEMM_SIDE = 1024
 BT709 = np.array([0.2126, 0.7152, 0.0722], np.float32)
-
-
-def products(preset: Preset) -> int:
-    """Multiplications of the plain network a face."""
-    counts: list[int] = []
-
-    def count(module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        weight = module.weight
-        counts.append(weight.numel() * output.shape[2:].numel())  # type: ignore[operator, union-attr]
-
-    encoder, decoder = Encoder(preset), Decoder(preset)
-    for module in (*encoder.modules(), *decoder.modules()):
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        decoder(encoder(torch.zeros(1, 3, preset.size_px, preset.size_px)))
-    return sum(counts)
 
 
 def serve(model: Path, batch: int, threads: int) -> None:
@@ -185,7 +168,7 @@ def measure(model: Path, calibrate: Path, faces: Path, threads: int, folder: Pat
         for kind, options in KINDS.items()
     }
     by_kind, gemms = speeds(files, threads)
-    plain_gflop = 2 * products(card.preset) / 1e9
+    plain_gflop = cost_of(card.preset).gflops
     print(
         f"\n{model.name}: {card.preset.name}, {plain_gflop:.2f} GFLOP a face; "
         f"gemm {gemms['float']:.0f} GFLOP/s, in bytes {gemms['bytes']:.0f}"

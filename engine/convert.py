@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
@@ -17,7 +17,7 @@ from .jobs.finish import already_done
 from .jobs.folder import JobFolder, folder_of
 from .jobs.kept import Kept
 from .jobs.one_pass import convert_in_one_pass
-from .jobs.plan import Plan, PlannedModel, disclosure
+from .jobs.plan import Plan, disclosure
 from .jobs.planning import make_plan, planned_models
 from .jobs.run import run
 from .on_device.choice import CPU, Chosen
@@ -26,6 +26,7 @@ from .on_device.place import Place
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
+from .swap.model import read_model
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -80,8 +81,8 @@ def convert(
     """
     clip, output = Path(clip), Path(output)
     models: dict[str | None, Path] = {}
-    for whom, path in (model if isinstance(model, Mapping) else {None: model}).items():
-        models[whom] = Path(path)
+    for whom, named in (model if isinstance(model, Mapping) else {None: model}).items():
+        models[whom] = Path(named)
     settings, analysis = settings or ConversionSettings(), analysis or AnalysisSettings()
     reading, compositing = reading or ReadingSettings(), compositing or CompositorPaths()
     faces = None if faces is None else Path(faces)
@@ -89,25 +90,27 @@ def convert(
     if any(models) and faces is None:
         raise UsageError("who is drawn on whom is chosen by tracks or persons of a faces file: give --faces")
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
-    planned = planned_models(models)
+    for path in models.values():
+        read_model(path)  # what is wrong with one is told before anything is loaded
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())
         folder = JobFolder(folder_of(output))
-        chosen = _chosen(folder, planned, kept, "cpu" if in_one_pass else device, overwrite=overwrite)
+        chosen = _chosen(folder, models, kept, "cpu" if in_one_pass else device, overwrite=overwrite)
         yield from map(Warned, chosen.news())
         if in_one_pass and device not in ("auto", "cpu"):
             yield Warned(f"{output}: image sequences, and what compositors want, are made on the CPU")
         if in_one_pass or (workers == 1 and executor is None and chosen.place is None):
             # In a thread, while the clip is looked at.
-            paths, threads = {each.whom: each.path for each in planned}, network_threads(available())
+            paths = {whom: path.absolute() for whom, path in models.items()}
+            threads = network_threads(available())
             loading = kept.networks.load(paths, batch=settings.batch, threads=threads)
         if in_one_pass:
             yield from convert_in_one_pass(
                 clip,
                 loading.result(),
                 output,
-                disclosure(planned),
+                disclosure(planned_models(models)),
                 faces=faces,
                 settings=settings,
                 analysis=analysis,
@@ -118,7 +121,7 @@ def convert(
             return
         plan = make_plan(
             clip,
-            planned,
+            models,
             output,
             faces=faces,
             conversion=settings,
@@ -141,7 +144,7 @@ def convert(
 
 def _chosen(
     folder: JobFolder,
-    models: Sequence[PlannedModel],
+    models: Mapping[str | None, Path],
     kept: Kept,
     device: str | Place,
     *,
@@ -159,8 +162,8 @@ def _chosen(
             return CPU
     chosen = kept.choose(device)
     try:
-        for model in models if chosen.places else ():
-            input_shape(model.path, 1)
+        for path in models.values() if chosen.places else ():
+            input_shape(path, 1)
     except DeviceUnavailableError as error:
         if device != "auto":
             raise

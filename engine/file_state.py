@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 from .errors import BadInputError, InputMissingError
@@ -22,7 +23,9 @@ def file_state(file: Path | int) -> FileState:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@functools.lru_cache
+_hashing = threading.Lock()
+
+
 def file_sha256(path: Path, state: FileState | None) -> str:
     """Of a file in this state; a large one takes a while, and is asked for when planned and when loaded.
 
@@ -30,6 +33,13 @@ def file_sha256(path: Path, state: FileState | None) -> str:
         InputMissingError: no such file, or not readable.
         BadInputError: it is in another state by now.
     """
+    # Whoever asks while another thread is at it gets what that finds.
+    with _hashing:
+        return _file_sha256(path, state)
+
+
+@functools.lru_cache
+def _file_sha256(path: Path, state: FileState | None) -> str:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from crossface.engine.face.align import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE
 from crossface.engine.review.png import write_png
 from crossface.training.faceset import FaceRecord, header_line
-from crossface.training.models import Preset
+from crossface.training.presets import Preset
 
 HEADER = json.loads(header_line())
 SIZE_PX: int = HEADER["size_px"]

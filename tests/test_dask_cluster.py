@@ -21,7 +21,7 @@ from crossface.engine.events import Event, Progress, Warned
 from crossface.engine.jobs.folder import JobFolder, folder_of
 from crossface.engine.jobs.kept import Kept
 from crossface.engine.jobs.plan import Plan, Segment
-from crossface.engine.jobs.planning import make_plan, planned_models
+from crossface.engine.jobs.planning import make_plan
 from crossface.engine.jobs.run import run
 from crossface.engine.settings import ConversionSettings
 
@@ -222,7 +222,7 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
     def planned(name: str) -> tuple[Plan, JobFolder]:
         plan = make_plan(
             clips / "face_noface.mov",
-            planned_models({None: swapper}),
+            {None: swapper},
             tmp_path / name,
             conversion=ConversionSettings(segment_s=0.9),
             reading=ReadingSettings(start="0", end="89"),

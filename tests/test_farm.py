@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
 from crossface.engine.jobs.farm import FarmSettings, openjd_template, submit_command
 from crossface.engine.jobs.plan import Plan, Segment
-from crossface.engine.jobs.planning import make_plan, planned_models
+from crossface.engine.jobs.planning import make_plan
 from crossface.engine.jobs.segment_range import parse_segments
 from crossface.engine.jobs.yaml_text import yaml_text
 
@@ -60,7 +60,7 @@ def plan_of(clips: Path, swapper: Path, tmp_path_factory: pytest.TempPathFactory
     """Makes plans of any number of segments."""
     plan = make_plan(
         clips / "single_face.mp4",
-        planned_models({None: swapper}),
+        {None: swapper},
         tmp_path_factory.mktemp("plan") / "out.mp4",
     )
 

@@ -11,7 +11,8 @@ from make_faceset import TINY
 from torch.nn import functional
 
 from crossface.training.inference import Direct, Winograd, winograd_pays
-from crossface.training.models import PRESETS, SharedAutoencoder
+from crossface.training.models import SharedAutoencoder
+from crossface.training.presets import PRESETS
 from crossface.training.winograd import WinogradConv
 
 

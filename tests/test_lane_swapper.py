@@ -17,7 +17,6 @@ from crossface.engine.clip import Clip
 from crossface.engine.errors import OutOfMemoryError
 from crossface.engine.face.faces_file import FacesFile, FrameFaces
 from crossface.engine.frame import Frame
-from crossface.engine.jobs.planning import planned_models
 from crossface.engine.on_device.frame import in_host
 from crossface.engine.on_device.swap import LaneSwapper
 from crossface.engine.on_device.workbench import Workbench
@@ -63,7 +62,6 @@ def test_two_people_over_each_other(
         None: make_swapper(tmp_path / "one.onnx"),
         "7": make_swapper(tmp_path / "other.onnx", enlarge=enlarge, mask=oval(64 * enlarge)[::-1], gain=0.7),
     }
-    assert planned_models(models)
     clip, options = clips / "single_face.mp4", {"colour": "reinhard", "mask": MaskSettings()}
     display = np.eye(2)
     on_cpu = batches(clip, lines, 3)

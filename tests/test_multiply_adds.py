@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from crossface.training.export import to_onnx
 from crossface.training.inference import Direct
-from crossface.training.models import PRESETS, SharedAutoencoder
+from crossface.training.models import SharedAutoencoder
+from crossface.training.presets import PRESETS
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -18,7 +18,7 @@ from split_clip import split_clip
 from crossface.engine import AnalysisSettings, ConversionSettings, ReadingSettings
 from crossface.engine.errors import BadInputError, CrossfaceError, UsageError
 from crossface.engine.jobs.plan import Plan
-from crossface.engine.jobs.planning import make_plan, planned_models, segments_of
+from crossface.engine.jobs.planning import make_plan, segments_of
 from crossface.engine.video.index import SourceIndex
 
 
@@ -92,7 +92,7 @@ def test_a_plan_says_what_will_be_done_and_comes_back_from_its_file(
 ) -> None:
     plan = make_plan(
         clip,
-        planned_models({None: swapper}),
+        {None: swapper},
         tmp_path / "out.mkv",
         conversion=ConversionSettings(segment_s=0.5, encoder_options={"crf": "20"}, colour="mkl"),
         analysis=AnalysisSettings(detect_every=3),
@@ -115,7 +115,7 @@ def test_no_path_enters_the_plans_name(clip: Path, swapper: Path, tmp_path: Path
     plans = [
         make_plan(
             tmp_path / name / f"{name}.mp4",
-            planned_models({None: tmp_path / name / f"{name}.onnx"}),
+            {None: tmp_path / name / f"{name}.onnx"},
             tmp_path / name / f"{name}_out.mp4",
         )
         for name in ("a", "b")
@@ -138,7 +138,7 @@ def test_a_plan_that_was_changed_by_hand_is_refused(
     clip: Path, swapper: Path, tmp_path: Path, key: str, value: Any
 ) -> None:
     path = tmp_path / "plan.json"
-    make_plan(clip, planned_models({None: swapper}), tmp_path / "out.mp4").write(path)
+    make_plan(clip, {None: swapper}, tmp_path / "out.mp4").write(path)
     fields = json.loads(path.read_text())
     path.write_text(json.dumps({**fields, key: value}))
     with pytest.raises(BadInputError, match="plan again") as caught:
@@ -160,13 +160,13 @@ def test_rate_control_of_the_whole_film_wants_a_whole_film(
     with pytest.raises(UsageError, match="--whole") as caught:
         make_plan(
             clip,
-            planned_models({None: swapper}),
+            {None: swapper},
             tmp_path / "out.mp4",
             conversion=ConversionSettings(encoder_options=options, segment_s=0.5),
         )
     assert named in str(caught.value)
     settings = ConversionSettings(encoder_options=options, segment_s=0.5, whole=True)
-    plan = make_plan(clip, planned_models({None: swapper}), tmp_path / "out.mp4", conversion=settings)
+    plan = make_plan(clip, {None: swapper}, tmp_path / "out.mp4", conversion=settings)
     assert len(plan.segments) == 1
 
 
@@ -174,13 +174,11 @@ def test_a_faces_file_of_another_clip_is_refused(
     clip: Path, clips: Path, swapper: Path, analysed: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(CrossfaceError, match="another clip"):
-        make_plan(
-            clip, planned_models({None: swapper}), tmp_path / "out.mp4", faces=analysed("single_face.mp4")
-        )
+        make_plan(clip, {None: swapper}, tmp_path / "out.mp4", faces=analysed("single_face.mp4"))
 
 
 def test_a_film_that_cannot_be_split_says_so(swapper: Path, tmp_path: Path) -> None:
     options = {"preset": "ultrafast", "x264-params": "keyint=infinite:scenecut=0"}
     clip = make_clip(tmp_path / "long.mp4", durations=[12800] * 40, options=options, rate=1)
-    plan = make_plan(clip, planned_models({None: swapper}), tmp_path / "out.mp4")
+    plan = make_plan(clip, {None: swapper}, tmp_path / "out.mp4")
     assert len(plan.segments) == 1 and any("cannot be split" in warning for warning in plan.warnings)

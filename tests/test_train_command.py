@@ -36,7 +36,7 @@ def test_a_signal_writes_a_checkpoint_of_the_last_step(
     assert "Traceback" not in rest
     said = [int(step) for step in re.findall(r"step (\d+)", first + rest)]
     with open_checkpoint(model) as checkpoint:
-        assert checkpoint.step == max(said) >= 1
+        assert checkpoint.progress.step == max(said) >= 1
 
 
 def test_a_warning_has_a_line_of_its_own(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_a_warning_has_a_line_of_its_own(tmp_path: Path) -> None:
 
 def test_the_command_offers_every_preset() -> None:
     """The command line lists them itself, because loading them would load PyTorch."""
-    from crossface.training.cli import train_command
-    from crossface.training.models import PRESETS
+    from crossface.training.presets import PRESETS
+    from crossface.training.train_commands import train_command
 
     option = next(option for option in train_command.params if option.name == "preset")
     assert set(option.type.to_info_dict()["choices"]) == set(PRESETS)

@@ -27,20 +27,20 @@ from crossface.engine.errors import (
 )
 from crossface.engine.face.align import LEFT_EYE, LIPS
 from crossface.engine.review.png import read_png, write_png
-from crossface.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, load_average
-from crossface.training.faceset import Faceset
-from crossface.training.models import PRESETS, SharedAutoencoder
-from crossface.training.store import FaceStore, load_store
-from crossface.training.train import (
+from crossface.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, DivergedError, Learner, load_average
+from crossface.training.events import (
     CheckpointWritten,
-    DivergedError,
     PreviewWritten,
     StepDone,
     TrainingDone,
     TrainingEvent,
-    rate_factor,
-    train,
 )
+from crossface.training.faceset import Faceset
+from crossface.training.models import SharedAutoencoder
+from crossface.training.presets import PRESETS
+from crossface.training.schedule import rate_factor
+from crossface.training.store import FaceStore, load_store
+from crossface.training.train import train
 
 CPU = torch.device("cpu")
 
@@ -220,7 +220,7 @@ def test_the_folder_holds_card_preview_and_curves(whole: Path) -> None:
 def test_the_average_lags_behind_the_weights(whole: Path) -> None:
     tensors = _tensors(whole)
     network = SharedAutoencoder(TINY)
-    assert load_average(whole, network) == 6
+    assert load_average(whole, network).step == 6
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, tensors[f"average.{name}"])
     assert not torch.equal(tensors["network.encoder.to_latent.weight"], network.encoder.to_latent.weight)
@@ -242,7 +242,7 @@ def test_a_failed_write_leaves_the_last_checkpoint_whole(facesets: tuple[Path, P
     learner = Learner(TINY, CPU, seed=0)
     learner.load(whole)
     before = (whole / CHECKPOINT_NAME).read_bytes()
-    learner.step = 99
+    learner.progress.step = 99
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Files that may not grow: to a writer, a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, limits[1]))
@@ -298,7 +298,7 @@ def test_divergence_is_an_error_and_not_a_checkpoint(facesets: tuple[Path, Path]
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"steps": None}, UsageError, "--steps or --minutes"),
+        ({"steps": None}, UsageError, "--steps, --minutes or --until-plateau"),
         ({"steps": 0}, UsageError, "above zero"),
         ({"batch": 0}, UsageError, "above zero"),
         ({"preset": "none-1"}, UsageError, "fast-128"),

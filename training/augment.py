@@ -15,6 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .damage import blurred, compressed, rescaled
+from .draw import Draw
+from .occluders import Occluders
+
 # ITU-R BT.709 luma, of gamma-encoded RGB as everywhere in training.
 _LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -38,6 +42,11 @@ class Augmentation:
         grey: probability that an input is desaturated, by a random share.
         rough: probability each of a blurred and of a noisy input.
         noise: largest standard deviation of that noise.
+        occlude: probability that something lies before the face; of input and mask.
+        rescale: probability of an input that was scaled down and up again.
+        rescale_factor: the largest.
+        compress: probability of an input that a lossy encoder has had.
+        quality: ends of the range of that encoder's quality; see `compressed`.
     """
 
     rotation_deg: float = 6.0
@@ -53,6 +62,11 @@ class Augmentation:
     grey: float = 0.5
     rough: float = 0.2
     noise: float = 0.03
+    occlude: float = 0.1
+    rescale: float = 0.1
+    rescale_factor: float = 2.5
+    compress: float = 0.1
+    quality: tuple[float, float] = (25.0, 90.0)
 
 
 class Batch(NamedTuple):
@@ -84,45 +98,31 @@ def augment(
         settings: the default ones where None.
     """
     settings = settings or Augmentation()
-    draw = _Draw(random, pixels.device, len(pixels))
+    draw = Draw(random, pixels.device, len(pixels))
     faces = pixels.float() / 255
     base = _pixel_centres(size_px, pixels.device).expand(len(pixels), -1, -1, -1)
     move, shift = _similarity(draw, settings)
-    straight = (base @ move + shift) * span
-    warped = ((base + _warp(draw, size_px, settings.warp)) @ move + shift) * span
+    straight = base @ move + shift
+    warped = (base + _warp(draw, size_px, settings.warp)) @ move + shift
 
-    seen = functional.grid_sample(faces, straight, padding_mode="border", align_corners=False)
-    source = functional.grid_sample(faces[:, :3], warped, padding_mode="border", align_corners=False)
+    seen = _sampled(faces, straight * span)
+    target, mask, eyes_and_mouth = seen[:, :3], seen[:, 3:4], seen[:, 4:]
+    source = _sampled(faces[:, :3], warped * span)
     exponent = torch.exp(draw.even(settings.gamma))
     gain = 1 + draw.even(settings.gain, channels=3)
-    target = (seen[:, :3].clamp_min(0) ** exponent * gain).clamp(0, 1)
+    target = (target.clamp_min(0) ** exponent * gain).clamp(0, 1)
+    if settings.occlude:
+        # Before the face they move with it; the decoder draws on what is under them, unasked by the mask.
+        occluders = Occluders(draw, faces, settings.occlude, span)
+        source = torch.lerp(source, occluders.colours(warped), occluders.cover(warped))
+        mask = mask * (1 - occluders.cover(straight))
     source = (source.clamp_min(0) ** exponent * gain).clamp(0, 1)
-    source = _roughen(_regrade(source, draw, settings), draw, settings)
-    return Batch(source.clamp(0, 1), target, seen[:, 3:4], seen[:, 4:5])
+    source = _roughen(_regrade(source, draw, settings), draw, settings).clamp(0, 1)
+    return Batch(_damaged(source, draw, settings), target, mask, eyes_and_mouth)
 
 
-class _Draw:
-    """Random numbers, one set a face."""
-
-    def __init__(self, random: torch.Generator, device: torch.device, count: int) -> None:
-        self.random = random
-        self.device = device
-        self.count = count
-
-    def uniform(self, channels: int = 1) -> Tensor:
-        """In 0..1: `[N,channels,1,1]`."""
-        return torch.rand(self.count, channels, 1, 1, generator=self.random, device=self.device)
-
-    def even(self, amount: float, channels: int = 1) -> Tensor:
-        """In -amount..amount: `[N,channels,1,1]`."""
-        return (self.uniform(channels) * 2 - 1) * amount
-
-    def happens(self, probability: float) -> Tensor:
-        """1 with this probability, else 0: `[N,1,1,1]`."""
-        return (self.uniform() < probability).float()
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self.count, *shape, generator=self.random, device=self.device)
+def _sampled(faces: Tensor, points: Tensor) -> Tensor:
+    return functional.grid_sample(faces, points, padding_mode="border", align_corners=False)
 
 
 def _pixel_centres(size_px: int, device: torch.device) -> Tensor:
@@ -132,7 +132,7 @@ def _pixel_centres(size_px: int, device: torch.device) -> Tensor:
     return torch.stack((x, y), dim=-1)[None]
 
 
-def _similarity(draw: _Draw, settings: Augmentation) -> tuple[Tensor, Tensor]:
+def _similarity(draw: Draw, settings: Augmentation) -> tuple[Tensor, Tensor]:
     """A matrix `[N,1,2,2]` to multiply row vectors with, and a shift `[N,1,1,2]`."""
     angle = draw.even(math.radians(settings.rotation_deg))
     scale = 1 + draw.even(settings.scale)
@@ -145,14 +145,14 @@ def _similarity(draw: _Draw, settings: Augmentation) -> tuple[Tensor, Tensor]:
     return torch.cat((to_x, to_y), dim=-2), shift
 
 
-def _warp(draw: _Draw, size_px: int, sigma: float) -> Tensor:
+def _warp(draw: Draw, size_px: int, sigma: float) -> Tensor:
     """Smooth random offsets `[N,S,S,2]` in -1..1 units."""
     points = draw.normal(2, 5, 5) * (2 * sigma)
     smooth = functional.interpolate(points, size=(size_px, size_px), mode="bicubic", align_corners=True)
     return smooth.permute(0, 2, 3, 1)
 
 
-def _regrade(image: Tensor, draw: _Draw, settings: Augmentation) -> Tensor:
+def _regrade(image: Tensor, draw: Draw, settings: Augmentation) -> Tensor:
     weights = torch.tensor(_LUMA, device=image.device).reshape(1, 3, 1, 1)
     luma = (image * weights).sum(dim=1, keepdim=True)
     image = torch.lerp(image, luma.expand_as(image), draw.happens(settings.grey) * draw.uniform())
@@ -161,10 +161,17 @@ def _regrade(image: Tensor, draw: _Draw, settings: Augmentation) -> Tensor:
     return image + draw.even(settings.input_offset, channels=3)
 
 
-def _roughen(image: Tensor, draw: _Draw, settings: Augmentation) -> Tensor:
-    # Twice a 3x3 mean, mixed in by a random share.
-    blurred = functional.avg_pool2d(functional.pad(image, (2, 2, 2, 2), mode="replicate"), 3, stride=1)
-    blurred = functional.avg_pool2d(blurred, 3, stride=1)
-    image = torch.lerp(image, blurred, draw.happens(settings.rough) * draw.uniform())
+def _roughen(image: Tensor, draw: Draw, settings: Augmentation) -> Tensor:
+    image = torch.lerp(image, blurred(image), draw.happens(settings.rough) * draw.uniform())
     sigma = draw.happens(settings.rough) * draw.uniform() * settings.noise
     return image + sigma * draw.normal(*image.shape[1:])
+
+
+def _damaged(image: Tensor, draw: Draw, settings: Augmentation) -> Tensor:
+    if settings.rescale:
+        factor = 1 + draw.happens(settings.rescale) * draw.between(0, settings.rescale_factor - 1)
+        image = rescaled(image, factor.flatten())
+    if settings.compress:
+        quality = draw.between(*settings.quality)
+        image = torch.where(draw.happens(settings.compress) > 0, compressed(image, quality.flatten()), image)
+    return image

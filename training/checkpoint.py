@@ -3,7 +3,10 @@
 ``model.json`` says what is trained and from which faces; it is written once.
 ``checkpoint.safetensors`` holds everything that changes (weights, their moving
 average, Adam's moments, step and time), in one file, so that one rename brings
-it all or nothing.
+it all or nothing. Random numbers and the order of the faces follow from the
+step. The checkpoints before it are ``checkpoint-STEP.safetensors``, as many as
+are kept; ``best.safetensors`` is the average of the weights that drew held-out
+faces best.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,17 +24,26 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..engine.errors import BadInputError, InputMissingError, UsageError
+from ..engine.errors import BadInputError, CrossfaceError, InputMissingError, UsageError
 from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
-from .models import Person, Preset, SharedAutoencoder
+from .faceset import Faceset
+from .held_out import HeldOut
+from .models import FaceNetwork, Person, build
+from .optimiser import ChannelsLastAdam
+from .presets import Preset
 
 FORMAT_VERSION = 1
 MODEL_NAME = "model.json"
 CHECKPOINT_NAME = "checkpoint.safetensors"
+BEST_NAME = "best.safetensors"
 _METADATA_KEY = "crossface"
 
 BETAS = (0.9, 0.99)
+
+
+class DivergedError(CrossfaceError):
+    """Loss, gradient or weights became infinite or not a number, again and again."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,9 @@ class ModelCard:
         data_hash_a, data_hash_b: of the facesets.
         template: landmark index to its place, in face heights from the crop's centre.
         software: what started the training.
+        holds_out: whether a few faces of each set are kept from training.
+        faces_a, faces_b: how many the facesets hold; None where a model was begun before that was noted.
+        base: hash of the data that its first weights had learnt from; None where they were random.
     """
 
     preset: Preset
@@ -52,11 +68,39 @@ class ModelCard:
     data_hash_b: str
     template: dict[int, tuple[float, float]]
     software: str
+    # Models from before there was a choice trained on all.
+    holds_out: bool = False
+    faces_a: int | None = None
+    faces_b: int | None = None
+    base: str | None = None
 
     @staticmethod
-    def new(preset: Preset, identities: tuple[str, str], data_hashes: tuple[str, str]) -> ModelCard:
-        software = f"crossface {version('crossface')}"
-        return ModelCard(preset, *identities, *data_hashes, template=dict(TEMPLATE), software=software)
+    def new(
+        preset: Preset,
+        identities: tuple[str, str],
+        facesets: tuple[Faceset, Faceset],
+        *,
+        holds_out: bool = False,
+        base: ModelCard | None = None,
+    ) -> ModelCard:
+        """Raises: UsageError: a base of another network."""
+        a, b = facesets
+        if base is not None and base.preset != preset:
+            raise UsageError(
+                f"the base is a {base.preset.name}: give --preset {base.preset.name}, or another --base"
+            )
+        return ModelCard(
+            preset,
+            *identities,
+            a.data_hash,
+            b.data_hash,
+            template=dict(TEMPLATE),
+            software=f"crossface {version('crossface')}",
+            holds_out=holds_out,
+            faces_a=len(a.records),
+            faces_b=len(b.records),
+            base=None if base is None else base.data_hash,
+        )
 
     @property
     def data_hash(self) -> str:
@@ -94,26 +138,74 @@ class ModelCard:
             raise BadInputError(f"{path}: damaged ({error}): restore it or train a new model") from error
 
 
+@dataclass
+class Progress:
+    """How far a model has come; in every checkpoint.
+
+    Attributes:
+        step: steps done.
+        elapsed_s: wall time spent, over all runs.
+        rate_scale: of all learning rates; halved whenever a step diverged.
+        plateau_step: where held-out faces stopped getting better; None where they did not, or nobody asked.
+        losses: of the last step, of person A and B; None before the first one.
+        measured: of held-out faces, in order.
+    """
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    rate_scale: float = 1.0
+    plateau_step: int | None = None
+    losses: tuple[float, float] | None = None
+    measured: list[HeldOut] = field(default_factory=list)
+
+    @property
+    def best(self) -> HeldOut | None:
+        return min(self.measured, key=lambda each: each.mean, default=None)
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT_VERSION, **asdict(self)})
+
+    @staticmethod
+    def from_json(text: str) -> Progress:
+        """Raises: KeyError, TypeError, ValueError: it is damaged."""
+        fields = json.loads(text)
+        plateau, losses = fields.get("plateau_step"), fields.get("losses")
+        return Progress(
+            int(fields["step"]),
+            float(fields["elapsed_s"]),
+            # Files from before there were these have none of them.
+            float(fields.get("rate_scale", 1.0)),
+            None if plateau is None else int(plateau),
+            None if losses is None else (float(losses[0]), float(losses[1])),
+            [HeldOut(**each) for each in fields.get("measured", ())],
+        )
+
+
 class Learner:
     """A network with what training knows about it.
+
+    Args:
+        preset: the network.
+        device: of everything.
+        seed: of its first weights.
+        base: folder of a model of this preset whose averaged weights it begins with instead.
 
     Attributes:
         network: the weights that learn.
         average: their exponential moving average, which draws better faces.
         optimiser: Adam.
-        step: steps done.
-        elapsed_s: wall time spent, over all runs.
+        progress: how far it has come.
     """
 
-    def __init__(self, preset: Preset, device: torch.device, seed: int) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = SharedAutoencoder(preset)
+    def __init__(self, preset: Preset, device: torch.device, seed: int, base: Path | None = None) -> None:
+        self._device = device
+        network = _new_network(preset, seed)
+        if base is not None:
+            load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=BETAS, fused=True)
-        self.step = 0
-        self.elapsed_s = 0.0
+        self.optimiser = ChannelsLastAdam(self.network.parameters(), betas=BETAS, fused=True)
+        self.progress = Progress()
         # Made here and not by the first step, so that a loaded state has somewhere to go.
         for parameter in self.network.parameters():
             self.optimiser.state[parameter] = {
@@ -122,18 +214,49 @@ class Learner:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
 
+    def begin(self, seed: int, base: Path | None = None) -> None:
+        """As new."""
+        begun = Learner(self.network.preset, self._device, seed, base)
+        wanted = begun._tensors()
+        with torch.no_grad():
+            for name, tensor in self._tensors().items():
+                tensor.copy_(wanted[name])
+        self.progress = Progress()
+        for state in self.optimiser.state.values():
+            state["step"].zero_()
+
     def update_average(self) -> None:
         """After a step: early on the average follows closely, later over some five hundred steps."""
-        decay = min(0.998, (1 + self.step) / (10 + self.step))
+        step = self.progress.step
+        decay = min(0.998, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
 
-    def save(self, model: Path) -> Path:
-        """Raises: OutputError; the checkpoint before this one is then still whole."""
-        progress = {"format": FORMAT_VERSION, "step": self.step, "elapsed_s": self.elapsed_s}
+    def save(self, model: Path, keep: int = 1) -> Path:
+        """Writes the checkpoint; the ones before it stay, but for those beyond the last ``keep``.
+
+        Raises:
+            OutputError: the checkpoint before this one is then still whole.
+            DivergedError: a weight is no number; nothing is written.
+        """
+        sums = torch.stack([parameter.detach().sum() for parameter in self.network.parameters()])
+        if not bool(sums.isfinite().all()):
+            raise DivergedError(f"{model}: weights became infinite: the last checkpoint stays as it is")
         path = model / CHECKPOINT_NAME
         with PartFile(path, overwrite=True) as part:
-            _write_safetensors(part, self._tensors(), {_METADATA_KEY: json.dumps(progress)})
+            _write_safetensors(part, self._tensors(), {_METADATA_KEY: self.progress.to_json()})
+            if keep > 1:
+                _keep(path)
+        for old in kept(model)[: -(keep - 1) or None]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def save_best(self, model: Path) -> Path:
+        """Writes the average of the weights alone. Raises: OutputError; the best one before stays whole."""
+        path = model / BEST_NAME
+        with PartFile(path, overwrite=True) as part:
+            averages = {f"average.{name}": parameter for name, parameter in self.average.named_parameters()}
+            _write_safetensors(part, averages, {_METADATA_KEY: self.progress.to_json()})
         return path
 
     def load(self, model: Path) -> None:
@@ -143,9 +266,9 @@ class Learner:
             for name, tensor in wanted.items():
                 # Copying keeps each tensor's memory format, which the fused optimiser relies on.
                 tensor.copy_(checkpoint.tensor(name, tuple(tensor.shape)))
-            self.step, self.elapsed_s = checkpoint.step, checkpoint.elapsed_s
+            self.progress = checkpoint.progress
         for state in self.optimiser.state.values():
-            state["step"].fill_(self.step)
+            state["step"].fill_(self.progress.step)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
@@ -159,12 +282,17 @@ class Learner:
         return tensors
 
 
+def _new_network(preset: Preset, seed: int) -> FaceNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(preset)
+
+
 class Checkpoint:
-    """An open ``checkpoint.safetensors``; a context manager.
+    """An open ``checkpoint.safetensors`` or ``best.safetensors``; a context manager.
 
     Attributes:
-        step: steps done.
-        elapsed_s: wall time spent.
+        progress: how far the model had come.
     """
 
     def __init__(self, path: Path) -> None:
@@ -174,9 +302,7 @@ class Checkpoint:
         try:
             self._file: Any = safe_open(path, framework="pt")
             metadata: dict[str, str] | None = self._file.metadata()  # type: ignore[no-untyped-call]
-            progress = json.loads((metadata or {})[_METADATA_KEY])
-            self.step = int(progress["step"])
-            self.elapsed_s = float(progress["elapsed_s"])
+            self.progress = Progress.from_json((metadata or {})[_METADATA_KEY])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
@@ -191,9 +317,10 @@ class Checkpoint:
         return tensor
 
     def _damaged(self, reason: object) -> BadInputError:
+        older = kept(self.path.parent)
+        copy = f"copy {older[-1].name} over it" if older else "restore it from a copy"
         return BadInputError(
-            f"{self.path}: damaged or of another network ({reason}): restore it from a copy, or delete it "
-            "to start again"
+            f"{self.path}: damaged or of another network ({reason}): {copy}, or delete it to start again"
         )
 
     def __enter__(self) -> Checkpoint:
@@ -204,9 +331,28 @@ class Checkpoint:
         self._file.__exit__(*exception)
 
 
-def open_checkpoint(model: Path) -> Checkpoint:
+def open_checkpoint(model: Path, *, best: bool = False) -> Checkpoint:
     """Raises: InputMissingError, BadInputError."""
-    return Checkpoint(model / CHECKPOINT_NAME)
+    return Checkpoint(model / (BEST_NAME if best else CHECKPOINT_NAME))
+
+
+def kept(model: Path) -> list[Path]:
+    """The checkpoints before the last one, the oldest first."""
+    return sorted(model.glob("checkpoint-*.safetensors"))
+
+
+def _keep(path: Path) -> None:
+    """Gives the checkpoint that is about to be replaced a name of its own.
+
+    Raises:
+        OSError: as the system says.
+    """
+    if not path.exists():
+        return
+    with Checkpoint(path) as before:
+        name = path.with_name(f"checkpoint-{before.progress.step:09d}.safetensors")
+    name.unlink(missing_ok=True)
+    os.link(path, name)
 
 
 def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -231,15 +377,15 @@ def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[st
             file.write(tensor.detach().cpu().contiguous().numpy().data)
 
 
-def load_average(model: Path, network: nn.Module) -> int:
-    """Fill a network with the averaged weights of a checkpoint; returns its step.
+def load_average(model: Path, network: nn.Module, *, best: bool = False) -> Progress:
+    """Fill a network with the averaged weights of the last checkpoint, or of the best one.
 
     Raises: InputMissingError, BadInputError.
     """
-    with open_checkpoint(model) as checkpoint, torch.no_grad():
+    with open_checkpoint(model, best=best) as checkpoint, torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(checkpoint.tensor(f"average.{name}", tuple(parameter.shape)))
-        return checkpoint.step
+        return checkpoint.progress
 
 
 def check_same(card: ModelCard, wanted: ModelCard, model: Path) -> None:

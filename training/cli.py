@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ..engine.cli import Stopped
 from ..engine.clip import ReadingSettings
-from ..engine.errors import ConfigurationError, UsageError
-from ..engine.events import Warned
-from ..engine.options import PATH, device_option, overwrite_option, reading_options
-from ..engine.progress import StatusLine, warn
-
-if TYPE_CHECKING:
-    from .train import CheckpointWritten, PreviewWritten, StepDone, TrainingDone
-
-_PRESETS = ("fast-128", "original-64")
-
-
-def _need(module: str, what: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise ConfigurationError(f'{what} needs {module}: run pip install "crossface[train]"')
+from ..engine.errors import UsageError
+from ..engine.options import PATH, overwrite_option, reading_options
+from ..engine.progress import StatusLine
+from .needs import need
+from .train_commands import pretrain_command, train_command
 
 
 @click.command("extract")
@@ -73,42 +59,6 @@ def extract_command(
     click.echo(f"{output}: {faces} faces")
 
 
-@click.command("train")
-@click.argument("faceset_a", type=PATH)
-@click.argument("faceset_b", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, help="Folder of the model; training goes on in it.")
-@click.option("--preset", type=click.Choice(_PRESETS), default="fast-128", help="The network.")
-@click.option("--steps", type=click.IntRange(1), help="Stop at so many steps, over all runs.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so long, over all runs.")
-@click.option("--batch", type=click.IntRange(1), help="Faces of each person in a step.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="At its peak.")
-@click.option("--identity-a", default="a", help="Name of person A, for the exported model.")
-@click.option("--identity-b", default="b", help="Name of person B.")
-@click.option("--preview-every", "preview_every_s", type=click.FloatRange(1), default=60, help="Seconds.")
-@click.option("--seed", type=click.IntRange(0), default=0)
-@device_option
-def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any) -> None:
-    """Train one encoder and two decoders on FACESET_A and FACESET_B."""
-    _need("torch", "training")
-    from .train import train
-
-    with (
-        StatusLine() as say,
-        closing(train(faceset_a, faceset_b, output, **options)) as events,
-        _between_events() as signals,
-    ):
-        for event in events:
-            if isinstance(event, Warned):
-                warn(event)
-            else:
-                say(_line(event))
-            if signals:
-                # Closing it writes a checkpoint, so that a stop costs nothing.
-                events.close()
-                raise Stopped(signals[0])
-    click.echo(output)
-
-
 @click.command("export")
 @click.argument("model", type=PATH)
 @click.option("--to", type=click.Choice(["a", "b"]), default="b", help="Whose face is drawn.")
@@ -126,36 +76,19 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, **options: Any
     default="auto",
     help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
+@click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:
     """Write encoder and one decoder of MODEL as one ONNX file."""
-    _need("torch", "export")
-    _need("onnx", "export")
+    need("torch", "export")
+    need("onnx", "export")
     from .export import export
 
     click.echo(export(model, **options))
 
 
-commands: list[click.Command] = [extract_command, train_command, export_command]
-
-
-@contextmanager
-def _between_events() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of breaking off in the middle of a step; a second one does."""
-    received: list[int] = []
-
-    def collect(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise Stopped(number)
-        received.append(number)
-
-    before = {number: signal.signal(number, collect) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+commands: list[click.Command] = [extract_command, train_command, pretrain_command, export_command]
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -167,16 +100,3 @@ def _range(text: str) -> tuple[float, float]:
     if not dash or not span[0] < span[1]:
         raise UsageError(f"--range {text}: give seconds as FROM-TO, such as 0-2.5, or 9.5- to the end")
     return span
-
-
-def _line(event: StepDone | CheckpointWritten | PreviewWritten | TrainingDone) -> str:
-    from .train import CheckpointWritten, PreviewWritten, StepDone
-
-    if isinstance(event, StepDone):
-        return (
-            f"step {event.step}, {event.progress:.1%}: loss A {event.loss_a:.4f}, B {event.loss_b:.4f}, "
-            f"{event.samples_per_s:.1f} faces/s, data {event.data_share:.0%}"
-        )
-    if isinstance(event, CheckpointWritten | PreviewWritten):
-        return f"step {event.step}: wrote {event.path}"
-    return f"step {event.step}: done after {event.elapsed_s / 60:.1f} min"

@@ -15,14 +15,15 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from ..engine.errors import UsageError
 from ..engine.part_file import PartFile
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
 from .checkpoint import ModelCard, load_average
 from .faceset import Faceset
-from .inference import Direct, Winograd, winograd_pays
-from .models import Person, SharedAutoencoder
+from .inference import Direct, Winograd, winograd_fits, winograd_pays
+from .models import FaceNetwork, Person, SharedAutoencoder, build
 from .onnx_layout import laid_out
 from .quantize import quantized
 
@@ -42,6 +43,7 @@ def export(
     precision: Precision = "fp32",
     form: Form = "auto",
     calibrate: Path | None = None,
+    morph: float = 1.0,
     consent: str | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -59,11 +61,13 @@ def export(
         form: ``winograd`` takes fewer multiplications and a larger file, for processors in ``fp32``;
             ``direct`` is plain convolutions; ``auto`` is the better one on a processor.
         calibrate: faceset of the faces that the model will be given, from which ``int8`` takes its ranges.
+        morph: how much the face becomes that of ``to``, 0..1: below 1 for ``liae`` presets only.
         consent: reference to the consent of the person drawn.
         overwrite: replace a file that is there.
 
     Raises:
-        UsageError: ``int8`` without ``calibrate`` or the reverse, or a form that the precision has not.
+        UsageError: ``int8`` without ``calibrate`` or the reverse, a form that the precision or the preset has
+            not, or a morph that the preset has not.
         InputMissingError, BadInputError: no model or faceset there, or a damaged one.
         OutputExistsError, OutputError: the file exists or cannot be written.
     """
@@ -72,10 +76,16 @@ def export(
     if form == "winograd" and precision != "fp32":
         raise UsageError("--form winograd is for --precision fp32: leave one of them out")
     card = ModelCard.read(Path(model))
+    if form == "winograd" and not winograd_fits(card.preset):
+        raise UsageError(f"--form winograd is not for {card.preset.name}: leave it out")
+    if not 0 <= morph <= 1:
+        raise UsageError(f"--morph {morph:g}: give a number from 0 to 1")
+    if morph != 1 and card.preset.family != "liae":
+        raise UsageError(f"--morph is for liae presets, and {model} is {card.preset.name}: leave it out")
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
-        network = SharedAutoencoder(card.preset).eval()
-        steps = load_average(Path(model), network)
+        network = build(card.preset).eval()
+        steps = load_average(Path(model), network).step
         metadata = ModelMetadata(
             template=card.template,
             coverage=card.preset.coverage,
@@ -90,9 +100,9 @@ def export(
             precision=precision if precision in ("fp16", "int8") else "fp32",
         )
         if faceset is None:
-            graph = to_onnx(network, to, precision, form)
+            graph = to_onnx(network, to, precision, form, morph)
         else:
-            graph = quantized(to_onnx(network, to, form="direct"), faceset, card.preset)
+            graph = quantized(to_onnx(network, to, form="direct", morph=morph), faceset, card.preset)
         helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
         onnx.checker.check_model(graph, full_check=True)
         part.write_bytes(laid_out(graph))
@@ -100,15 +110,23 @@ def export(
 
 
 def to_onnx(
-    network: SharedAutoencoder, person: Person, precision: Precision = "fp32", form: Form = "auto"
+    network: FaceNetwork,
+    person: Person,
+    precision: Precision = "fp32",
+    form: Form = "auto",
+    morph: float = 1.0,
 ) -> onnx.ModelProto:
     """The graph without our metadata; input and outputs have a free batch size."""
     dtype = torch.float16 if precision == "fp16" else torch.float32
     if form == "auto":
         form = "winograd" if precision == "fp32" and winograd_pays(network.preset) else "direct"
-    drawing = {"direct": Direct, "winograd": Winograd}[form]
     # A copy, for the cast would reach the caller's network.
-    swapper = drawing(copy.deepcopy(network), person).to(dtype).eval()
+    network = copy.deepcopy(network)
+    if form == "winograd" and isinstance(network, SharedAutoencoder):
+        swapper: nn.Module = Winograd(network, person)
+    else:
+        swapper = Direct(network, person, morph)
+    swapper.to(dtype).eval()
     size_px = network.preset.size_px
     # Two faces: the exporter takes a size of one for a constant.
     example = torch.zeros(2, 3, size_px, size_px, dtype=dtype)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,28 @@ class Faceset:
             return Faceset(folder, int(header["size_px"]), float(header["coverage"]), records, digest)
         except (KeyError, TypeError, ValueError) as error:
             raise BadInputError(f"{index}: line 1 is damaged: extract the faceset again") from error
+
+
+def joined(facesets: Sequence[Faceset]) -> Faceset:
+    """Several sets as one, in their order.
+
+    Raises:
+        BadInputError: they were extracted with different settings.
+    """
+    first = facesets[0]
+    for other in facesets[1:]:
+        if (other.size_px, other.coverage) != (first.size_px, first.coverage):
+            raise BadInputError(
+                f"{other.folder}: its faces are {other.size_px} px at a coverage of {other.coverage:g}, "
+                f"those of {first.folder} {first.size_px} px at {first.coverage:g}: extract one of them again"
+            )
+    records = [
+        replace(record, file=str((faceset.folder / record.file).absolute()))
+        for faceset in facesets
+        for record in faceset.records
+    ]
+    digest = hashlib.sha256(" ".join(faceset.data_hash for faceset in facesets).encode()).hexdigest()
+    return Faceset(first.folder, first.size_px, first.coverage, records, digest)
 
 
 def header_line() -> str:

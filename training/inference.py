@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .models import LEAKY_SLOPE, Decoder, Encoder, Person, Preset, Residual, SharedAutoencoder, Upscale
+from .blocks import LEAKY_SLOPE, Down, Residual, Upscale, pixel_norm
+from .models import Decoder, Encoder, FaceNetwork, Person, SharedAutoencoder
+from .presets import Preset
 from .winograd import WinogradConv
 
 
@@ -20,20 +22,25 @@ class Direct(nn.Module):
     """Encoder and one decoder in convolutions: for GPUs, and to be quantised.
 
     `face` `[N,3,S,S]` in 0..1 -> `swapped` `[N,3,S,S]` and `mask` `[N,1,S,S]` in 0..1.
+
+    Args:
+        network: as trained.
+        person: who is drawn.
+        morph: how much so, 0..1, where the network's family can.
     """
 
-    def __init__(self, network: SharedAutoencoder, person: Person) -> None:
+    def __init__(self, network: FaceNetwork, person: Person, morph: float = 1.0) -> None:
         super().__init__()
-        decoder = network.decoder(person)
-        stages, last = _stages(decoder)
-        self.encoder = network.encoder
+        self.network, self.person, self.morph = network, person, morph
+        stages, last, self.output, self.shuffles = _ending(network.decoder(person))
         self.inner = nn.Sequential(*stages)
-        self.last = last.conv
-        self.output = _on_the_smaller_map(decoder.output)
+        self.last = last.conv if last else None
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        x = functional.leaky_relu(self.last(self.inner(self.encoder(face))), LEAKY_SLOPE)
-        return _picture(self.output(x), face.dtype)
+        x = self.inner(self.network.decoder_map(face, self.person, self.morph))
+        if self.last is not None:
+            x = functional.leaky_relu(self.last(x), LEAKY_SLOPE)
+        return _picture(self.output(x), self.shuffles, face.dtype)
 
 
 class Winograd(nn.Module):
@@ -42,20 +49,23 @@ class Winograd(nn.Module):
     def __init__(self, network: SharedAutoencoder, person: Person) -> None:
         super().__init__()
         preset, decoder = network.preset, network.decoder(person)
-        convs = [cast(nn.Conv2d, conv) for conv in network.encoder.down]
+        if not winograd_fits(preset):
+            raise ValueError(f"{preset.name} has layers that have no Winograd form")
+        convs = [cast(Down, conv) for conv in network.encoder.down]
         # The first has three channels only, and a stride of 2 takes back what kernels below 5 px would gain.
         plain = 1 if preset.encoder_kernel == 5 else len(convs)
         side_px = preset.size_px >> plain
-        self.plain = nn.ModuleList(convs[:plain])
+        self.plain = nn.Sequential(*convs[:plain])
         self.down = nn.ModuleList()
         for conv in convs[plain:]:
             side_px //= 2
             self.down.append(_Down(conv, side_px))
         self.to_latent, self.from_latent = _position_major(network.encoder, side_px)
+        self.pixel_norm = preset.pixel_norm
         self.bottom = (preset.bottom_px, preset.bottom_px, preset.bottom_channels)
         side_px = preset.bottom_px
         inner: list[nn.Module] = []
-        stages, last = _stages(decoder)
+        stages, last, self.output, self.shuffles = _ending(decoder)
         for stage in (network.encoder.up, *stages):
             if isinstance(stage, Upscale):
                 inner.append(_Up(stage.conv, side_px))
@@ -63,20 +73,23 @@ class Winograd(nn.Module):
             else:
                 inner.append(_Residual(cast(Residual, stage), side_px))
         self.inner = nn.Sequential(*inner)
-        self.last = _winograd(last.conv, side_px)
-        self.output = _on_the_smaller_map(decoder.output)
+        self.last = _winograd(last.conv, side_px) if last else None
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        x = face
-        for conv in self.plain:
-            x = functional.leaky_relu(conv(x), LEAKY_SLOPE)
-        x = x.permute(2, 3, 0, 1)
+        x = self.plain(face).permute(2, 3, 0, 1)
         for conv in self.down:
             x = conv(x)
-        x = self.from_latent(self.to_latent(x.permute(2, 0, 1, 3).flatten(1)))
+        x = x.permute(2, 0, 1, 3).flatten(1)
+        x = self.from_latent(self.to_latent(pixel_norm(x) if self.pixel_norm else x))
         x = self.inner(x.reshape(-1, *self.bottom).permute(1, 2, 0, 3))
-        x = functional.leaky_relu(self.last(x), LEAKY_SLOPE)
-        return _picture(self.output(x.permute(2, 3, 0, 1)), face.dtype)
+        if self.last is not None:
+            x = functional.leaky_relu(self.last(x), LEAKY_SLOPE)
+        return _picture(self.output(x.permute(2, 3, 0, 1)), self.shuffles, face.dtype)
+
+
+def winograd_fits(preset: Preset) -> bool:
+    """Whether a preset has layers that `Winograd` knows."""
+    return preset.block == "classic" and preset.family == "df" and preset.encoder_residual_stages == 0
 
 
 def winograd_pays(preset: Preset) -> bool:
@@ -84,7 +97,7 @@ def winograd_pays(preset: Preset) -> bool:
 
     Measured: `original-64` takes two thirds of the time, `fast-128` as long as before.
     """
-    return preset.encoder_kernel == 5
+    return winograd_fits(preset) and preset.encoder_kernel == 5
 
 
 class _Down(nn.Module):
@@ -140,11 +153,13 @@ def _bias(conv: nn.Conv2d | nn.Linear) -> Tensor:
     return cast(Tensor, conv.bias).data
 
 
-def _stages(decoder: Decoder) -> tuple[list[nn.Module], Upscale]:
-    *inner, last = decoder.stages
-    if not isinstance(last, Upscale):
-        raise ValueError("a decoder's last stage before the output must be an upscale")
-    return inner, last
+def _ending(decoder: Decoder) -> tuple[list[nn.Module], Upscale | None, nn.Conv2d, int]:
+    """A decoder's stages, the upscale before its output if that is one, the output, its depth to spaces."""
+    *stages, last = decoder.stages
+    doubled = decoder.enlarge // 2
+    if isinstance(last, Upscale):
+        return stages, last, _on_the_smaller_map(decoder.output), 1 + doubled
+    return [*stages, last], None, decoder.output, doubled
 
 
 def _on_the_smaller_map(output: nn.Conv2d) -> nn.Conv2d:
@@ -186,7 +201,10 @@ def _position_major(encoder: Encoder, side_px: int) -> tuple[nn.Linear, nn.Linea
     return before, after
 
 
-def _picture(outputs: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _picture(outputs: Tensor, shuffles: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     # A picture has more levels than half precision near 1: the last function is float32's.
-    drawn = functional.pixel_shuffle(torch.sigmoid(outputs.float()), 2).to(dtype)
+    drawn = torch.sigmoid(outputs.float())
+    for _ in range(shuffles):
+        drawn = functional.pixel_shuffle(drawn, 2)
+    drawn = drawn.to(dtype)
     return drawn[:, :3], drawn[:, 3:]

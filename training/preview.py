@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..engine.review.png import write_png
-from .models import SharedAutoencoder
+from .models import FaceNetwork
 from .store import FaceStore
 
 _SEPARATOR_PX = 1
 
 
-def write_preview(
-    path: Path, network: SharedAutoencoder, a: FaceStore, b: FaceStore, *, rows: int = 6
-) -> Path:
+def write_preview(path: Path, network: FaceNetwork, a: FaceStore, b: FaceStore, *, rows: int = 6) -> Path:
     """Write the sheet; columns are A, A→A, A→B, B, B→B, B→A, a face of each person a row.
 
     The faces are spread evenly over each set and are the same every time.

@@ -22,8 +22,9 @@ from onnx import helper, numpy_helper
 
 from ..engine.errors import BadInputError
 from ..engine.runtime.onnx import available_cores
+from .blocks import LEAKY_SLOPE
 from .faceset import Faceset
-from .models import LEAKY_SLOPE, Preset
+from .presets import Preset
 from .store import load_store
 
 # Faces of one person differ little: more of them move no range.

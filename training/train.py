@@ -10,128 +10,63 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ..engine.device import Choice, choose
-from ..engine.errors import BusyError, CrossfaceError, DeviceUnavailableError, OutputError, UsageError
+from ..engine.errors import BusyError, DeviceUnavailableError, OutputError, UsageError
 from ..engine.events import Warned
-from .augment import Batch, augment
-from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, Learner, ModelCard, check_same
-from .faceset import Faceset
-from .losses import face_loss
-from .models import PRESETS, Preset
+from ..engine.review.png import read_png
+from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, DivergedError, Learner, ModelCard, check_same
+from .events import (
+    CheckpointWritten,
+    PlateauReached,
+    PreviewWritten,
+    StepDone,
+    TrainingDone,
+    TrainingEvent,
+)
+from .faceset import Faceset, joined
+from .held_out import LEAST_FACES, can_spare, split
+from .presets import PRESETS, Preset
 from .preview import write_preview
-from .seeds import generator
+from .rate_search import Tried, search_rate
+from .run import Run
+from .schedule import DECAY_FROM, Budget, has_stopped_improving
+from .status import WRITTEN_EVERY_S, Status
 from .store import FaceStore, load_store
+from .world import World, joined_world, local_rank_here, rank_here
 
-WARM_UP_STEPS = 100
-DECAY_FROM = 0.6
-FINAL_RATE = 0.02
-GRADIENT_NORM = 1.0
 CURVES_EVERY_STEPS = 20
-
-# Streams of random numbers that must not coincide.
-_ORDER_A, _ORDER_B, _CHANGE_A, _CHANGE_B = range(4)
-
-
-class DivergedError(CrossfaceError):
-    """Loss or gradient became infinite or not a number."""
-
-
-@dataclass(frozen=True)
-class StepDone:
-    """One step.
-
-    Attributes:
-        step: steps done, over all runs.
-        progress: share of the run that is done, 0..1.
-        loss_a: of person A's faces.
-        loss_b: of person B's faces.
-        samples_per_s: faces of both people, in this step.
-        data_share: share of the step's time that went into making the batch.
-        learning_rate: of this step.
-    """
-
-    step: int
-    progress: float
-    loss_a: float
-    loss_b: float
-    samples_per_s: float
-    data_share: float
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class CheckpointWritten:
-    step: int
-    path: Path
-
-
-@dataclass(frozen=True)
-class PreviewWritten:
-    step: int
-    path: Path
-
-
-@dataclass(frozen=True)
-class TrainingDone:
-    """The run is at its end; ``elapsed_s`` counts all runs of this model."""
-
-    step: int
-    elapsed_s: float
-
-
-TrainingEvent = Warned | StepDone | CheckpointWritten | PreviewWritten | TrainingDone
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train; what is reached first counts.
-
-    Attributes:
-        steps: of all runs of the model together; None for no limit.
-        seconds: of all runs of the model together; None for no limit.
-    """
-
-    steps: int | None
-    seconds: float | None
-
-    def progress(self, step: int, elapsed_s: float) -> float:
-        """Share that is done, 0..1."""
-        by_steps = step / self.steps if self.steps else 0.0
-        by_time = elapsed_s / self.seconds if self.seconds else 0.0
-        return min(1.0, max(by_steps, by_time))
-
-
-def rate_factor(step: int, progress: float) -> float:
-    """The learning rate over its peak: linear warm-up, a plateau, and half a cosine down to 2 %."""
-    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
-    late = max(0.0, progress - DECAY_FROM) / (1 - DECAY_FROM)
-    return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * late)) / 2)
+# How often in a row a run goes on from its last good state before it gives up.
+_MOST_ROLLBACKS = 8
 
 
 def train(
-    faceset_a: Path,
-    faceset_b: Path,
+    faceset_a: Path | Faceset,
+    faceset_b: Path | Faceset,
     model: Path,
     *,
     preset: str | Preset = "fast-128",
+    base: Path | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     batch: int | None = None,
     learning_rate: float | None = None,
+    until_plateau: bool = False,
+    hold_out: bool = True,
+    measure_every_steps: int = 250,
     preview_every_s: float = 60,
     checkpoint_every_s: float = 120,
+    keep: int = 2,
     identity_a: str = "a",
     identity_b: str = "b",
     threads: int | None = None,
@@ -139,20 +74,27 @@ def train(
 ) -> Generator[TrainingEvent]:
     """Train a model, or go on with one: a generator of events.
 
-    Closing the generator between two events writes a checkpoint first.
+    Started by ``torchrun``, all its processes train one model, each with a batch of its own; the first one
+    writes and tells. Closing the generator between two events writes a checkpoint first.
 
     Args:
-        faceset_a: folder of person A.
-        faceset_b: folder of person B.
+        faceset_a: of person A; a folder, or loaded already.
+        faceset_b: of person B.
         model: folder for the model; goes on where it holds a checkpoint.
         preset: the network, or its name in `PRESETS`.
+        base: folder of a model whose weights a new model begins with; see `pretrain`.
         steps: stop when the model has so many steps.
         minutes: stop when the model has trained so long, over all runs.
         seed: of everything random.
         batch: faces of each person in a step; the preset's where None.
         learning_rate: at its peak; the preset's where None.
+        until_plateau: once held-out faces get no better, let the rate fall and stop; see `schedule`.
+        hold_out: keep a few faces of each set from training, and measure with them; a model goes on as it
+            began.
+        measure_every_steps: between two measurements of held-out faces.
         preview_every_s: wall time between preview sheets.
         checkpoint_every_s: wall time between checkpoints.
+        keep: how many checkpoints stay, the last one included.
         identity_a: name of person A, for the exported model.
         identity_b: name of person B.
         threads: for PyTorch on the CPU; as it is where None.
@@ -160,155 +102,257 @@ def train(
             Where that is the CPU, the first event tells why.
 
     Raises:
-        UsageError: no end given, an unknown preset, or a model of another preset or other faces.
+        UsageError: no end given, an unknown preset, a model of another preset or other faces, a base of
+            another preset, or a plateau asked for without held-out faces.
         InputMissingError, BadInputError: a faceset or a checkpoint that cannot be used.
         DeviceUnavailableError: no such device.
         BusyError: another run trains this model.
         OutputError: the folder cannot be written; the last checkpoint stays.
-        DivergedError: the loss is no number any more; the last checkpoint stays.
+        DivergedError: it diverged again and again, at lower and lower rates; the last checkpoint stays.
     """
-    if steps is None and minutes is None:
-        raise UsageError("training needs an end: give --steps or --minutes")
-    if any(value is not None and value <= 0 for value in (steps, minutes, batch, learning_rate, threads)):
-        raise UsageError("steps, minutes, batch, learning rate and threads must be above zero")
-    if isinstance(preset, str):
-        if preset not in PRESETS:
-            raise UsageError(f"{preset}: no such preset: there are {', '.join(PRESETS)}")
-        preset = PRESETS[preset]
-    budget = Budget(steps, None if minutes is None else minutes * 60)
+    if steps is None and minutes is None and not until_plateau:
+        raise UsageError("training needs an end: give --steps, --minutes or --until-plateau")
+    counts = steps, minutes, batch, learning_rate, threads, measure_every_steps, keep
+    if any(value is not None and value <= 0 for value in counts):
+        raise UsageError("steps, minutes, batch, learning rate, threads and keep must be above zero")
+    network = _preset(preset)
     choice = choose(device)
     place = _device(device, choice)
-    sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
-    wanted = ModelCard.new(preset, (identity_a, identity_b), (sets[0].data_hash, sets[1].data_hash))
+    sets = _faceset(faceset_a), _faceset(faceset_b)
+    began = None if base is None else ModelCard.read(Path(base))
+    wanted = ModelCard.new(network, (identity_a, identity_b), sets, holds_out=hold_out, base=began)
+    if until_plateau and not (hold_out and can_spare(sets)):
+        raise _no_plateau()
     model = Path(model)
-    if device == "auto" and place.type == "cpu":
+    if device == "auto" and place.type == "cpu" and rank_here() == 0:
         why = _NO_CUDA if choice.devices else choice.reason
         yield Warned(f"training on the CPU: {why}; or give --device cpu")
-    with _only_run(model), _threads(threads):
-        if (model / MODEL_NAME).exists():
-            card = ModelCard.read(model)
-            check_same(card, wanted, model)
-        else:
-            card = wanted
-            card.write(model)
-        learner = Learner(card.preset, place, seed)
+    with joined_world(place) as world, _only_run(model, world), _threads(threads):
+        if world.is_first:
+            _begin(model, wanted)
+        world.wait()
+        card = ModelCard.read(model)
+        if until_plateau and not card.holds_out:
+            raise _no_plateau()
+        learner = Learner(card.preset, place, seed, base)
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
-        run = _Run(
+        trained, held_out = sets, None
+        if card.holds_out and can_spare(sets):
+            (trained_a, held_a), (trained_b, held_b) = map(split, sets)
+            trained, held_out = (trained_a, trained_b), (held_a, held_b)
+        with Run(
             learner=learner,
-            stores=(load_store(sets[0], card.preset, place), load_store(sets[1], card.preset, place)),
-            budget=budget,
+            stores=_stores(trained, card.preset, place),
+            held_out=None if held_out is None else _stores(held_out, card.preset, place),
+            until_plateau=until_plateau,
+            budget=Budget(steps, None if minutes is None else minutes * 60),
             seed=seed,
             batch=batch or card.preset.batch,
             learning_rate=learning_rate or card.preset.learning_rate,
-            device=place,
-        )
-        yield from _events(run, model, preview_every_s, checkpoint_every_s)
+            world=world,
+            base=base,
+        ) as run:
+            pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
+            yield from _events(run, model, pace) if world.is_first else _beside(run, model)
 
 
-@dataclass
-class _Run:
-    """What one call of `train` holds on to."""
+def _begin(model: Path, wanted: ModelCard) -> None:
+    """Writes a new model's card, or makes sure that one that goes on is the same.
 
-    learner: Learner
-    stores: tuple[FaceStore, FaceStore]
-    budget: Budget
-    seed: int
-    batch: int
-    learning_rate: float
-    device: torch.device
-
-    @property
-    def preset(self) -> Preset:
-        preset: Preset = self.learner.network.preset
-        return preset
-
-    def progress(self) -> float:
-        return self.budget.progress(self.learner.step, self.learner.elapsed_s)
-
-    def step(self) -> StepDone:
-        learner, started = self.learner, time.monotonic()
-        rate = self.learning_rate * rate_factor(learner.step, self.progress())
-        for group in learner.optimiser.param_groups:
-            group["lr"] = rate
-        faces_a = self._faces(self.stores[0], _ORDER_A, _CHANGE_A)
-        faces_b = self._faces(self.stores[1], _ORDER_B, _CHANGE_B)
-        made = time.monotonic()
-
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
-            both = torch.cat((faces_a.input, faces_b.input)).contiguous(memory_format=torch.channels_last)
-            code_a, code_b = learner.network.encoder(both).split(self.batch)
-            loss_a = face_loss(learner.network.decoder_a(code_a), faces_a)
-            loss_b = face_loss(learner.network.decoder_b(code_b), faces_b)
-        learner.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss_a + loss_b)
-        norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
-        self._check_finite(loss_a, loss_b, norm)
-        learner.optimiser.step()
-        learner.step += 1
-        learner.update_average()
-
-        took = time.monotonic() - started
-        learner.elapsed_s += took
-        return StepDone(
-            step=learner.step,
-            progress=self.progress(),
-            loss_a=loss_a.item(),
-            loss_b=loss_b.item(),
-            samples_per_s=2 * self.batch / took,
-            data_share=(made - started) / took,
-            learning_rate=rate,
-        )
-
-    def _faces(self, store: FaceStore, order: int, change: int) -> Batch:
-        step = self.learner.step
-        pixels = store.draw(step, self.batch, self.seed, order)
-        random = generator(self.seed, change, step, device=self.device)
-        return augment(pixels, store.span, self.preset.size_px, random)
-
-    def _check_finite(self, *values: Tensor) -> None:
-        if not all(bool(torch.isfinite(value)) for value in values):
-            raise DivergedError(
-                f"training diverged in step {self.learner.step + 1}: the last checkpoint is whole; "
-                f"go on from it with a lower rate, such as --learning-rate {self.learning_rate / 2:g}"
-            )
+    Raises:
+        UsageError: it was begun with another network or other faces.
+    """
+    if (model / MODEL_NAME).exists():
+        check_same(ModelCard.read(model), wanted, model)
+    else:
+        wanted.write(model)
 
 
-def _events(
-    run: _Run, model: Path, preview_every_s: float, checkpoint_every_s: float
-) -> Generator[TrainingEvent]:
+def pretrain(facesets: Sequence[Path], model: Path, **options: Any) -> Generator[TrainingEvent]:
+    """Trains a base for others: on the faces of many people, whom both decoders learn to draw.
+
+    What it learns of faces in general, most of all the code, is where `train` then begins.
+
+    Args:
+        facesets: folders, of a person each; the more people, the better.
+        model: folder for the base, itself a model; goes on where it holds a checkpoint.
+        options: as of `train`.
+
+    Raises:
+        UsageError: no faceset; or as `train`, as all its other errors.
+    """
+    if not facesets:
+        raise UsageError("a base is learnt from facesets: give at least one")
+    people = joined([Faceset.load(Path(folder)) for folder in facesets])
+    yield from train(people, people, model, **options)
+
+
+def find_rate(
+    faceset_a: Path,
+    faceset_b: Path,
+    *,
+    preset: str | Preset = "fast-128",
+    steps: int = 100,
+    seed: int = 0,
+    batch: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+) -> Generator[Tried]:
+    """Tries ever higher learning rates on a network of its own, see `rate_search`; writes nothing.
+
+    Args: as of `train`.
+
+    Raises:
+        UsageError, InputMissingError, BadInputError, DeviceUnavailableError: as `train`.
+    """
+    network = _preset(preset)
+    place = _device(device, choose(device))
+    sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
+    with (
+        _threads(threads),
+        Run(
+            learner=Learner(network, place, seed),
+            stores=_stores(sets, network, place),
+            held_out=None,
+            until_plateau=False,
+            budget=Budget(None, None),
+            seed=seed,
+            batch=batch or network.batch,
+            learning_rate=network.learning_rate,
+            world=World(0, 1, place),
+        ) as run,
+    ):
+        yield from search_rate(run, steps)
+
+
+def _faceset(given: Path | Faceset) -> Faceset:
+    return given if isinstance(given, Faceset) else Faceset.load(Path(given))
+
+
+def _stores(
+    sets: tuple[Faceset, Faceset], preset: Preset, place: torch.device
+) -> tuple[FaceStore, FaceStore]:
+    first = load_store(sets[0], preset, place)
+    # A base has the same faces on both sides.
+    return first, first if sets[0].data_hash == sets[1].data_hash else load_store(sets[1], preset, place)
+
+
+def _preset(asked: str | Preset) -> Preset:
+    if isinstance(asked, Preset):
+        return asked
+    if asked not in PRESETS:
+        raise UsageError(f"{asked}: no such preset: there are {', '.join(PRESETS)}")
+    return PRESETS[asked]
+
+
+def _no_plateau() -> UsageError:
+    return UsageError(
+        "--until-plateau needs faces to measure with: give facesets of at least "
+        f"{LEAST_FACES} faces, and a model that was not started without held-out faces"
+    )
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How often what is done; see `train`."""
+
+    measure_every_steps: int
+    preview_every_s: float
+    checkpoint_every_s: float
+    keep: int
+
+
+def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
     learner, preview = run.learner, model / "preview.png"
-    saved_step = learner.step
-    previewed_at = saved_at = time.monotonic()
+    saved_step = learner.progress.step
+    previewed_at = saved_at = told_at = time.monotonic()
     # Points of a run that was killed after its last checkpoint are superseded.
-    curves = SummaryWriter(str(model / "tensorboard"), purge_step=learner.step)
+    curves = SummaryWriter(str(model / "tensorboard"), purge_step=saved_step)
+    done: StepDone | None = None
     try:
-        while run.progress() < 1:
-            done = run.step()
+        while not run.is_over():
+            try:
+                done = run.step()
+            except DivergedError:
+                if run.in_a_row == _MOST_ROLLBACKS:
+                    raise
+                back = run.roll_back(model)
+                saved_step = back.to_step
+                yield back
+                continue
             _draw_curves(curves, done)
             yield done
             now = time.monotonic()
-            if now - previewed_at >= preview_every_s:
-                yield PreviewWritten(learner.step, write_preview(preview, learner.average, *run.stores))
+            if done.step % pace.measure_every_steps == 0:
+                yield from _measure(run, model, curves)
+            if now - previewed_at >= pace.preview_every_s:
+                yield _write_preview(run, preview, curves)
                 previewed_at = time.monotonic()
-            if now - saved_at >= checkpoint_every_s:
-                written = learner.save(model)
-                saved_step, saved_at = learner.step, time.monotonic()
-                yield CheckpointWritten(learner.step, written)
+            if now - saved_at >= pace.checkpoint_every_s:
+                yield CheckpointWritten(done.step, learner.save(model, pace.keep))
+                saved_step, saved_at = done.step, time.monotonic()
+            if now - told_at >= WRITTEN_EVERY_S:
+                _tell(run, done, model)
+                told_at = time.monotonic()
             # Previews and checkpoints are part of a budget of minutes.
-            learner.elapsed_s += time.monotonic() - now
-        if learner.step > saved_step or not (model / CHECKPOINT_NAME).exists():
-            written = learner.save(model)
-            saved_step = learner.step
-            yield CheckpointWritten(learner.step, written)
-        yield PreviewWritten(learner.step, write_preview(preview, learner.average, *run.stores))
-        yield TrainingDone(learner.step, learner.elapsed_s)
+            learner.progress.elapsed_s += time.monotonic() - now
+        step = learner.progress.step
+        if step > saved_step or not (model / CHECKPOINT_NAME).exists():
+            if not learner.progress.measured or learner.progress.measured[-1].step < step:
+                yield from _measure(run, model, curves)
+            written = learner.save(model, pace.keep)
+            saved_step = step
+            yield CheckpointWritten(step, written)
+        yield _write_preview(run, preview, curves)
+        yield TrainingDone(step, learner.progress.elapsed_s)
     except GeneratorExit:
-        if learner.step > saved_step:
-            learner.save(model)
+        if learner.progress.step > saved_step:
+            learner.save(model, pace.keep)
         raise
     finally:
+        if done is not None:
+            with contextlib.suppress(OutputError):
+                _tell(run, done, model)
         curves.close()
+
+
+def _beside(run: Run, model: Path) -> Generator[TrainingEvent]:
+    """The events of a process that is not the first one; it writes nothing."""
+    while not run.is_over():
+        try:
+            yield run.step()
+        except DivergedError:
+            if run.in_a_row == _MOST_ROLLBACKS:
+                raise
+            run.roll_back(model)
+
+
+def _measure(run: Run, model: Path, curves: SummaryWriter) -> Generator[TrainingEvent]:
+    measured = run.measure()
+    if measured is None:
+        return
+    held_out, done = measured.held_out, run.learner.progress
+    curves.add_scalar("held_out/dssim_a", held_out.dssim_a, held_out.step)
+    curves.add_scalar("held_out/dssim_b", held_out.dssim_b, held_out.step)
+    if measured.best:
+        run.learner.save_best(model)
+    yield measured
+    if run.until_plateau and done.plateau_step is None and has_stopped_improving(done.measured):
+        done.plateau_step = done.step
+        yield PlateauReached(done.step, round(done.step / DECAY_FROM))
+
+
+def _write_preview(run: Run, path: Path, curves: SummaryWriter) -> PreviewWritten:
+    step = run.learner.progress.step
+    write_preview(path, run.learner.average, *run.stores)
+    curves.add_image("preview", read_png(path), step, dataformats="HWC")
+    return PreviewWritten(step, path)
+
+
+def _tell(run: Run, done: StepDone, model: Path) -> None:
+    progress = run.learner.progress
+    Status.of(done, progress.elapsed_s, progress.measured, run.rollbacks).write(model)
 
 
 def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:
@@ -318,6 +362,7 @@ def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:
     curves.add_scalar("loss/b", done.loss_b, done.step)
     curves.add_scalar("speed/samples_per_s", done.samples_per_s, done.step)
     curves.add_scalar("speed/data_share", done.data_share, done.step)
+    curves.add_scalar("speed/augment_share", done.augment_share, done.step)
     curves.add_scalar("learning_rate", done.learning_rate, done.step)
 
 
@@ -326,20 +371,13 @@ _NO_CUDA = "this PyTorch cannot use CUDA: install one that can"
 
 def _device(asked: str, choice: Choice) -> torch.device:
     if choice.devices and torch.cuda.is_available():
-        return torch.device("cuda", choice.devices[0].index)
+        # Processes of one machine share out its devices.
+        device = choice.devices[local_rank_here() % len(choice.devices)]
+        torch.cuda.set_device(device.index)
+        return torch.device("cuda", device.index)
     if choice.devices and asked != "auto":
         raise DeviceUnavailableError(f"--device {asked}: {_NO_CUDA}; or give --device cpu")
     return torch.device("cpu")
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16; CPUs without it only emulate it, slowly."""
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            has: bool = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = torch.cpu._is_avx512_bf16_supported()
-    return has
 
 
 @contextlib.contextmanager
@@ -354,8 +392,11 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _only_run(model: Path) -> Iterator[None]:
+def _only_run(model: Path, world: World) -> Iterator[None]:
     """Make the folder and lock it; the system lets go of the lock even if we are killed."""
+    if not world.is_first:
+        yield
+        return
     try:
         model.mkdir(parents=True, exist_ok=True)
         folder = os.open(model, os.O_RDONLY)

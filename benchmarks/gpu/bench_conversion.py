@@ -1,6 +1,6 @@
 """How many frames a second does a whole conversion reach on a GPU, and how near is that to its slowest stage?
 
-One face a frame, x264 ultrafast, a network of 256 px in fp16 with random weights, which cost the same. Each
+One face a frame, x264 ultrafast, `cross-256` in fp16 with random weights, which cost the same. Each
 stage runs alone in as many processes as the conversion has workers, each on its share of the cores, side by
 side: decoding; the first pass, with its decoding; swapping frames that wait in memory; encoding. The
 conversion runs over a short and a long film: the difference is what a frame costs. ``efficiency`` is its
@@ -54,6 +54,7 @@ SIZES = {"180p": 180, "1080p": 1080, "2160p": 2160}
 SETTINGS = ConversionSettings(
     batch=16, encoder_options={"preset": "ultrafast", "crf": "20"}, encoder_threads=4, segment_s=4.0
 )
+NETWORK = "cross-256"
 IN_MEMORY = 48
 
 
@@ -95,26 +96,20 @@ def place_of(device: str) -> Place:
 
 
 def network(path: Path) -> None:
-    """Writes a swapper of 256 px in fp16: the smaller preset with one more stage at either end."""
+    """Writes a swapper of 256 px in fp16."""
     import onnx
     import torch
 
     from crossface.engine.face.align import TEMPLATE
     from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
     from crossface.training.export import to_onnx
-    from crossface.training.models import PRESETS, SharedAutoencoder
+    from crossface.training.models import build
     from crossface.training.onnx_layout import laid_out
+    from crossface.training.presets import PRESETS
 
-    small = PRESETS["fast-128"]
-    preset = replace(
-        small,
-        name="fast-256",
-        size_px=256,
-        encoder_widths=(*small.encoder_widths, small.encoder_widths[-1]),
-        decoder_widths=(*small.decoder_widths, small.decoder_widths[-1] // 2),
-    )
     torch.manual_seed(0)
-    graph = to_onnx(SharedAutoencoder(preset).eval(), "b", "fp16", "direct")
+    preset = PRESETS[NETWORK]
+    graph = to_onnx(build(preset).eval(), "b", "fp16", "direct")
     metadata = ModelMetadata(
         template=TEMPLATE,
         coverage=preset.coverage,
@@ -288,7 +283,7 @@ def main() -> None:
     refused: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = folder / "fast-256.onnx"
+        model = folder / f"{NETWORK}.onnx"
         sizes = options.size or ["1080p", "2160p"]
         try:
             if not options.clip.is_file():
@@ -313,7 +308,7 @@ def main() -> None:
             options.json,
             "frames a second of a whole conversion on a GPU, and of its stages alone",
             ("av", "onnxruntime", "tensorrt"),
-            {"workers": options.workers, "not_measured": refused, "runs": runs},
+            {"network": NETWORK, "workers": options.workers, "not_measured": refused, "runs": runs},
         )
 
 

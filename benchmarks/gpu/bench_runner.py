@@ -31,7 +31,8 @@ from crossface.engine.runtime.engine_cache import EngineCache
 from crossface.engine.runtime.onnx_bound import BoundOnnxRunner
 from crossface.engine.runtime.tensorrt import TensorRtNetwork, TensorRtRunner
 from crossface.training.export import to_onnx
-from crossface.training.models import PRESETS, SharedAutoencoder
+from crossface.training.models import build
+from crossface.training.presets import PRESETS
 
 sys.path.append(str(Path(__file__).parents[1]))
 from machine import write_result
@@ -107,7 +108,7 @@ def matrix_tflops(dtype: torch.dtype, stream: torch.cuda.Stream) -> float:
 def network_of(name: str, precision: str) -> onnx.ModelProto:
     """The same weights each time."""
     torch.manual_seed(0)
-    return to_onnx(SharedAutoencoder(PRESETS[name]).eval(), "b", precision, "direct")  # type: ignore[arg-type]
+    return to_onnx(build(PRESETS[name]).eval(), "b", precision, "direct")  # type: ignore[arg-type]
 
 
 def measured(load: Load, model: Path, shape: tuple[int, ...], stream: torch.cuda.Stream, graph: bool) -> Any:
@@ -181,7 +182,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batches", default="1,8,32")
-    parser.add_argument("--presets", default=",".join(PRESETS))
+    parser.add_argument("--presets", default="original-64,fast-128,df-256-d,cross-256")
     parser.add_argument("--precisions", default="fp16", help="of fp16,fp32")
     parser.add_argument("--runtimes", default=",".join(RUNTIMES))
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")

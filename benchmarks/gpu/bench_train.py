@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from crossface.engine.errors import CrossfaceError
-from crossface.training.models import PRESETS
+from crossface.training.presets import PRESETS
 from crossface.training.train import StepDone, train
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -74,7 +74,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
-    parser.add_argument("--presets", default=",".join(PRESETS), help=f"of {','.join(NETWORKS)}")
+    parser.add_argument(
+        "--presets", default="original-64,fast-128,df-256-d,cross-256", help=f"of {','.join(NETWORKS)}"
+    )
     parser.add_argument("--batch", type=int, help="faces of each person in a step; the preset's by default")
     parser.add_argument("--seconds", type=float, default=5, help="for each network")
     parser.add_argument("--warm-up", type=int, default=20, help="steps before")

@@ -32,7 +32,7 @@ from .drawers import planned_drawers
 from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
-from .planning import make_plan, planned_models
+from .planning import make_plan
 from .run import Stages, do_segments, finish
 from .segment_range import parse_segments
 
@@ -66,7 +66,7 @@ def plan_command(
     chosen = choose_places(device)
     plan = make_plan(
         clip,
-        planned_models(models_of(model, swaps)),
+        models_of(model, swaps),
         output,
         faces=faces,
         conversion=settings,

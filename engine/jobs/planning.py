@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ import numpy as np
 from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
+from ..file_state import FileState, file_sha256
 from ..on_device.drawing import input_shape
 from ..on_device.place import Place, Shape, engine_name
 from ..on_device.watch import networks_of
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import read_model
+from ..swap.model import ModelMetadata, read_model
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -38,7 +39,7 @@ _USUAL_BYTES_PER_PIXEL = 0.12
 
 def make_plan(
     clip: Path | str,
-    models: Sequence[PlannedModel],
+    models: Mapping[str | None, Path],
     output: Path | str,
     *,
     faces: Path | str | None = None,
@@ -52,7 +53,7 @@ def make_plan(
 
     Args:
         clip: a video file.
-        models: who is drawn; see `planned_models`.
+        models: ONNX files of `crossface export`, by whom they are for; see `PlannedModel`.
         output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``.
         faces: a faces file of this clip; it will be analysed where None.
         conversion: its settings.
@@ -71,7 +72,8 @@ def make_plan(
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
     faces = None if faces is None else Path(faces).absolute()
-    keep_sources(output, path, *(each.path for each in models), *([faces] if faces else []))
+    keep_sources(output, path, *models.values(), *([faces] if faces else []))
+    read = {whom: read_model(model) for whom, model in models.items()}
     digest = PacketDigest()
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
     source_hash = digest.hexdigest()
@@ -81,7 +83,7 @@ def make_plan(
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
         reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
-        shapes = [(each.path, input_shape(each.path, conversion.batch)) for each in models if place]
+        shapes = [(path, input_shape(path, conversion.batch)) for path in models.values() if place]
         if place is not None and faces is None:
             settings = detection_settings(analysis or AnalysisSettings(), source)
             shapes += networks_of(settings, source.info.width, source.info.height)
@@ -116,7 +118,7 @@ def make_plan(
         reading=reading,
         analysis=analysis or AnalysisSettings(),
         conversion=conversion,
-        models=tuple(models),
+        models=planned_models(models, read),
         faces=faces,
         faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
         output=output,
@@ -129,24 +131,30 @@ def make_plan(
     )
 
 
-def planned_models(models: Mapping[str | None, Path]) -> tuple[PlannedModel, ...]:
+def planned_models(
+    models: Mapping[str | None, Path],
+    read: Mapping[str | None, tuple[ModelMetadata, FileState]] | None = None,
+) -> tuple[PlannedModel, ...]:
     """What a plan says of ONNX files of `crossface export`; their networks are not loaded.
 
     Args:
         models: by whom they are for; see `PlannedModel`.
+        read: what `read_model` gave for them, where that is known.
 
     Raises:
         InputMissingError: a file is not there, or not readable.
-        BadInputError: it is no ONNX, or not of Crossface.
+        BadInputError: it is no ONNX, not of Crossface, or changed since it was read.
     """
     planned = []
     for whom, path in models.items():
-        metadata, sha256 = read_model(path)
-        planned.append(PlannedModel(path.absolute(), sha256, metadata.identity, metadata.consent, whom))
+        metadata, state = read[whom] if read else read_model(path)
+        path = path.absolute()
+        sha256 = file_sha256(path, state)
+        planned.append(PlannedModel(path, sha256, metadata.identity, metadata.consent, whom))
     return tuple(planned)
 
 
-def _engines(place: Place, networks: Sequence[tuple[Path, Shape]]) -> dict[str, str]:
+def _engines(place: Place, networks: Iterable[tuple[Path, Shape]]) -> dict[str, str]:
     """What is built for networks at a place, by `engine_name`.
 
     Raises:

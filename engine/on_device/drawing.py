@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError, DeviceUnavailableError
 from ..face.align import Affine
+from ..file_state import file_sha256
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import Swapper, check_graph, check_landmarks, read_model
 from .kernels import DeviceKernels
@@ -75,7 +76,8 @@ class LaneNetwork:
     """
 
     def __init__(self, place: Place, tools: Tools, model: Path, *, batch: int) -> None:
-        self.metadata, self.sha256 = read_model(model)
+        self.metadata, state = read_model(model)
+        self.sha256 = file_sha256(model, state)
         check_landmarks(model, self.metadata)
         self.path, self._tools, self._batch = model, tools, batch
         lane = self._lane = tools.lane

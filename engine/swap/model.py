@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import BadInputError, InputMissingError, OutOfMemoryError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
-from ..file_state import changed, file_sha256, file_state
+from ..file_state import FileState, changed, file_sha256, file_state
 from ..runtime.base import Tensor
 from ..runtime.onnx import OnnxRunner
 from ..runtime.onnx_file import read_metadata
@@ -250,8 +250,8 @@ def check_graph(path: Path, metadata: ModelMetadata, tensors: Sequence[Tensor]) 
         raise BadInputError(f"{path}: its graph is not what its metadata says: export the model again")
 
 
-def read_model(path: Path) -> tuple[ModelMetadata, str]:
-    """What a model says of itself, and the sha256 of its file; its network is not loaded.
+def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
+    """What a model says of itself, and the state of its file; its network is not loaded.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -259,13 +259,12 @@ def read_model(path: Path) -> tuple[ModelMetadata, str]:
     """
     try:
         with path.open("rb") as file:
-            text = read_metadata(file).get(METADATA_KEY)
-            sha256 = file_sha256(path, file_state(file.fileno()))
+            text, state = read_metadata(file).get(METADATA_KEY), file_state(file.fileno())
     except OSError as error:
         raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
     except ValueError as error:
         raise BadInputError(f"{path}: not an ONNX network ({error})") from error
-    return _metadata(path, text), sha256
+    return _metadata(path, text), state
 
 
 def _metadata(path: Path, text: str | None) -> ModelMetadata:

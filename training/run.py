@@ -1,0 +1,220 @@
+"""One run of training: what a step is, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.lifetime import Closeable
+from .augment import Batch, augment
+from .checkpoint import CHECKPOINT_NAME, DivergedError, Learner
+from .events import Measured, RolledBack, StepDone
+from .held_out import measure
+from .loader import DeviceTime, Loader
+from .losses import face_loss
+from .models import FaceNetwork
+from .presets import Preset
+from .schedule import Budget, rate_factor
+from .seeds import generator
+from .store import FaceStore
+from .world import World
+
+GRADIENT_NORM = 1.0
+# A loss so many times what it was lately is no bad luck.
+_BURST = 3.0
+_BURST_FROM_STEP = 200
+_LATELY = 0.02
+# After so many good steps a run that diverges has not diverged again.
+_GOOD_STEPS = 500
+
+# Streams of random numbers that must not coincide.
+_ORDER_A, _ORDER_B, _CHANGE_A, _CHANGE_B = range(4)
+
+
+class Both(nn.Module):
+    """Draws the faces of A and of B as themselves, in one go, so that gradients can be shared."""
+
+    def __init__(self, network: FaceNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """N faces of A, then N of B, `[2N,3,S,S]`: drawn, `[N,4,S,S]` each."""
+        map_a, map_b = self.network.expand_both(self.network.code(faces))
+        return self.network.decoder("a")(map_a), self.network.decoder("b")(map_b)
+
+
+@dataclass
+class Run(Closeable):
+    """A model on its way: a step, a measurement, and the way back where one went wrong.
+
+    Attributes:
+        learner: what learns.
+        stores: the faces of A and B.
+        held_out: those that are only measured with; None where all are trained on.
+        until_plateau: whether the run ends when these get no better.
+        budget: how long it may take.
+        seed: of everything random.
+        batch: faces of each person in a step, in each process.
+        learning_rate: at its peak.
+        world: the processes that train together.
+        base: folder of the model that this one begins with.
+        rollbacks: how often it diverged.
+        in_a_row: how often without many good steps between.
+    """
+
+    learner: Learner
+    stores: tuple[FaceStore, FaceStore]
+    held_out: tuple[FaceStore, FaceStore] | None
+    until_plateau: bool
+    budget: Budget
+    seed: int
+    batch: int
+    learning_rate: float
+    world: World
+    base: Path | None = None
+    rollbacks: int = 0
+    in_a_row: int = 0
+    _loss_lately: float | None = None
+    _failed_step: int = 0
+
+    def __post_init__(self) -> None:
+        self._drawing = self.world.share(Both(self.learner.network))
+        streams = _ORDER_A, _ORDER_B
+        self._loader = Loader(self.stores, self.batch, self.seed, streams, self.world)
+
+    def close(self) -> None:
+        """Ends the thread that gathers faces."""
+        self._loader.close()
+
+    @property
+    def device(self) -> torch.device:
+        return self.world.device
+
+    @property
+    def preset(self) -> Preset:
+        preset: Preset = self.learner.network.preset
+        return preset
+
+    def is_over(self) -> bool:
+        """Whether the budget is used up; all processes must ask, for one clock decides."""
+        done = self.learner.progress
+        elapsed_s, plateau_step = self.world.from_first(done.elapsed_s, done.plateau_step or 0)
+        done.elapsed_s, done.plateau_step = elapsed_s, int(plateau_step) or None
+        return self.progress() >= 1
+
+    def progress(self) -> float:
+        """Share that is done, 0..1."""
+        done = self.learner.progress
+        return self.budget.progress(done.step, done.elapsed_s, done.plateau_step)
+
+    def step(self, *, warm: bool = False) -> StepDone:
+        """Trains on one batch.
+
+        Args:
+            warm: at the full learning rate, whatever the schedule says.
+
+        Raises:
+            DivergedError: the weights are as they were.
+        """
+        learner, started = self.learner, time.monotonic()
+        done = learner.progress
+        factor = 1.0 if warm else rate_factor(done.step, self.progress())
+        rate = self.learning_rate * done.rate_scale * factor
+        for group in learner.optimiser.param_groups:
+            group["lr"] = rate
+        pixels_a, pixels_b = self._loader.take(done.step)
+        with DeviceTime(self.device) as augmenting:
+            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A)
+            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B)
+
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
+            both = torch.cat((faces_a.input, faces_b.input)).contiguous(memory_format=torch.channels_last)
+            drawn_a, drawn_b = self._drawing(both)
+            loss_a, loss_b = face_loss(drawn_a, faces_a), face_loss(drawn_b, faces_b)
+        learner.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss_a + loss_b)
+        norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
+        of_a, of_b, norms = self.world.mean(loss_a.item(), loss_b.item(), norm.item())
+        self._check(of_a + of_b, norms)
+        learner.optimiser.step()
+        done.step += 1
+        done.losses = of_a, of_b
+        learner.update_average()
+
+        took = time.monotonic() - started
+        done.elapsed_s += took
+        return StepDone(
+            step=done.step,
+            progress=self.progress(),
+            loss_a=of_a,
+            loss_b=of_b,
+            samples_per_s=2 * self.batch * self.world.size / took,
+            data_share=self._loader.waited_s / took,
+            augment_share=augmenting.seconds() / took,
+            learning_rate=rate,
+        )
+
+    def measure(self) -> Measured | None:
+        """What becomes of held-out faces, where there are any."""
+        if self.held_out is None:
+            return None
+        done = self.learner.progress
+        held_out = measure(self.learner.average, self.held_out, done.step)
+        best = done.best is None or held_out.mean < done.best.mean
+        done.measured.append(held_out)
+        return Measured(held_out, best)
+
+    def roll_back(self, model: Path) -> RolledBack:
+        """Goes on from the last checkpoint, or from the start, at half the rate.
+
+        Raises:
+            BadInputError: that checkpoint is damaged.
+        """
+        self.world.wait()  # until the last checkpoint is whole
+        learner, self._loss_lately = self.learner, None
+        since = learner.progress.step - self._failed_step
+        self.in_a_row = self.in_a_row + 1 if since < _GOOD_STEPS else 1
+        self.rollbacks, self._failed_step = self.rollbacks + 1, learner.progress.step
+        scale, elapsed_s, failed = (
+            learner.progress.rate_scale,
+            learner.progress.elapsed_s,
+            learner.progress.step,
+        )
+        if (model / CHECKPOINT_NAME).exists():
+            learner.load(model)
+        else:
+            learner.begin(self.seed, self.base)
+        learner.progress = replace(learner.progress, rate_scale=scale / 2, elapsed_s=elapsed_s)
+        return RolledBack(failed + 1, learner.progress.step, scale / 2)
+
+    def _faces(self, pixels: Tensor, span: float, change: int) -> Batch:
+        step, rank = self.learner.progress.step, self.world.rank
+        place = (self.seed, change, step, rank) if rank else (self.seed, change, step)
+        return augment(pixels, span, self.preset.size_px, generator(*place, device=self.device))
+
+    def _check(self, loss: float, norm: float) -> None:
+        step, lately = self.learner.progress.step, self._loss_lately
+        burst = lately is not None and step >= _BURST_FROM_STEP and loss > _BURST * lately
+        if burst or not math.isfinite(loss + norm):
+            raise DivergedError(
+                f"training diverged in step {step + 1}, {self.in_a_row + 1} times in a row: the last "
+                "checkpoint is whole; go on from it with a lower rate, such as "
+                f"--learning-rate {self.learning_rate / 2:g}"
+            )
+        self._loss_lately = loss if lately is None else lately + _LATELY * (loss - lately)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16; CPUs without it only emulate it, slowly."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            has: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = torch.cpu._is_avx512_bf16_supported()
+    return has

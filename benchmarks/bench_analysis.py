@@ -23,7 +23,7 @@ from pathlib import Path
 from enlarge import enlarge
 from machine import cpu_model, write_result
 
-from crossface.engine.face import track
+from crossface.engine.face import cuts, track
 from crossface.engine.face.detector import Detector
 from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.video.reader import Reader
@@ -36,7 +36,7 @@ PARTS: dict[str, tuple[Callable[..., object], ...]] = {
     "glance": (Detector.glance,),
     "search": (Detector.search,),
     "new faces": (LandmarkFinder.is_face, LandmarkFinder.find),
-    "cuts": (track.thumbnail, track.is_cut),
+    "cuts": (cuts.thumbnail, cuts.is_cut),
 }
 LOAD = """
 import time

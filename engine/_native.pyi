@@ -24,7 +24,7 @@ class Colour:
     ) -> None: ...
 
 class _Device:
-    """What launches need of the CUDA kernels (kernels/bind_device.cpp); blocks are x, y, z.
+    """What launches need of the CUDA kernels (kernels/bind_device*.cpp); blocks are x, y, z.
 
     The kernels themselves are here too, under their names, run by the CPU for tests.
     """
@@ -34,6 +34,14 @@ class _Device:
     STATS_PARTS_BLOCK: tuple[int, int, int]
     STATS_TOTALS_BLOCK: tuple[int, int, int]
     BLEND_BLOCK: tuple[int, int, int]
+    OUTLINE_BLOCK: tuple[int, int, int]
+    SOFTEN_BLOCK: tuple[int, int, int]
+    SOFTEN_AREAS_BLOCK: tuple[int, int, int]
+    VALUES_BLOCK: tuple[int, int, int]
+    THUMBNAIL_BLOCK: tuple[int, int, int]
+    AIM_BLOCK: tuple[int, int, int]
+    FOLLOW_BLOCK: tuple[int, int, int]
+    MESH_POINTS: int
     BLEND_HALO_PX: int
     BLEND_LUMA: int
     BLEND_CHROMA: int
@@ -46,6 +54,7 @@ class _Device:
     def blend_tiles(self, box_begin: int, box_end: int) -> int: ...
     def blend_launches(self, colour: Colour) -> int: ...
     def stats_parts(self, pixels: int) -> int: ...
+    def values_parts(self, count: int) -> int: ...
 
 device: _Device
 

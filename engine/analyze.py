@@ -14,8 +14,11 @@ from .face.link import link
 from .face.seen import SeenFrame, seen
 from .face.smooth import smooth
 from .face.track import Sighting
+from .frame import Frame
 from .jobs.planning import segments_of
 from .jobs.watching import Watcher
+from .on_device.choice import choose_places
+from .on_device.place import Place
 from .part_file import PartFile, keep_sources
 from .pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from .sequence.name import find_sequence
@@ -25,7 +28,7 @@ from .video.index import scan
 __all__ = ["AnalysisSettings", "analyze", "watch"]
 
 
-def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting, dict[int, Points]]]:
+def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting[Frame], dict[int, Points]]]:
     """Every frame of a clip with its faces, tracked, and all landmarks of each track, steady; streaming.
 
     Raises:
@@ -47,6 +50,7 @@ def analyze(
     *,
     settings: AnalysisSettings | None = None,
     reading: ReadingSettings | None = None,
+    device: str | Place = "auto",
     overwrite: bool = False,
 ) -> Generator[Event]:
     """Finds and follows the faces of a clip: a generator of events that writes a faces file.
@@ -56,6 +60,7 @@ def analyze(
         output: the faces file to write.
         settings: of the analysis.
         reading: how the clip is read.
+        device: as of `convert`; its first GPU is used.
         overwrite: replace ``output``.
 
     Raises:
@@ -68,15 +73,18 @@ def analyze(
     path, output = Path(clip), Path(output)
     keep_sources(output, path)
     warnings: list[str] = []
+    chosen = choose_places(device)
+    yield from map(Warned, chosen.news())
     with PartFile(output, overwrite=overwrite) as part:
         with Clip(path, reading) as source:
             of = source.frame_count
             header = FacesHeader.of(source.info, source.content_hash(), settings)
-        parts = _parts(path, settings, reading, warnings)
+        parts = _parts(path, settings, reading, chosen.place, warnings)
         frames = faces = 0
         with (
             part.open("w", encoding="utf-8") as file,
             # Its threads must have ended before anything else happens, whatever is raised here.
+            closing(parts),
             closing(link(parts, settings.select)) as linked,
         ):
             for frame in write_faces(file, header, linked):
@@ -89,8 +97,12 @@ def analyze(
 
 
 def _parts(
-    path: Path, settings: AnalysisSettings, reading: ReadingSettings, warnings: list[str]
-) -> Iterator[Iterator[SeenFrame]]:
+    path: Path,
+    settings: AnalysisSettings,
+    reading: ReadingSettings,
+    place: Place | None,
+    warnings: list[str],
+) -> Generator[Iterator[SeenFrame]]:
     """The clip in the parts that a conversion has, so that both find the same; a sequence in one."""
     if find_sequence(path, reading.frames) is not None or reading.tolerate_damage:
         yield _whole(path, Watcher(path, settings, reading), reading, warnings)
@@ -98,10 +110,11 @@ def _parts(
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps)
     with Clip(path, reading, index=index) as clip:
         span, reading = clip.span, clip.settings
-    watcher = Watcher(path, settings, reading, warnings=warnings)
+    watcher = Watcher(path, settings, reading, warnings=warnings, place=place)
     first, end = (0, index.count) if span is None else (span.first, span.end)
-    for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):
-        yield watcher.watch(segment)
+    with watcher.at_work():
+        for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):
+            yield watcher.watch(segment)
 
 
 def _whole(

@@ -32,6 +32,7 @@ from .options import (
     PATH,
     analysis_options,
     conversion_options,
+    device_option,
     models_of,
     overwrite_option,
     progress_option,
@@ -50,6 +51,7 @@ from .review.sheet import sheet
 @click.option("-o", "--output", type=PATH, required=True, help="The faces file to write.")
 @analysis_options
 @ranged_reading_options
+@device_option
 @overwrite_option
 @progress_option
 def analyze_command(
@@ -57,11 +59,13 @@ def analyze_command(
     output: Path,
     analysis: AnalysisSettings,
     reading: ReadingSettings,
+    device: str,
     overwrite: bool,
     progress: Format,
 ) -> None:
     """Find and follow the faces of CLIP, a film or an image sequence."""
-    show(analyze(clip, output, settings=analysis, reading=reading, overwrite=overwrite), progress)
+    events = analyze(clip, output, settings=analysis, reading=reading, device=device, overwrite=overwrite)
+    show(events, progress)
 
 
 @click.command("convert")
@@ -79,6 +83,7 @@ def analyze_command(
 @click.option("--layer", type=PATH, help="Sequence to write: the swapped faces alone, premultiplied.")
 @click.option("--stmap", type=PATH, help="Sequence to write: each pixel's place in the aligned face.")
 @click.option("--holdout", type=PATH, help="Matte to read: where it is white, CLIP stays as it is.")
+@device_option
 @workers_option
 @click.option("--executor", metavar="dask://HOST:PORT", help="A cluster that does the segments instead.")
 @conversion_options
@@ -91,6 +96,7 @@ def convert_command(
     output: Path,
     faces: Path | None,
     swaps: tuple[str, ...],
+    device: str,
     workers: int,
     executor: str | None,
     settings: ConversionSettings,
@@ -119,6 +125,7 @@ def convert_command(
                 analysis=analysis,
                 reading=reading,
                 compositing=CompositorPaths(**compositing),
+                device=device,
                 workers=workers,
                 executor=executor,
                 kept=kept,

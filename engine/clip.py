@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import av.error
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadInputError, UsageError
-from .frame import Frame
+from .frame import Frame, Timed
 from .lifetime import Closeable
+from .on_device.frame import Decoded
+from .on_device.nvdec import HardwareDecoder
 from .sequence.display import display_transform
 from .sequence.name import SequenceName, find_sequence
 from .sequence.reader import SequenceReader
@@ -27,6 +29,7 @@ from .video.source import open_source
 from .video.writing.passthrough import Span as TimeSpan
 
 OnMissing = Literal["error", "hold", "black"]
+Numbered = TypeVar("Numbered", bound=Timed)
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,14 @@ class Clip(Closeable):
         path: a video file, or a sequence as `find_sequence` knows it.
         settings: how to read it.
         index: of the film, where it has been scanned already; it is not tried anew then.
+        hardware: decodes films on a device where it can; see `Reader`.
 
     Attributes:
         source: of the pictures as they are stored: what a writer needs.
         info: of the frames that iteration gives; differs from ``source`` where these are fields.
         span: the frames of ``--in`` and ``--out``; None without either.
         settings: how it is read: fields are taken of interlaced films alone.
+        decoded_on: as of `Reader`.
 
     Raises:
         UsageError: a range that the clip does not hold, or a setting that does not fit it.
@@ -93,15 +98,20 @@ class Clip(Closeable):
         settings: ReadingSettings | None = None,
         *,
         index: SourceIndex | None = None,
+        hardware: HardwareDecoder | None = None,
     ) -> None:
         settings = settings or ReadingSettings()
         self.path = Path(path)
         self._index = index
         name = find_sequence(path, settings.frames)
         if name is None:
-            self._reader: Reader | SequenceReader = _film(self.path, settings, trusted=index is not None)
+            self._reader: Reader | SequenceReader = _film(
+                self.path, settings, trusted=index is not None, hardware=hardware
+            )
+            self.decoded_on = self._reader.decoded_on
         else:
             self._reader = _sequence(name, settings)
+            self.decoded_on = "cpu"
         try:
             self.source = self.info = self._reader.info
             self._fields: Fields | None = None
@@ -116,6 +126,11 @@ class Clip(Closeable):
         except BaseException:
             self._reader.close()
             raise
+
+    @property
+    def hardware(self) -> HardwareDecoder | None:
+        """As of `Reader`; for an encoder that takes the frames where they are."""
+        return self._reader.hardware if isinstance(self._reader, Reader) else None
 
     @property
     def warnings(self) -> list[str]:
@@ -185,6 +200,16 @@ class Clip(Closeable):
             frames = (_counted_from(first_index, frame) for frame in frames)
         return frames if self._fields is None else self._fields.split(frames)
 
+    def decoded(
+        self, start_pts: int | None, end_pts: int | None, *, first_index: int = 0
+    ) -> Iterator[Decoded]:
+        """As `frames`, but where they were decoded; see `Reader.decoded`."""
+        if self._fields is not None or isinstance(self._reader, SequenceReader):
+            # Neither is decoded on a device.
+            return self.frames(start_pts, end_pts, first_index=first_index)
+        decoded = self._reader.decoded(start_pts, end_pts)
+        return (_counted_from(first_index, frame) for frame in decoded)
+
     def _span(self, settings: ReadingSettings) -> Span | None:
         if settings.start is None and settings.end is None:
             return None
@@ -212,12 +237,14 @@ class Clip(Closeable):
         )
 
 
-def _counted_from(first_index: int, frame: Frame) -> Frame:
+def _counted_from(first_index: int, frame: Numbered) -> Numbered:
     frame.index += first_index
     return frame
 
 
-def _film(path: Path, settings: ReadingSettings, *, trusted: bool) -> Reader:
+def _film(
+    path: Path, settings: ReadingSettings, *, trusted: bool, hardware: HardwareDecoder | None
+) -> Reader:
     if settings.frames or settings.colorspace or settings.ocio_config or settings.channels:
         raise UsageError(f"{path}: frames, colour space and channels are chosen for image sequences only")
     return Reader(
@@ -227,6 +254,7 @@ def _film(path: Path, settings: ReadingSettings, *, trusted: bool) -> Reader:
         fps=settings.fps,
         video_stream=settings.video_stream,
         trusted=trusted,
+        hardware=hardware,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
 
 from .clip import ReadingSettings
-from .errors import UsageError
-from .events import Event
+from .errors import DeviceUnavailableError, UsageError
+from .events import Event, Warned
 from .jobs.cores import available, network_threads
+from .jobs.fingerprint import is_of_gpu
 from .jobs.finish import already_done
 from .jobs.folder import JobFolder, folder_of
 from .jobs.kept import Kept
@@ -18,6 +20,9 @@ from .jobs.one_pass import convert_in_one_pass
 from .jobs.plan import Plan, disclosure
 from .jobs.planning import make_plan, planned_models
 from .jobs.run import run
+from .on_device.choice import CPU, Chosen
+from .on_device.drawing import input_shape
+from .on_device.place import Place
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
@@ -36,6 +41,7 @@ def convert(
     analysis: AnalysisSettings | None = None,
     reading: ReadingSettings | None = None,
     compositing: CompositorPaths | None = None,
+    device: str | Place = "auto",
     workers: int = 1,
     executor: str | None = None,
     kept: Kept | None = None,
@@ -57,6 +63,9 @@ def convert(
         analysis: of the analysis, where ``faces`` is None.
         reading: how the clip is read, and which frames of it.
         compositing: what else is written, or read, for a compositor.
+        device: ``cpu``; ``cuda`` for all GPUs, of which each worker gets one; ``cuda:N`` for one of them;
+            ``auto`` for GPUs, and the CPU where none will do, or the job was begun there. Or a place itself.
+            On a device, iterate and close in one thread.
         workers: processes that work side by side; the output is the same for any number.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
         kept: networks and workers, from one call to the next.
@@ -68,6 +77,7 @@ def convert(
         ConfigurationError: face models are missing, or what image sequences need.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
         BusyError: another process works on the same output.
+        DeviceUnavailableError: a GPU was asked for by name, and cannot be used.
     """
     clip, output = Path(clip), Path(output)
     models: dict[str | None, Path] = {}
@@ -85,7 +95,12 @@ def convert(
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())
-        if in_one_pass or (workers == 1 and executor is None):
+        folder = JobFolder(folder_of(output))
+        chosen = _chosen(folder, models, kept, "cpu" if in_one_pass else device, overwrite=overwrite)
+        yield from map(Warned, chosen.news())
+        if in_one_pass and device not in ("auto", "cpu"):
+            yield Warned(f"{output}: image sequences, and what compositors want, are made on the CPU")
+        if in_one_pass or (workers == 1 and executor is None and chosen.place is None):
             # In a thread, while the clip is looked at.
             paths = {whom: path.absolute() for whom, path in models.items()}
             threads = network_threads(available())
@@ -104,7 +119,6 @@ def convert(
                 overwrite=overwrite,
             )
             return
-        folder = JobFolder(folder_of(output))
         plan = make_plan(
             clip,
             models,
@@ -113,6 +127,7 @@ def convert(
             conversion=settings,
             analysis=analysis,
             reading=reading,
+            place=chosen.place,
             overwrite=folder.may_replace(output, overwrite=overwrite),
         )
         with folder.locked():
@@ -122,7 +137,38 @@ def convert(
                     yield finished
                     return
             plan.write(folder.plan_path)
-            yield from run(plan, folder, kept, workers=workers, executor=executor, overwrite=overwrite)
+            yield from run(
+                plan, folder, kept, chosen=chosen, workers=workers, executor=executor, overwrite=overwrite
+            )
+
+
+def _chosen(
+    folder: JobFolder,
+    models: Mapping[str | None, Path],
+    kept: Kept,
+    device: str | Place,
+    *,
+    overwrite: bool,
+) -> Chosen:
+    """Where to work: with "auto" where the job was begun, if it was, or on the CPU where a GPU will not do.
+
+    Raises:
+        DeviceUnavailableError: a GPU was asked for by name, and cannot be used, or not for these models.
+        BadInputError: a plan that is there is damaged.
+    """
+    if device == "auto" and not overwrite and folder.plan_path.exists():
+        before = Plan.read(folder.plan_path)
+        if not is_of_gpu(before.fingerprint):
+            return CPU
+    chosen = kept.choose(device)
+    try:
+        for path in models.values() if chosen.places else ():
+            input_shape(path, 1)
+    except DeviceUnavailableError as error:
+        if device != "auto":
+            raise
+        return Chosen((), str(error), deque([f"on the CPU: {error}"]))
+    return chosen
 
 
 def _settle(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Event | None:

@@ -16,7 +16,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -117,14 +117,27 @@ def _absent(driver: Driver) -> str:
     return f"no such device: there are {', '.join(f'cuda:{device.index}' for device in driver.devices)}"
 
 
-# Arguments of the kernels in kernels/*.cu: P an address, i an int. Their names end in the faces' type.
+# Arguments of the kernels in kernels/*.cu: P an address, i an int, f a float. Their names end in the types of
+# tensors that they read or fill.
 SIGNATURES = {
     "resize": "PPiiP",
     "crop": "PPiP",
     "stats_parts": "PPiP",
     "stats_totals": "PiP",
     "blend": "PPPPiiP",
+    "outline": "PPiP",
+    "soften_down": "PPiiPP",
+    "soften_across": "PPifiPPP",
+    "soften_areas": "PPiiP",
+    "prepare": "PiffffP",
+    "finite": "PiP",
+    "thumbnails": "PP",
+    "aim_crops": "PPPPiPP",
+    "follow_faces": "PPPPPPPPP",
 }
+
+
+_MEMORY_IS_FULL = "its memory is full ({}): use a smaller --batch, or end what else runs there"
 
 
 @dataclass(frozen=True)
@@ -246,7 +259,7 @@ class Lane(Closeable):
         name: str,
         grid: tuple[int, int, int],
         block: tuple[int, int, int],
-        *arguments: DeviceBuffer | int,
+        *arguments: DeviceBuffer | float,
     ) -> None:
         """Launches one of our kernels, in turn.
 
@@ -262,6 +275,16 @@ class Lane(Closeable):
         values = [value.address if isinstance(value, DeviceBuffer) else value for value in arguments]
         with self._errors():
             self._function(name).prepared_async_call(grid, block, self._stream, *values)
+
+    def load(self, name: str) -> None:
+        """Loads a kernel, which its first launch would do: where that fails, all fail.
+
+        Raises:
+            ConfigurationError: this build has no kernels.
+            DeviceUnavailableError: none for such a device.
+        """
+        with self._errors():
+            self._function(name)
 
     def record(self, *, timed: bool = False) -> Event:
         """Marks the end of the work given so far; ``timed`` for `elapsed_ms`, which costs a little."""
@@ -315,24 +338,46 @@ class Lane(Closeable):
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:
-            signature = SIGNATURES[re.sub("_f(16|32)$", "", name)]
+            signature = SIGNATURES[re.sub("(_f(16|32))+$", "", name)]
             self._functions[name] = self._primary.kernels().get_function(name).prepare(signature)
         return self._functions[name]
 
-    @contextmanager
-    def _errors(
-        self, full: str = "its memory is full ({}): use a smaller --batch, or end what else runs there"
-    ) -> Iterator[None]:
-        """Gives pycuda's errors our types; ``full`` is what a lack of memory means."""
-        where = f"cuda:{self.device.index} ({self.device.name})"
-        try:
-            yield
-        except self._cuda.MemoryError as error:
-            raise OutOfMemoryError(f"{where}: {full.format(error)}") from error
-        except self._cuda.Error as error:
-            raise DeviceUnavailableError(
-                f'{where}: {error}: run "crossface probe", or give --device cpu'
-            ) from error
+    def _errors(self, full: str = _MEMORY_IS_FULL) -> AbstractContextManager[None]:
+        return _typed_errors(self.device, self._cuda, full)
+
+
+@contextmanager
+def _typed_errors(device: CudaDevice, cuda: Any, full: str = _MEMORY_IS_FULL) -> Iterator[None]:
+    """Gives pycuda's errors our types; ``full`` is what a lack of memory means."""
+    where = f"cuda:{device.index} ({device.name})"
+    try:
+        yield
+    except cuda.MemoryError as error:
+        raise OutOfMemoryError(f"{where}: {full.format(error)}") from error
+    except cuda.Error as error:
+        raise DeviceUnavailableError(
+            f'{where}: {error}: run "crossface probe", or give --device cpu'
+        ) from error
+
+
+@contextmanager
+def attached(device: CudaDevice) -> Iterator[None]:
+    """Makes a device's primary context current on this thread, as a lane does, but for any of its lanes.
+
+    For the threads of libav's hardware decoder and encoder, which take the context that they find.
+
+    Raises:
+        ConfigurationError: pycuda is not installed.
+        DeviceUnavailableError: the device cannot be used.
+    """
+    cuda = _pycuda()
+    with _typed_errors(device, cuda):
+        _primary_of(device, cuda).context.push()
+    try:
+        yield
+    finally:
+        with _typed_errors(device, cuda):
+            cuda.Context.pop()
 
 
 class _Primary:

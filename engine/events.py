@@ -32,6 +32,24 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Routed:
+    """Where the stages of a conversion run, as its first frame has decided.
+
+    Attributes:
+        decode: device and decoder; or why the CPU.
+        networks: the same of the networks and all that is done to pictures.
+        encode: the encoder.
+    """
+
+    decode: str
+    networks: str
+    encode: str
+
+    def __str__(self) -> str:
+        return f"decode: {self.decode}, networks: {self.networks}, encode: {self.encode}"
+
+
+@dataclass(frozen=True)
 class Finished:
     """The output is there.
 
@@ -48,4 +66,4 @@ class Finished:
     already: bool = False
 
 
-Event = Progress | Warned | Finished
+Event = Progress | Warned | Routed | Finished

@@ -74,20 +74,38 @@ class ColourDescription:
     transfer: Transfer = Transfer.SDR
 
     @property
+    def sample_bytes(self) -> int:
+        """Of a word that holds a sample."""
+        return 4 if self.bits == 32 else 2 if self.bits > 8 else 1
+
+    @property
     def white(self) -> float:
         """The greatest sample as it lies in memory; 1 for floats, which may go beyond it."""
         return 1.0 if self.bits == 32 else float(((1 << self.bits) - 1) << self.padding_bits)
 
 
 @dataclass
-class Frame:
-    """One decoded frame.
+class Timed:
+    """The place of a frame in its film, wherever its samples lie.
 
     Attributes:
         index: 0-based position in presentation order.
         pts: presentation time in ``time_base`` units.
         duration: in ``time_base`` units; 0 where the container does not say.
         time_base: seconds a unit.
+    """
+
+    index: int
+    pts: int
+    duration: int
+    time_base: Fraction
+
+
+@dataclass
+class Frame(Timed):
+    """One decoded frame.
+
+    Attributes:
         planes: Y, Cb, Cr, or G, B, R where ``colour.matrix`` is RGB, as ``[height, width]`` views of
             the decoder's buffers (pitch cut off, so rows are not contiguous). Where components share a
             plane (nv12, rgb24) their views have a column stride of more than one sample.
@@ -99,10 +117,6 @@ class Frame:
         picture: what an image sequence keeps of its file; None for a film.
     """
 
-    index: int
-    pts: int
-    duration: int
-    time_base: Fraction
     planes: tuple[Plane, Plane, Plane]
     colour: ColourDescription
     source: av.VideoFrame | None

@@ -36,7 +36,9 @@ class _Rate(click.ParamType[Fraction]):
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 device_option = click.option(
-    "--device", default="auto", help="auto, cpu, cuda, or cuda:N for one of several GPUs."
+    "--device",
+    default="auto",
+    help="auto (a GPU, or the CPU where none will do), cpu, cuda (all GPUs), or cuda:N.",
 )
 progress_option = click.option(
     "--progress", type=click.Choice(FORMATS), default="auto", help="auto: a bar where stderr is a terminal."

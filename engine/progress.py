@@ -46,6 +46,8 @@ def show(stream: Generator[Event], progress: Format) -> None:
                 advance(event)
             elif isinstance(event, events.Warned):
                 warn(event)
+            elif isinstance(event, events.Routed):
+                _tell_route(event, progress)
             elif progress == "json":
                 _print({"ev": "done", **dataclasses.asdict(event), "output": str(event.output)})
             elif progress == "openjd":
@@ -59,6 +61,15 @@ def show(stream: Generator[Event], progress: Format) -> None:
 def warn(warned: events.Warned) -> None:
     """A line on stderr."""
     click.echo(f"crossface: warning: {warned.message}", err=True)
+
+
+def _tell_route(routed: events.Routed, progress: Format) -> None:
+    if progress == "json":
+        _print({"ev": "route", **dataclasses.asdict(routed)})
+    elif progress == "openjd":
+        click.echo(f"openjd_status: {routed}")
+    else:
+        click.echo(f"crossface: {routed}", err=True)
 
 
 def _said(finished: events.Finished) -> str:

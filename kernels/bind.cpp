@@ -256,6 +256,8 @@ NB_MODULE(_native, m) {
     nb::module_ device = m.def_submodule(
         "device", "What launches need of the CUDA kernels; these, run by the CPU, for tests.");
     bind_device(device);
+    bind_device_masks(device);
+    bind_device_faces(device);
 
     // Conversion would hand a kernel a copy: what it wrote would be lost.
     nb::class_<CpuKernels>(m, "Kernels")

@@ -2,14 +2,12 @@
 
 #include <nanobind/stl/array.h>
 
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <stdexcept>
 
 #include "common/crop_tile.h"
 #include "common/resize_tile.h"
 #include "curve.h"
+#include "device_arguments.h"
 #include "device_launch.h"
 
 // What the host must know to launch the CUDA kernels; and, for tests on machines without a GPU, the kernels
@@ -21,26 +19,11 @@ namespace crossface {
 
 namespace {
 
-using Dimensions = std::array<int, 3>;
-using Address = std::uintptr_t;
-
 constexpr Dimensions kResizeBlock{device::kResizeColumns, device::kResizeRows, 1};
 constexpr Dimensions kCropBlock{device::kCropColumns, device::kCropRows, 1};
 constexpr Dimensions kStatsPartsBlock{device::kStatsThreads, 1, 1};
 constexpr Dimensions kStatsTotalsBlock{device::kStatsTotalThreads, 1, 1};
 constexpr Dimensions kBlendBlock{device::kBlendThreads, 1, 1};
-
-device::Grid checked(const Dimensions& grid, const Dimensions& block, const Dimensions& wanted) {
-    if (block != wanted) throw std::invalid_argument("block: not the one that the kernel is written for");
-    for (const int blocks : grid)
-        if (blocks < 1 || blocks > 65535) throw std::invalid_argument("grid: must be 1 to 65535 each way");
-    return {grid[0], grid[1], grid[2]};
-}
-
-template <typename Value>
-Value* at(Address address) {
-    return reinterpret_cast<Value*>(address);
-}
 
 nb::bytes pixel_format_bytes(const Colour& colour) {
     const device::PixelFormat format = device::pixel_format(colour);
@@ -89,8 +72,6 @@ void blend(const Dimensions& grid, const Dimensions& block, Address frames, Addr
                          at<const device::BlendJob>(jobs), at<const Texel>(faces), at<const Texel>(masks),
                          size, planes, at<int>(touched), backwards);
 }
-
-nb::tuple tuple_of(const Dimensions& d) { return nb::make_tuple(d[0], d[1], d[2]); }
 
 }  // namespace
 

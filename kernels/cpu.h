@@ -30,11 +30,6 @@ using Stats = Statistics(const float* rgb, const float* mask, std::size_t pixels
 using Blend = Box(const Frame& frame, const Affine& crop_to_luma, int size, const float* face,
                   const float* mask, const float (&colour)[3][4], int threads);
 
-// A half plane: inside where nx x + ny y > offset, in pixels if the normal has length 1.
-struct Edge {
-    float nx, ny, offset;
-};
-
 // Fills the convex polygon that `count` edges bound: how far inside a pixel's centre lies, plus a half,
 // clamped to 0..1, into `mask` [size, size].
 using Fill = void(const Edge* edges, std::size_t count, int size, float* mask);

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "common/crop_tile.h"
 #include "common/resize_tile.h"
@@ -10,27 +9,6 @@
 namespace crossface::device {
 
 namespace {
-
-// Blocks of one thread a pixel, which share what `begin` makes.
-template <int kColumns, int kRows, typename Begin, typename Pixel>
-void for_each_tile(const Grid& grid, Begin begin, Pixel pixel) {
-    for (int y = 0; y < grid.y * kRows; y += kRows)
-        for (int x = 0; x < grid.x * kColumns; x += kColumns) {
-            const auto tile = begin(x, y);
-            for (int dy = 0; dy < kRows; ++dy)
-                for (int dx = 0; dx < kColumns; ++dx) pixel(tile, x, y, dx, dy);
-        }
-}
-
-// One block; a loop over the threads ends where the kernel has a barrier.
-template <int kThreads, typename Sum>
-ColourSums add_up(Sum sum) {
-    std::vector<ColourSums> sums;
-    for (int thread = 0; thread < kThreads; ++thread) sums.push_back(sum(thread));
-    for (int distance = kThreads / 2; distance > 0; distance /= 2)
-        for (int thread = 0; thread < kThreads; ++thread) fold_sums(sums.data(), thread, distance);
-    return sums[0];
-}
 
 // True where the face has weight.
 template <typename Texel>
@@ -82,16 +60,19 @@ void launch_stats_parts(const Grid& grid, const Texel* rgb, const Texel* mask, i
     for (int face = 0; face < grid.y; ++face) {
         const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(face) * pixels;
         for (int part = 0; part < grid.x; ++part)
-            parts[face * grid.x + part] = add_up<kStatsThreads>(
-                [&](int thread) { return sum_pixels(rgb + 3 * first, mask + first, pixels, part, thread); });
+            parts[face * grid.x + part] = fold_block<kStatsThreads, ColourSums>(
+                [&](int thread) { return sum_pixels(rgb + 3 * first, mask + first, pixels, part, thread); },
+                fold_sums);
     }
 }
 
 void launch_stats_totals(const Grid& grid, const ColourSums* parts, int count, Statistics* statistics) {
     for (int face = 0; face < grid.x; ++face)
-        statistics[face] = statistics_of(add_up<kStatsTotalThreads>([&](int thread) {
-            return sum_parts(parts + static_cast<std::ptrdiff_t>(face) * count, count, thread);
-        }));
+        statistics[face] = statistics_of(fold_block<kStatsTotalThreads, ColourSums>(
+            [&](int thread) {
+                return sum_parts(parts + static_cast<std::ptrdiff_t>(face) * count, count, thread);
+            },
+            fold_sums));
 }
 
 template <typename Texel>

@@ -4,16 +4,12 @@
 #include "common/jobs.h"
 #include "common/stats_part.h"
 #include "common/texel.h"
+#include "device_blocks.h"
 
 // Launches of the CUDA kernels, run on the CPU block by block and thread by thread, so that their maths and
 // their use of grids and jobs can be tested where there is no GPU. Slow. Texel is float or Half; arguments
 // are those of the kernels in *.cu, with addresses of host memory.
 namespace crossface::device {
-
-// Blocks along each axis.
-struct Grid {
-    int x, y, z;
-};
 
 template <typename Texel>
 void launch_resize(const Grid& grid, const DeviceFrame* frames, const ResizeJob* jobs, int width, int height,

@@ -1,4 +1,5 @@
 #include "buffer.h"
+#include "common/mask_edge.h"
 #include "common/pixel.h"
 #include "common/variant.h"
 #include "cpu.h"
@@ -6,9 +7,6 @@
 namespace crossface::CF_VARIANT {
 
 namespace {
-
-// What is less cannot move an 8-bit code by half, and would only widen the box that is blended.
-constexpr float kLeastWeight = 1.0f / 512.0f;
 
 // out[x] += the taps' sum of `in`, whose first sample lies a radius before that of `out`.
 void add_taps(const float* in, std::ptrdiff_t step, const float* taps, int count, int width, float* out) {
@@ -39,10 +37,7 @@ void soften(const float* mask, int size, const float* taps, int radius, float bo
     const std::size_t width = static_cast<std::size_t>(size), margin = static_cast<std::size_t>(radius);
     Buffer<float> line(width + 2 * margin), border(width);
     line.fill(0.0f);
-    for (int x = 0; x < size; ++x) {
-        const float left = static_cast<float>(x) - 0.5f, right = static_cast<float>(size - x) - 1.5f;
-        border[static_cast<std::size_t>(x)] = clamp((left < right ? left : right) / border_px, 0.0f, 1.0f);
-    }
+    for (int x = 0; x < size; ++x) border[static_cast<std::size_t>(x)] = border_fade(x, size, border_px);
     for (int y = 0; y < size; ++y, out += size) {
         // Down the columns first, where neighbours lie side by side; around the picture all is zero.
         const int begin = y < radius ? radius - y : 0;
@@ -53,12 +48,8 @@ void soften(const float* mask, int size, const float* taps, int radius, float bo
                  end - begin, size, centre);
         add_taps(line.data(), 1, taps, 2 * radius + 1, size, out);
         const float edge = border[static_cast<std::size_t>(y)];
-        for (int x = 0; x < size; ++x) {
-            const float ramp = clamp(2.0f * out[x] - 1.0f, 0.0f, 1.0f);
-            const float weight =
-                ramp * ramp * (3.0f - 2.0f * ramp) * (edge * border[static_cast<std::size_t>(x)]);
-            out[x] = weight < kLeastWeight ? 0.0f : weight;
-        }
+        for (int x = 0; x < size; ++x)
+            out[x] = soft_weight(out[x], edge * border[static_cast<std::size_t>(x)]);
     }
 }
 

@@ -32,13 +32,13 @@ def pictures_on(device: str) -> Iterator[DevicePictures]:
     if device == "emulated":
         yield DevicePictures(EmulatedLane())
         return
-    with Lane(_cuda_device()) as lane:
+    with Lane(cuda_device()) as lane:
         yield DevicePictures(lane)
 
 
 @functools.cache
-def _cuda_device() -> CudaDevice:
-    """The driver is asked in a process of its own, which takes time."""
+def cuda_device() -> CudaDevice:
+    """The first one; the driver is asked in a process of its own, which takes time."""
     return choose("cuda").devices[0]
 
 

@@ -24,6 +24,7 @@ class EmulatedLane:
         launched: names and grids so far.
         copies: how many so far.
         waits: how often somebody had to wait.
+        allocated_bytes: of the device, so far.
     """
 
     def __init__(self) -> None:
@@ -31,11 +32,13 @@ class EmulatedLane:
         self.launched: list[tuple[str, Dimensions]] = []
         self.copies = 0
         self.waits = 0
+        self.allocated_bytes = 0
         self._memory: dict[int, NDArray[np.uint8]] = {}
         self._work: list[Callable[[], object]] = []
         self._done = 0
 
     def device_buffer(self, bytes: int) -> DeviceBuffer:
+        self.allocated_bytes += bytes
         memory = np.full(bytes + _ALIGNMENT_BYTES, 0xA5, np.uint8)
         address = -(-memory.ctypes.data // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         self._memory[address] = memory
@@ -50,7 +53,16 @@ class EmulatedLane:
     def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         self._copy(array.ctypes.data, buffer.address, array, buffer)
 
-    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
+    def copy(self, target: DeviceBuffer, source: DeviceBuffer) -> None:
+        assert source.bytes <= target.bytes
+        self.copies += 1
+        self.enqueue(lambda: ctypes.memmove(target.address, source.address, source.bytes))
+
+    def enqueue(self, work: Callable[[], object]) -> None:
+        """Anything else, in turn."""
+        self._work.append(work)
+
+    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: float) -> None:
         options = {"backwards": self.backwards} if name.startswith("blend") else {}
         self.launched.append((name, grid))
         kernel = getattr(_native.device, name)
@@ -65,6 +77,16 @@ class EmulatedLane:
         for _ in range(behind):
             self._work.pop(0)()
             self._done += 1
+
+    def follow(self, event: Event) -> None:
+        raise NotImplementedError("lanes of different threads run at different times here")
+
+    def is_over(self, event: Event) -> bool:
+        return int(event.recorded) <= self._done
+
+    def close(self) -> None:
+        self.synchronize()
+        self._memory.clear()
 
     def _copy(self, target: int, source: int, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         assert array.flags.c_contiguous and array.nbytes <= buffer.bytes

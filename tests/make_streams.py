@@ -114,14 +114,16 @@ def make_transport_stream(path: Path) -> Path:
     return path
 
 
-def make_captioned(path: Path) -> Path:
-    """An MPEG-TS clip of six pictures, each of which carries three bytes of captions (ATSC A/53, part 4)."""
+def make_captioned(path: Path, *, first: int = 0) -> Path:
+    """An MPEG-TS clip of six pictures; from ``first`` on each has three bytes of captions (A/53, part 4)."""
     with av.open(str(path), "w", format="mpegts") as output:
         stream = _video(output, Fraction(1, 25), tune="zerolatency")
         for number in range(6):
             for packet in stream.encode(_picture(number, Fraction(1, 25))):
                 captions = b"\xb5\x00\x31GA94\x03\x41\xff" + caption(number) + b"\xff"
                 message = b"\0\0\0\1\x06\x04" + bytes([len(captions)]) + captions + b"\x80"
+                if number < first:
+                    message = b""
                 data = bytes(packet)
                 # Before the first slice: a NAL unit of type 1 or 5.
                 place = min(at for at in map(data.find, (b"\0\0\1\x65", b"\0\0\1\x41")) if at >= 0)

@@ -22,7 +22,7 @@ from crossface.engine.errors import BadInputError, InputMissingError, OutputExis
 from crossface.engine.events import Finished, Progress, Warned
 from crossface.engine.face.align import crop_to_frame
 from crossface.engine.face.faces_file import FacesFile
-from crossface.engine.face.landmarks import Mesh
+from crossface.engine.face.mesh import Mesh
 from crossface.engine.face.smooth import smooth
 from crossface.engine.face.track import Sighting, TrackedFace
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
@@ -177,7 +177,7 @@ def test_smoothing_steadies_a_real_face(analysed: Callable[[str], Path]) -> None
 
 def sightings(
     places: NDArray[np.float64], pts: list[int], tracks: list[int | None] | None = None
-) -> Iterator[Sighting]:
+) -> Iterator[Sighting[Frame]]:
     """A made-up track: the whole mesh lies at ``places[n]`` at ``pts[n]``."""
     planes = tuple(np.zeros(shape, np.uint8) for shape in ((2, 2), (1, 1), (1, 1)))
     colour = ColourDescription(Matrix.BT709, False, Siting.LEFT, 8, 1, 1)
@@ -190,7 +190,7 @@ def sightings(
         yield Sighting(frame, 0, () if track is None else (TrackedFace(track, mesh),))
 
 
-def smoothed(*arguments: Any) -> Iterator[tuple[Sighting, dict[int, NDArray[np.float64]]]]:
+def smoothed(*arguments: Any) -> Iterator[tuple[Sighting[Frame], dict[int, NDArray[np.float64]]]]:
     return smooth(
         sightings(*arguments),
         lambda sighting: sighting.frame.pts,

@@ -291,8 +291,9 @@ def test_a_signal_stops_the_work_and_leaves_nothing(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        first = process.stdout.readline()
-        assert first and json.loads(first)["stage"] == stage, process.stderr.read()
+        lines = map(json.loads, process.stdout)
+        first = next((line for line in lines if line["ev"] == "progress"), None)
+        assert first is not None and first["stage"] == stage, process.stderr.read()
         # Anywhere in the work, not at the moment after a line was printed.
         time.sleep(0.05)
         process.send_signal(number)

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from crossface.engine import kernels
 from crossface.engine.face.align import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from crossface.engine.face.cuts import is_cut, thumbnail
 from crossface.engine.face.detector import Detection, Detector, intersection_over_union
-from crossface.engine.face.landmarks import LEAST_PRESENCE, LandmarkFinder
+from crossface.engine.face.landmarks import LandmarkFinder
+from crossface.engine.face.mesh import LEAST_PRESENCE
 from crossface.engine.face.quick_crop import quick_crop
 from crossface.engine.face.roll import RollFinder
-from crossface.engine.face.track import WINDOWS_A_SEARCH, Sighting, Tracker, is_cut, thumbnail
+from crossface.engine.face.track import Sighting, Tracker
+from crossface.engine.face.windows import WINDOWS_A_SEARCH
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
 from crossface.engine.video.planes import planes_of
 from crossface.engine.video.reader import Reader
@@ -204,7 +207,7 @@ def test_threads_change_no_bit(clips: Path) -> None:
     assert landmarks_of(runs[0]) == landmarks_of(runs[1])
 
 
-def landmarks_of(sightings: list[Sighting]) -> list[list[tuple[int, bytes]]]:
+def landmarks_of(sightings: list[Sighting[Frame]]) -> list[list[tuple[int, bytes]]]:
     return [
         [(face.track, face.mesh.landmarks.tobytes()) for face in sighting.faces] for sighting in sightings
     ]

@@ -11,8 +11,13 @@ import pytest
 from crossface.engine import _native
 
 ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"}
-NAMES = ("resize", "crop", "stats_parts", "blend")
-KERNELS = {"stats_totals"} | {f"{name}_{texel}" for name in NAMES for texel in ("f32", "f16")}
+TEXELS = ("f32", "f16")
+NAMES = ("resize", "crop", "stats_parts", "blend", "outline", "soften_down", "soften_across", "finite")
+KERNELS = (
+    {"stats_totals", "soften_areas", "thumbnails", "aim_crops", "follow_faces"}
+    | {f"{name}_{texel}" for name in NAMES for texel in TEXELS}
+    | {f"prepare_{here}_{there}" for here in TEXELS for there in TEXELS}
+)
 ELF, PTX = 2, 1
 
 

@@ -24,12 +24,12 @@ KERNELS = Path(__file__).parents[1] / "kernels"
 def test_signatures_are_those_of_the_sources() -> None:
     source = "\n".join(path.read_text() for path in sorted(KERNELS.glob("*.cu")))
     found = re.findall(r'extern "C" __global__ void __launch_bounds__\(.*\)\s+(\w+)\(([^)]*)\)', source)
-    assert len(found) == 9
+    assert len(found) == 25
     for name, parameters in found:
-        kinds = ["P" if "*" in parameter else "i" for parameter in parameters.split(",")]
-        assert all("*" in parameter or "int " in parameter for parameter in parameters.split(","))
-        assert SIGNATURES[re.sub("_f(16|32)$", "", name)] == "".join(kinds), name
-    assert {re.sub("_f(16|32)$", "", name) for name, _ in found} == set(SIGNATURES)
+        types = [one.split()[0] for one in parameters.replace("const ", "").split(",")]
+        kinds = ["P" if each.endswith("*") else {"int": "i", "float": "f"}[each] for each in types]
+        assert SIGNATURES[re.sub("(_f(16|32))+$", "", name)] == "".join(kinds), name
+    assert {re.sub("(_f(16|32))+$", "", name) for name, _ in found} == set(SIGNATURES)
 
 
 # What a lane does to the driver, told by the stub; in a process of its own, which loads the stub.
@@ -37,7 +37,7 @@ def test_signatures_are_those_of_the_sources() -> None:
 BOOKS = """
 import ctypes, json, sys, threading
 import numpy as np
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import Lane, attached, choose
 from crossface.engine.errors import DeviceUnavailableError, OutOfMemoryError
 
 stub = ctypes.CDLL("libcuda.so.1")
@@ -102,6 +102,15 @@ with Lane(device) as lane:
             found[name] = [type(error).__name__, str(error)]
 del event, started
 found["after"] = depth_and_live()
+
+def attach():
+    with attached(device):
+        found["attached"] = stub.stub_depth()
+    found["detached"] = stub.stub_depth()
+
+decoder = threading.Thread(target=attach)
+decoder.start()
+decoder.join()
 
 def work(wrong, i):
     try:
@@ -214,6 +223,7 @@ class TestBooks:
 
     def test_nothing_stays_of_120_lanes_but_the_context_and_its_kernels(self, books: dict[str, Any]) -> None:
         assert books["after"] == [0, 0]
+        assert (books["attached"], books["detached"]) == (1, 0), "other threads, while they are attached"
         assert books["wrong"] == []
         depth, live, retained, modules = books["in the end"]
         assert (depth, live) == (0, 0)

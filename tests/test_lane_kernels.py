@@ -16,7 +16,10 @@ import ctypes, re, struct
 import numpy as np
 from crossface.engine import _native
 from crossface.engine.device import SIGNATURES, Lane, choose
-from crossface.engine.on_device.records import STATISTICS
+from crossface.engine.on_device.mask_kernels import MaskKernels
+from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
+from crossface.engine.on_device.records import FOUND_MESH, STATISTICS
+from crossface.engine.on_device.value_kernels import ValueKernels
 from device_pictures import DevicePictures
 from emulated_lane import EmulatedLane
 from test_on_device_kernels import FRAME_OF, ITEMS, MATRICES, SIZE, blend_all, mixed_frames
@@ -24,11 +27,15 @@ from test_on_device_kernels import FRAME_OF, ITEMS, MATRICES, SIZE, blend_all, m
 stub = ctypes.CDLL("libcuda.so.1")
 stub.stub_last_launch.restype = ctypes.c_char_p
 
+launched = set()
+
 class CarriedOut(Lane):
     def launch(self, name, grid, block, *arguments):
         super().launch(name, grid, block, *arguments)
         told, *shape, packed = stub.stub_last_launch().decode().split()
-        signature = SIGNATURES[re.sub("_f(16|32)$", "", told)]
+        kernel = re.sub("(_f(16|32))+$", "", told)
+        launched.add(kernel)
+        signature = SIGNATURES[kernel]
         values = struct.unpack("@" + signature, bytes.fromhex(packed))
         grid, block = (tuple(map(int, numbers.split(","))) for numbers in shape)
         getattr(_native.device, told)(grid, block, *values)
@@ -46,12 +53,38 @@ def results_of(lane):
     colours = np.tile(np.eye(3, 4), (4, 1, 1))
     touched = blend_all(there, frames, faces, masks, colours)
     found = [there.numbers(crops)[ITEMS], there.numbers(small), touched, there.stats(faces, masks)]
-    return [*found, *(plane.copy() for frame in frames for plane in frame.planes)]
+    found += [plane.copy() for frame in frames for plane in frame.planes]
+    return found + masks_of(there, rng) + meshes_of(there, sent, rng)
+
+def masks_of(there, rng):
+    faces = there.tensor(rng.uniform(-1, 2, (6, 3, SIZE, SIZE)).astype(np.float32))
+    masks = there.tensor(rng.random((6, SIZE, SIZE), np.float32).astype(np.float16))
+    inputs, flags = there.empty((6, 3, SIZE, SIZE), np.float16), there.empty((6,), np.int32)
+    areas, taps = there.empty((6,), np.float64), np.array([0.25, 0.5, 0.25], np.float32)
+    values, work = ValueKernels(there.lane), MaskKernels(there.lane)
+    values.prepare(faces, inputs, scale=0.75, offset=0.125, low=0.0, high=0.875)
+    values.finite([inputs, masks], flags)
+    work.outline(masks, [np.array([[0.6, 0.8, 20]], np.float32)] * 6)
+    work.soften(masks, taps, 2.5, masks, shares=np.linspace(0, 1, 6, dtype=np.float32), areas=areas)
+    return [there.numbers(tensor) for tensor in (inputs, flags, masks, areas)]
+
+def meshes_of(there, frames, rng):
+    chain = MeshChain(there.lane, FollowRule(SIZE, 1.5, (33, 263), 0.5, 1.3), 4)
+    thumbnails, found = there.empty((3, 18, 32), np.float32), there.tensor(np.zeros(12, FOUND_MESH))
+    there.kernels.thumbnails(frames, thumbnails)
+    crops = there.empty((4, 3, SIZE, SIZE), np.float32)
+    points = there.tensor(rng.uniform(0, SIZE, (4, 468, 3)).astype(np.float32))
+    chain.begin(frames, MATRICES)
+    for step in range(3):
+        chain.crop(crops)
+        chain.follow(points, there.tensor(rng.random((4, 1), np.float32)), found.part(4 * step, 4))
+    return [there.numbers(tensor) for tensor in (thumbnails, crops, found)]
 
 expected = results_of(EmulatedLane())
 with CarriedOut(choose("cuda").devices[0]) as lane:
     for got, wanted in zip(results_of(lane), expected, strict=True):
         assert got.dtype == wanted.dtype and got.tobytes() == wanted.tobytes()
+assert launched == set(SIGNATURES), launched ^ set(SIGNATURES)
 print("alike")
 """
 

@@ -19,7 +19,17 @@ from test_cuda_kernels import noise, tolerance
 from crossface.engine import kernels
 from crossface.engine.frame import Frame, Matrix, Transfer
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
-from crossface.engine.on_device.records import BLEND_JOB, COLOUR, CROP_JOB, CURVE, FRAME, PLANE, RESIZE_JOB
+from crossface.engine.on_device.records import (
+    BLEND_JOB,
+    COLOUR,
+    CROP_JOB,
+    CURVE,
+    FRAME,
+    OUTLINE_JOB,
+    PLANE,
+    RESIZE_JOB,
+    SOFTEN_JOB,
+)
 from crossface.engine.on_device.upload_ring import UploadRing
 from crossface.engine.video.planes import PIXEL_LAYOUTS
 
@@ -343,6 +353,8 @@ def test_records_are_laid_out_as_documented() -> None:
         (RESIZE_JOB, 0),
         (CROP_JOB, 0),
         (BLEND_JOB, 0),
+        (OUTLINE_JOB, 0),
+        (SOFTEN_JOB, 0),
     ):
         for name, (kind, offset, *_) in (records.fields or {}).items():
             if kind.base.names is None:
@@ -355,4 +367,6 @@ def test_records_are_laid_out_as_documented() -> None:
         "CropJob": CROP_JOB.itemsize,
         "ResizeJob": RESIZE_JOB.itemsize,
         "BlendJob": BLEND_JOB.itemsize,
+        "OutlineJob": OUTLINE_JOB.itemsize,
+        "SoftenJob": SOFTEN_JOB.itemsize,
     }

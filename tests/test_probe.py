@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from make_stub_driver import make_library
 
-from crossface.engine.device import select
+from crossface.engine.device import Choice, select
 from crossface.engine.errors import DeviceUnavailableError
 from crossface.engine.probe import process
-from crossface.engine.probe.abilities import probe
+from crossface.engine.probe.abilities import Ability, probe, stages_of
 from crossface.engine.probe.driver import CudaDevice, Driver, ask_driver
 from crossface.engine.probe.process import try_out
 from crossface.engine.probe.trial import TINY_NETWORK, try_encoder
@@ -40,9 +40,9 @@ def test_every_trial_answers_here() -> None:
     for tried in found.abilities:
         assert tried.detail and "\n" not in tried.detail
         assert not tried.works or found.driver.devices
-    assert {stage.name: stage.device for stage in found.stages} == dict.fromkeys(
-        ("decode", "kernels", "networks", "encode"), "cpu"
-    )
+    assert [stage.name for stage in found.stages] == ["decode", "kernels", "networks", "encode"]
+    if not found.driver.devices:
+        assert {stage.device for stage in found.stages} == {"cpu"}
     assert bool(found.choice.devices) == bool(found.driver.devices) == (found.tried is not None)
 
 
@@ -58,7 +58,6 @@ def test_the_command_prints_a_table_and_json() -> None:
         "kernels",
         "decode",
         "encode",
-        "In this version",
     ):
         assert word in table.stdout
     answer = command("--json")
@@ -141,6 +140,31 @@ def test_a_probe_with_devices(stub: pytest.MonkeyPatch) -> None:
     assert re.search(r"ABILITY +WORKS +WHICH, OR WHAT TO DO \(tried on cuda:1\)\n", table)
     answer = json.loads(command("--json").stdout)
     assert answer["driver"]["devices"][1]["capability"] == [9, 0] and answer["tried"] == 0
+
+
+ALL = {
+    name: Ability(name, True, "1.0")
+    for name in ("kernels", "pycuda", "nvdec", "nvenc", "tensorrt", "onnxruntime")
+}
+ONE = Choice((CudaDevice(3, "GPU", (9, 0), 1 << 34, "GPU-3", "0000:03:00.0"),), "all CUDA devices")
+
+
+@pytest.mark.parametrize(
+    ("missing", "devices", "words"),
+    [
+        ([], ["cuda:3", "cuda:3", "cuda:3", "cpu"], "--codec h264_nvenc"),
+        (["tensorrt"], ["cuda:3", "cuda:3", "cuda:3", "cpu"], "onnxruntime: 1.0"),
+        (["nvdec", "nvenc"], ["cpu", "cuda:3", "cuda:3", "cpu"], "nvdec: gone; frames are uploaded"),
+        (["pycuda"], ["cpu"] * 4, "pycuda: gone"),
+        (["tensorrt", "onnxruntime"], ["cpu"] * 4, "tensorrt: gone; onnxruntime: gone"),
+    ],
+)
+def test_the_way_of_a_conversion(missing: list[str], devices: list[str], words: str) -> None:
+    abilities = {**ALL, **{name: Ability(name, False, "gone") for name in missing}}
+    stages = stages_of(ONE, abilities)
+    assert [stage.device for stage in stages] == devices
+    assert any(words in stage.reason for stage in stages)
+    assert {stage.device for stage in stages_of(Choice((), "no driver"), ALL)} == {"cpu"}
 
 
 @pytest.mark.needs_nvcc

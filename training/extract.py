@@ -16,7 +16,7 @@ from ..engine.analyze import AnalysisSettings, watch
 from ..engine.clip import Clip, ReadingSettings
 from ..engine.errors import BadInputError, OutputError, OutputExistsError, UsageError
 from ..engine.face.align import crop_to_frame
-from ..engine.face.landmarks import Mesh, yaw_deg
+from ..engine.face.mesh import Mesh, yaw_deg
 from ..engine.frame import Frame
 from ..engine.review.png import write_png
 from . import faceset

@@ -4,7 +4,8 @@ Batches of 64 faces of 512 px, each in a 1080p frame of its own, so that nothing
 before. Times are of CUDA events on the lane, records' copies included, while the host is ahead. GB/s counts
 what a kernel cannot but read or write: where the mask is 0, the mask alone. The ceiling is a large copy from
 device to device on the same card, read and written, in between. `host us` is how long a call keeps the
-thread busy.
+thread busy. Kernels over masks and tensors alone are measured once for each type of these; `follow` is one
+frame of a chain, crop and aim, for which no bandwidth is the limit.
 
     python benchmarks/gpu/bench_kernels.py [--device cuda:0] [--json FILE]
 
@@ -29,8 +30,11 @@ from crossface.engine.device import DeviceBuffer, Lane, choose
 from crossface.engine.errors import CrossfaceError
 from crossface.engine.frame import ColourDescription, Matrix, Siting, Transfer
 from crossface.engine.on_device.kernels import DeviceKernels
+from crossface.engine.on_device.mask_kernels import MaskKernels
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
-from crossface.engine.on_device.records import STATISTICS
+from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
+from crossface.engine.on_device.records import FOUND_MESH, STATISTICS
+from crossface.engine.on_device.value_kernels import ValueKernels
 
 sys.path.append(str(Path(__file__).parents[1]))
 from machine import write_result
@@ -39,6 +43,9 @@ FACES = 64
 FACE_PX = 512
 WIDTH, HEIGHT, PITCH_SAMPLES = 1920, 1080, 2048
 DETECTOR_PX = (640, 384)
+MESH = FollowRule(size_px=192, margin=1.5, eyes=(33, 263), least_presence=0.5, least_span=1.3)
+OUTLINE_EDGES = 36
+FEATHER_PX = 0.06 * FACE_PX
 COPY_BYTES = 1 << 30
 ROUNDS = 9
 CALLS = 8  # of a round: fewer than may be under way
@@ -90,6 +97,9 @@ def oval_mask() -> NDArray[np.float64]:
     return mask
 
 
+Works = dict[str, Callable[[], object]]
+
+
 class Bench:
     """A batch on the device.
 
@@ -110,22 +120,11 @@ class Bench:
         rng, texel = np.random.default_rng(0), self._kind.dtype
         frames = self._frames(rng)
         faces = self._tensor(rng.random((3, FACE_PX, FACE_PX), np.float32).astype(texel))
-        crops = self._tensor(np.zeros((3, FACE_PX, FACE_PX), texel))
         masks = self._tensor(oval_mask().astype(texel))
-        small = self._tensor(np.zeros((3, DETECTOR_PX[1], DETECTOR_PX[0]), texel))
-        touched = DeviceTensor(self._on_device(np.zeros(1, np.int32)).address, (FACES,), np.dtype(np.int32))
-        sums = DeviceTensor(
-            self._on_device(np.zeros(STATISTICS.itemsize, np.uint8)).address, (FACES,), STATISTICS
-        )
-        matrices, numbers = np.tile(affine(), (FACES, 1, 1)), np.arange(FACES)
-        colours = np.tile(np.eye(3, 4), (FACES, 1, 1))
-        kernels = self._kernels
-        works = {
-            "crop": lambda: kernels.crop(frames, numbers, matrices, crops),
-            "blend": lambda: kernels.blend(frames, numbers, matrices, faces, masks, colours, touched),
-            "stats": lambda: kernels.stats(faces, masks, sums),
-            "resize": lambda: kernels.resize(frames, small),
-        }
+        touched = self._one_each(np.dtype(np.int32))
+        works = self._over_frames(frames, faces, masks, touched)
+        if self._kind.pixel_format == "nv12":
+            works |= self._over_tensors(faces, masks) | self._of_a_chain(frames)
         moved = self._moved_bytes()
         results = []
         for name, work in works.items():
@@ -152,6 +151,64 @@ class Bench:
         if not flags.all():
             raise SystemExit("bench_kernels: not every face was laid: what was measured is not the work")
         return results
+
+    def _over_frames(
+        self, frames: list[DeviceFrame], faces: DeviceTensor, masks: DeviceTensor, touched: DeviceTensor
+    ) -> Works:
+        texel, kernels = self._kind.dtype, self._kernels
+        crops = self._tensor(np.zeros((3, FACE_PX, FACE_PX), texel))
+        small = self._tensor(np.zeros((3, DETECTOR_PX[1], DETECTOR_PX[0]), texel))
+        thumbnails = self._tensor(np.zeros((18, 32), np.float32))
+        sums = self._one_each(STATISTICS)
+        matrices, numbers = np.tile(affine(), (FACES, 1, 1)), np.arange(FACES)
+        colours = np.tile(np.eye(3, 4), (FACES, 1, 1))
+        return {
+            "crop": lambda: kernels.crop(frames, numbers, matrices, crops),
+            "blend": lambda: kernels.blend(frames, numbers, matrices, faces, masks, colours, touched),
+            "stats": lambda: kernels.stats(faces, masks, sums),
+            "resize": lambda: kernels.resize(frames, small),
+            "thumbnails": lambda: kernels.thumbnails(frames, thumbnails),
+        }
+
+    def _over_tensors(self, faces: DeviceTensor, masks: DeviceTensor) -> Works:
+        masked, values = MaskKernels(self._lane), ValueKernels(self._lane)
+        other = self._tensor(np.zeros(faces.shape[1:], faces.dtype))
+        soft = self._tensor(np.ones(masks.shape[1:], masks.dtype))
+        angles = np.linspace(0, 2 * np.pi, OUTLINE_EDGES, endpoint=False)
+        normals = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        offsets = normals.sum(1) * FACE_PX / 2 - 0.45 * FACE_PX
+        edges = [np.column_stack([normals, offsets]).astype(np.float32)] * FACES
+        radius = int(np.ceil(2.5 * FEATHER_PX / 2))
+        taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (FEATHER_PX / 2)) ** 2)
+        taps = (taps / taps.sum()).astype(np.float32)
+        areas, flags = self._one_each(np.dtype(np.float64)), self._one_each(np.dtype(np.int32))
+        return {
+            "outline": lambda: masked.outline(soft, edges),
+            "soften": lambda: masked.soften(masks, taps, 20.0, soft, areas=areas),
+            "prepare": lambda: values.prepare(faces, other, low=0.0, high=1.0),
+            "finite": lambda: values.finite([faces, masks], flags),
+        }
+
+    def _of_a_chain(self, frames: list[DeviceFrame]) -> Works:
+        """One frame of it, with 64 faces; the network is not run."""
+        chain = MeshChain(self._lane, MESH, FACES)
+        crops = self._tensor(np.zeros((3, MESH.size_px, MESH.size_px), np.float32))
+        points = np.random.default_rng(1).uniform(20, 170, (468, 3)).astype(np.float32)
+        placed, presences = self._tensor(points), self._tensor(np.ones(1, np.float32))
+        found = self._one_each(FOUND_MESH)
+        shrink = FACE_PX / MESH.size_px
+        regions = np.tile(affine() * [shrink, shrink, 1.0], (FACES, 1, 1))
+
+        def follow() -> None:
+            chain.begin(frames[:1], regions)
+            chain.crop(crops)
+            chain.follow(placed, presences, found)
+
+        return {"follow": follow}
+
+    def _one_each(self, dtype: np.dtype[Any]) -> DeviceTensor:
+        at = self._on_device(np.zeros(dtype.itemsize, np.uint8)).address
+        return DeviceTensor(at, (FACES,), dtype)
 
     def _copy(self) -> None:
         self._lane.copy(*self._copies)
@@ -230,6 +287,12 @@ class Bench:
             "blend": mask + share * (3 * mask + 2 * under_face),
             "stats": mask + share * 3 * mask,
             "resize": whole + 3 * DETECTOR_PX[0] * DETECTOR_PX[1] * kind.dtype.itemsize,
+            "thumbnails": 18 * 32 * (16 * kind.sample_bytes + 4),
+            "outline": 2 * mask,
+            "soften": 2 * mask + 2 * 4 * FACE_PX**2,
+            "prepare": 6 * mask,
+            "finite": 4 * mask,
+            "follow": 1.5 * FACE_PX**2 * kind.sample_bytes + 3 * 4 * MESH.size_px**2,
         }
 
 
@@ -246,7 +309,7 @@ def main() -> None:
             parser.error("--device: cuda or cuda:N")
         card = chosen[0].name
         print(f"{card}, {FACES} faces of {FACE_PX} px in {WIDTH} x {HEIGHT}, oval masks\n")
-        print("kernel  frames  transfer  faces        ms  us/face  host us     GB/s  of a copy")
+        print("kernel      frames  transfer  faces        ms  us/face  host us     GB/s  of a copy")
         results = []
         for kind in KINDS:
             # Each with a lane of its own, whose end frees the memory.
@@ -255,7 +318,7 @@ def main() -> None:
             for row in rows:
                 missed = row["kernel"] in ("crop", "blend") and row["share"] < TARGET_SHARE
                 print(
-                    f"{row['kernel']:7} {row['frames']:7} {row['transfer']:9} {row['faces']:8}"
+                    f"{row['kernel']:11} {row['frames']:7} {row['transfer']:9} {row['faces']:8}"
                     f"{row['ms']:7.3f}{row['us_per_face']:9.2f}{row['host_us']:9.0f}{row['gb_s']:9.0f}"
                     f"{row['share']:11.0%}{f'  below {TARGET_SHARE:.0%}' if missed else ''}",
                     flush=True,

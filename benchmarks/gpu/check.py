@@ -149,18 +149,21 @@ def steps(folder: Path, python: Path, wheels: Path | None, offline: bool) -> lis
         Step("tensorrt", 25, [[*install, "tensorrt>=10.16,<12"]], environ, needs=("build",)),
         Step(
             "tests",
-            55,
+            60,
             [[str(python), "-m", "pytest", "-rf", "--tb=short", "-m", marked, *gpu_tests()]],
             {**environ, **required},
             needs=("build",),
         ),
-        bench("kernels", 35),
+        bench("kernels", 28),
         # Apart, for TensorRT builds its engines the first time, which takes long.
-        bench("runner-onnxruntime", 30, "--runtimes", "onnxruntime", "--presets", "fast-128"),
-        bench("runner-tensorrt", 75, "--runtimes", "tensorrt", "--presets", "fast-128"),
-        bench("decode", 25),
-        bench("encode", 25),
-        bench("train", 25),
+        bench("runner-onnxruntime", 20, "--runtimes", "onnxruntime", "--presets", "fast-128"),
+        bench("runner-tensorrt", 55, "--runtimes", "tensorrt", "--presets", "fast-128"),
+        bench("decode", 10),
+        bench("encode", 12),
+        bench("train", 15),
+        # The first one builds the engines of the second, too.
+        bench("conversion-1080p", 40, "--size", "1080p", "--frames", "300"),
+        bench("conversion-2160p", 30, "--size", "2160p", "--frames", "60"),
     ]
 
 

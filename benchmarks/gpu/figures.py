@@ -8,7 +8,6 @@ from typing import Any
 
 from budget import Outcome
 
-NOT_BUILT = "not built yet"
 TRAINING_MFU = 0.3
 
 
@@ -31,30 +30,20 @@ class Figure:
     met: bool | None = None
 
 
-# What is to be measured and cannot be yet, with its target.
-MISSING = [
-    Figure("conversion", "1080p, 512 px face, frames a second", NOT_BUILT, "500 frames/s"),
-    Figure("conversion", "1080p, time of the GPU a frame", NOT_BUILT, "1.5 ms"),
-    Figure("conversion", "1080p, rate over that of the slowest stage alone", NOT_BUILT, "0.90"),
-    Figure("conversion", "2160p, frames a second and by stage", NOT_BUILT),
-    Figure("conversion", "2160p, rate over that of the slowest stage alone", NOT_BUILT, "0.90"),
-]
-
-
 def figures_of(outcomes: Sequence[Outcome]) -> list[Figure]:
     """All rows, also for what was not measured."""
     rows: list[Figure] = []
     for outcome in outcomes:
         read = _READERS.get(outcome.name)
         if outcome.is_done and outcome.record is not None and read is not None:
-            rows += [read(outcome, run) for run in outcome.record["runs"]]
+            rows += [row for run in outcome.record["runs"] for row in read(outcome, run)]
             rows += [
                 Figure(outcome.name, str(name), f"not measured: {why}")
                 for name, why in outcome.record.get("not_measured", {}).items()
             ]
         else:
             rows.append(Figure(outcome.name, "", _told(outcome), "", None if outcome.is_done else False))
-    return rows + MISSING
+    return rows
 
 
 def _told(outcome: Outcome) -> str:
@@ -63,52 +52,94 @@ def _told(outcome: Outcome) -> str:
     return outcome.detail if outcome.is_done else f"{outcome.state}: {outcome.detail}"
 
 
-def _kernel(outcome: Outcome, run: dict[str, Any]) -> Figure:
+def _kernel(outcome: Outcome, run: dict[str, Any]) -> list[Figure]:
     assert outcome.record is not None
     target = outcome.record["target_share"] if run["kernel"] in ("crop", "blend") else None
-    return Figure(
-        outcome.name,
-        f"{run['kernel']}, {run['frames']} {run['transfer']}, {run['faces']}",
-        f"{run['gb_s']:.0f} GB/s, {run['share']:.0%} of a copy, {run['us_per_face']:.2f} us a face",
-        "" if target is None else f"{target:.0%}",
-        None if target is None else run["share"] >= target,
-    )
+    return [
+        Figure(
+            outcome.name,
+            f"{run['kernel']}, {run['frames']} {run['transfer']}, {run['faces']}",
+            f"{run['gb_s']:.0f} GB/s, {run['share']:.0%} of a copy, {run['us_per_face']:.2f} us a face",
+            "" if target is None else f"{target:.0%}",
+            None if target is None else run["share"] >= target,
+        )
+    ]
 
 
-def _network(outcome: Outcome, run: dict[str, Any]) -> Figure:
+def _network(outcome: Outcome, run: dict[str, Any]) -> list[Figure]:
     graph = "graph" if run["graph"] else "no graph"
-    return Figure(
-        outcome.name,
-        f"{run['network']} {run['precision']}, {run['runtime']}, batch {run['batch']}, {graph}",
-        f"{run['faces_per_s']:.0f} faces/s, {run['tflops']:.1f} TFLOP/s, "
-        f"{run['share']:.0%} of a matrix product's",
-    )
+    return [
+        Figure(
+            outcome.name,
+            f"{run['network']} {run['precision']}, {run['runtime']}, batch {run['batch']}, {graph}",
+            f"{run['faces_per_s']:.0f} faces/s, {run['tflops']:.1f} TFLOP/s, "
+            f"{run['share']:.0%} of a matrix product's",
+        )
+    ]
 
 
-def _film(outcome: Outcome, run: dict[str, Any]) -> Figure:
-    return Figure(outcome.name, f"{run['what']}, 1080p", f"{run['frames_per_s']:.0f} frames/s")
+def _film(outcome: Outcome, run: dict[str, Any]) -> list[Figure]:
+    return [Figure(outcome.name, f"{run['what']}, 1080p", f"{run['frames_per_s']:.0f} frames/s")]
 
 
-def _training(outcome: Outcome, run: dict[str, Any]) -> Figure:
+def _training(outcome: Outcome, run: dict[str, Any]) -> list[Figure]:
     # What a network of `df` is held to; the small ones are bound by their launches.
     target = TRAINING_MFU if run["network"].startswith("df-") else None
+    return [
+        Figure(
+            outcome.name,
+            f"{run['network']}, batch 2 x {run['batch']}",
+            f"{run['samples_per_s']:.0f} samples/s, {run['tflops']:.1f} TFLOP/s, {run['mfu']:.0%} of a "
+            f"matrix product's, waiting for faces {run['data_share']:.1%}, augmenting {run['augment_share']:.0%}",
+            "" if target is None else f"{target:.0%}",
+            None if target is None else run["mfu"] >= target,
+        )
+    ]
+
+
+def _conversion(outcome: Outcome, run: dict[str, Any]) -> list[Figure]:
+    size, target = run["size"], _CONVERSION_TARGETS.get(run["size"])
+    stages = [name for name in run if name.endswith("_frames_per_s")]
+    told = ", ".join(f"{name.removesuffix('_frames_per_s')} {run[name]:.0f}" for name in stages)
+    rows = [
+        _against(outcome, f"{size}, frames a second", run["frames_per_s"], "frames/s", target, least=True),
+        Figure(outcome.name, f"{size}, frames a second by stage alone", told),
+        _against(outcome, f"{size}, rate over the slowest stage's", run["efficiency"], "", 0.9, least=True),
+    ]
+    if "gpu_ms" in run:
+        limit = _GPU_MS if size == "1080p" else None
+        rows.append(
+            _against(outcome, f"{size}, the GPU's time for a swap", run["gpu_ms"], "ms", limit, least=False)
+        )
+    return rows
+
+
+def _against(
+    outcome: Outcome, name: str, value: float, unit: str, target: float | None, *, least: bool
+) -> Figure:
+    """A row whose value is to be at least, or at most, its target."""
+    shown = f"{value:.{0 if value >= 10 else 2}f} {unit}".strip()
+    if target is None:
+        return Figure(outcome.name, name, shown)
     return Figure(
-        outcome.name,
-        f"{run['network']}, batch 2 x {run['batch']}",
-        f"{run['samples_per_s']:.0f} samples/s, {run['tflops']:.1f} TFLOP/s, {run['mfu']:.0%} of a matrix "
-        f"product's, waiting for faces {run['data_share']:.1%}, augmenting {run['augment_share']:.0%}",
-        "" if target is None else f"{target:.0%}",
-        None if target is None else run["mfu"] >= target,
+        outcome.name, name, shown, f"{target:g} {unit}".strip(), value >= target if least else value <= target
     )
 
 
-_READERS: dict[str, Callable[[Outcome, dict[str, Any]], Figure]] = {
+# Goals on one Hopper card with 16 cores.
+_CONVERSION_TARGETS = {"1080p": 500.0}
+_GPU_MS = 1.5
+
+
+_READERS: dict[str, Callable[[Outcome, dict[str, Any]], list[Figure]]] = {
     "kernels": _kernel,
     "runner-onnxruntime": _network,
     "runner-tensorrt": _network,
     "decode": _film,
     "encode": _film,
     "train": _training,
+    "conversion-1080p": _conversion,
+    "conversion-2160p": _conversion,
 }
 
 

@@ -7,6 +7,7 @@ mesh network then refuses.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,17 @@ class Anchors:
     eyes: NDArray[np.float64]
 
 
+def read_anchors(regressors: NDArray[np.float32], logits: NDArray[np.float32]) -> Anchors:
+    """Of the network's outputs for one picture, ``[896, 16]`` and ``[896]``."""
+    values, middles = regressors.astype(np.float64), _centres()
+    centres, halves = middles + values[:, :2], np.abs(values[:, 2:4]) / 2
+    return Anchors(
+        scores=1.0 / (1.0 + np.exp(-np.clip(logits.astype(np.float64), -100.0, 100.0))),
+        boxes=np.concatenate([centres - halves, centres + halves], axis=1),
+        eyes=middles[:, None] + values[:, 4:8].reshape(-1, 2, 2),
+    )
+
+
 class BlazeFace:
     """Runs the network, a picture at a time: batches cost as much or more on a CPU.
 
@@ -46,22 +58,16 @@ class BlazeFace:
 
     def __init__(self, *, threads: int = 0) -> None:
         self._runner = OnnxRunner(locate("blazeface_back"), threads=threads or 1)
-        self._centres = _centres()
 
     def look(self, picture: NDArray[np.float32]) -> Anchors:
         """Looks at an RGB picture ``[3, 256, 256]``, 0..1."""
         centred = picture * np.float32(2)
         centred -= 1
         regressors, logits = self._runner.run(centred[None])
-        values = regressors[0].astype(np.float64)
-        centres, halves = self._centres + values[:, :2], np.abs(values[:, 2:4]) / 2
-        return Anchors(
-            scores=1.0 / (1.0 + np.exp(-np.clip(logits[0].astype(np.float64), -100.0, 100.0))),
-            boxes=np.concatenate([centres - halves, centres + halves], axis=1),
-            eyes=self._centres[:, None] + values[:, 4:8].reshape(-1, 2, 2),
-        )
+        return read_anchors(regressors[0], logits[0])
 
 
+@functools.cache
 def _centres() -> NDArray[np.float64]:
     """Of the anchors, ``[896, 2]`` in px: two a cell of a 16x16 grid, then six a cell of an 8x8 grid."""
     grids = []
@@ -69,4 +75,6 @@ def _centres() -> NDArray[np.float64]:
         centre = (np.arange(cells) + 0.5) * (SIZE_PX / cells)
         y, x = np.meshgrid(centre, centre, indexing="ij")
         grids.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), each, axis=0))
-    return np.concatenate(grids)
+    centres = np.concatenate(grids)
+    centres.setflags(write=False)
+    return centres

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ..frame import Frame
 from ..runtime.onnx import OnnxRunner
 from ..weights import locate
 from . import blazeface
-from .blazeface import BlazeFace
+from .blazeface import Anchors, BlazeFace
 
 _STRIDE_PX = 4
 _MULTIPLE_PX = 32
@@ -36,15 +37,81 @@ class Detection:
     score: float
 
 
-class Detector:
-    """Finds faces in frames of one size.
+@dataclass(frozen=True)
+class DetectionSettings:
+    """What the detector's networks are shown, and what of their answers is believed.
 
-    Args:
+    Attributes:
         long_side_px: of the picture that CenterFace sees; frames are never enlarged. It misses faces
             below about 24 px on that picture; no glance misses a single face that is larger.
         pixel_aspect: width of a sample over its height, as frames are shown.
         threshold: least score.
         overlap: intersection over union above which the weaker of two boxes is dropped.
+    """
+
+    long_side_px: int = 640
+    pixel_aspect: float = 1.0
+    threshold: float = 0.5
+    overlap: float = 0.3
+
+    @property
+    def glances(self) -> bool:
+        """Whether BlazeFace sees what is wanted; else a glance is a search."""
+        return self.long_side_px <= _AS_FINE_AS_PX
+
+    def search_size_px(self, width: int, height: int) -> tuple[int, int]:
+        """Columns and rows of CenterFace's picture, of a frame of ``width`` x ``height`` luma px."""
+        shown = width * self.pixel_aspect, height
+        shrink = min(1.0, self.long_side_px / max(shown))
+        columns, rows = (-(-round(side * shrink) // _MULTIPLE_PX) * _MULTIPLE_PX for side in shown)
+        return columns, rows
+
+    def searched(
+        self, heatmap: NDArray[Any], sizes: NDArray[Any], offsets: NDArray[Any], scale: float
+    ) -> list[Detection]:
+        """Faces by CenterFace's outputs, the strongest first.
+
+        Args:
+            heatmap: ``[rows, columns]``, scores.
+            sizes: ``[2, rows, columns]``.
+            offsets: ``[2, rows, columns]``.
+            scale: of `kernels.resize`.
+        """
+        rows, columns = np.nonzero(heatmap >= self.threshold)
+        spans = _STRIDE_PX * np.exp(sizes[:, rows, columns].T.astype(np.float64))
+        centres = _STRIDE_PX * (np.stack([rows, columns], axis=1) + 0.5 + offsets[:, rows, columns].T)
+        # The network's pairs are y, x.
+        boxes = np.concatenate([centres - spans / 2, centres + spans / 2], axis=1)[:, [1, 0, 3, 2]]
+        return self._strongest(boxes / self._scales(scale), heatmap[rows, columns])
+
+    def glanced(self, seen: Anchors, scale: float) -> list[Detection]:
+        """Faces by BlazeFace's anchors, the strongest first; ``scale`` as of `searched`."""
+        likely = np.nonzero(seen.scores >= _GLANCE_THRESHOLD)
+        return self._strongest(seen.boxes[likely] / self._scales(scale), seen.scores[likely])
+
+    def _scales(self, scale: float) -> NDArray[np.float64]:
+        """What luma px are to be multiplied by, for a box."""
+        return scale * np.array([self.pixel_aspect, 1.0, self.pixel_aspect, 1.0])
+
+    def _strongest(self, boxes: NDArray[np.float64], scores: NDArray[np.floating]) -> list[Detection]:
+        """Without those that overlap a stronger one."""
+        found: list[Detection] = []
+        for n in np.argsort(-scores, kind="stable"):
+            x0, y0, x1, y1 = boxes[n].tolist()
+            candidate = Detection((x0, y0, x1, y1), float(scores[n]))
+            if all(intersection_over_union(candidate.box, other.box) < self.overlap for other in found):
+                found.append(candidate)
+        return found
+
+
+class Detector:
+    """Finds faces in frames of one size, on the CPU.
+
+    Args:
+        long_side_px: as of `DetectionSettings`.
+        pixel_aspect: as of `DetectionSettings`.
+        threshold: as of `DetectionSettings`.
+        overlap: as of `DetectionSettings`.
         threads: of networks and kernels; 0 for one, as more finish sooner but cost a third more CPU time.
 
     Raises:
@@ -62,26 +129,15 @@ class Detector:
     ) -> None:
         self._centerface = OnnxRunner(locate("centerface"), threads=threads or 1)
         self._blazeface = BlazeFace(threads=threads or 1)
-        self._long_side_px = long_side_px
-        self._pixel_aspect = pixel_aspect
-        self._threshold = threshold
-        self._overlap = overlap
+        self._settings = DetectionSettings(long_side_px, pixel_aspect, threshold, overlap)
         self._threads = threads or 1
 
     def search(self, frame: Frame) -> list[Detection]:
         """Every face, the strongest first."""
-        width, height = frame.width * self._pixel_aspect, frame.height
-        shrink = min(1.0, self._long_side_px / max(width, height))
-        columns, rows = (-(-round(side * shrink) // _MULTIPLE_PX) * _MULTIPLE_PX for side in (width, height))
-        picture, scale = self._shrink(frame, columns, rows)
+        picture, scale = self._shrink(frame, *self._settings.search_size_px(frame.width, frame.height))
         picture *= 255.0
         heatmap, sizes, offsets, _ = self._centerface.run(picture[None])
-        cells = np.nonzero(heatmap[0, 0] >= self._threshold)
-        spans = _STRIDE_PX * np.exp(sizes[0][:, *cells].T.astype(np.float64))
-        centres = _STRIDE_PX * (np.stack(cells, axis=1) + 0.5 + offsets[0][:, *cells].T)
-        # The network's pairs are y, x.
-        boxes = np.concatenate([centres - spans / 2, centres + spans / 2], axis=1)[:, [1, 0, 3, 2]]
-        return self._strongest(boxes / scale, heatmap[0, 0][cells])
+        return self._settings.searched(heatmap[0, 0], sizes[0], offsets[0], scale)
 
     def glance(self, frame: Frame) -> list[Detection]:
         """Single faces as small as `search` finds, at a sixth of its price; the strongest first.
@@ -89,30 +145,13 @@ class Detector:
         Misses faces in a crowd, and sees some where there are none. Where ``long_side_px`` asks for
         smaller faces than that, it is a search.
         """
-        if self._long_side_px > _AS_FINE_AS_PX:
+        if not self._settings.glances:
             return self.search(frame)
         picture, scale = self._shrink(frame, blazeface.SIZE_PX, blazeface.SIZE_PX)
-        seen = self._blazeface.look(picture)
-        likely = np.nonzero(seen.scores >= _GLANCE_THRESHOLD)
-        return self._strongest(seen.boxes[likely] / scale, seen.scores[likely])
+        return self._settings.glanced(self._blazeface.look(picture), scale)
 
-    def _shrink(
-        self, frame: Frame, width: int, height: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """A picture ``[3, height, width]`` and what luma px are to be multiplied by, for a box."""
-        aspect = self._pixel_aspect
-        picture, scale = kernels.resize(frame, width, height, self._threads, pixel_aspect=aspect)
-        return picture, scale * np.array([aspect, 1.0, aspect, 1.0])
-
-    def _strongest(self, boxes: NDArray[np.float64], scores: NDArray[np.floating]) -> list[Detection]:
-        """Without those that overlap a stronger one."""
-        found: list[Detection] = []
-        for n in np.argsort(-scores, kind="stable"):
-            x0, y0, x1, y1 = boxes[n].tolist()
-            candidate = Detection((x0, y0, x1, y1), float(scores[n]))
-            if all(intersection_over_union(candidate.box, other.box) < self._overlap for other in found):
-                found.append(candidate)
-        return found
+    def _shrink(self, frame: Frame, width: int, height: int) -> tuple[NDArray[np.float32], float]:
+        return kernels.resize(frame, width, height, self._threads, pixel_aspect=self._settings.pixel_aspect)
 
 
 def intersection_over_union(a: Box, b: Box) -> float:

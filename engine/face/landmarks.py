@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,47 +12,102 @@ from numpy.typing import NDArray
 from ..frame import Frame
 from ..runtime.onnx import OnnxRunner
 from ..weights import locate
-from .align import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, Affine, Points, apply
-from .detector import Box, Detection
+from .align import Affine, apply
+from .detector import Detection
+from .mesh import LEAST_PRESENCE, MESH_SIZE_PX, Aims, Mesh, is_settled
 from .quick_crop import quick_crop
 from .roll import RollFinder
+from .windows import AnyFrame
 
-# Of a face that is there.
-LEAST_PRESENCE = 0.5
-
-_SIZE_PX = 192
-# The network was trained on boxes half as large again as the face.
-_MARGIN = 1.5
-_CHEEKS = (234, 454)
-# A mesh that moves less than this share of its height when it is aimed anew has settled.
-_SETTLED = 0.001
-_MOST_AIMS = 8
+# Of a new face, until it has settled.
+MOST_AIMS = 8
 _AIMS_AT_NONE = 2
 _FOUR_WAYS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
 _LEVEL = _FOUR_WAYS[0]
 
 
-@dataclass(frozen=True)
-class Mesh:
-    """A face in a frame.
+class MeshFinder(ABC, Generic[AnyFrame]):
+    """Finds the meshes of faces.
 
-    Attributes:
-        landmarks: float64 ``[468, 2]``, luma px.
-        presence: 0..1; below `LEAST_PRESENCE` there is no face there.
+    Args:
+        display: of `display_matrix`.
     """
 
-    landmarks: Points
-    presence: float
+    def __init__(self, display: NDArray[np.float64] | None = None) -> None:
+        self.aims = Aims(display)
 
-    @functools.cached_property
-    def box(self) -> Box:
-        """Bounds of the landmarks, ``(x0, y0, x1, y1)`` in luma px."""
-        (x0, y0), (x1, y1) = self.landmarks.min(axis=0).tolist(), self.landmarks.max(axis=0).tolist()
-        return x0, y0, x1, y1
+    @abstractmethod
+    def _measure_each(self, frame: AnyFrame, regions: Iterable[Affine]) -> Iterable[Mesh]:
+        """Runs the network once for each region, at the latest when its mesh is asked for."""
+
+    @abstractmethod
+    def _eye_lines(
+        self, frame: AnyFrame, detections: Sequence[Detection]
+    ) -> list[NDArray[np.float64] | None]:
+        """For each detection a unit vector ``[2]`` on the display; None where no face is seen."""
+
+    def _measure_next(
+        self, frame: AnyFrame, previous: Sequence[Mesh], then: Sequence[AnyFrame]
+    ) -> list[Mesh]:
+        """Runs the network once for each of the faces of `track`."""
+        del then
+        return list(self._measure_each(frame, (self.aims.at_landmarks(mesh.landmarks) for mesh in previous)))
+
+    def is_face(self, frame: AnyFrame, detection: Detection) -> bool:
+        """Whether the network sees a face there, whichever way up: what tells false alarms apart, cheaply."""
+        regions = (self.aims.at_detection(detection, line) for line in _FOUR_WAYS)
+        return any(mesh.presence >= LEAST_PRESENCE for mesh in self._measure_each(frame, regions))
+
+    def find(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[Mesh]:
+        """Meshes of new faces; where there is none, ``presence`` is low."""
+        lines = self._eye_lines(frame, detections)
+        return [self._find(frame, detection, line) for detection, line in zip(detections, lines, strict=True)]
+
+    def track(self, frame: AnyFrame, previous: Sequence[Mesh], then: Sequence[AnyFrame] = ()) -> list[Mesh]:
+        """Meshes of faces that lay at ``previous`` a frame ago, in the same order.
+
+        ``then`` are the frames in which the same faces will most likely be asked for next, in turn.
+        """
+        return [self._confirmed(frame, mesh) for mesh in self._measure_next(frame, previous, then)]
+
+    def _find(self, frame: AnyFrame, detection: Detection, line: NDArray[np.float64] | None) -> Mesh:
+        """Aimed anew until it settles; else a track's first frames would creep."""
+        mesh = self._sight(frame, detection, _LEVEL if line is None else line)
+        if mesh.presence < LEAST_PRESENCE and line is not None:
+            mesh = self._sight(frame, detection, _LEVEL)
+        if mesh.presence < LEAST_PRESENCE:
+            return mesh
+        for _ in range(MOST_AIMS):
+            before, aimed = mesh, self._confirmed(frame, self._measure_again(frame, mesh))
+            if aimed.presence < LEAST_PRESENCE:
+                break
+            mesh = aimed
+            if is_settled(before, mesh):
+                break
+        return mesh
+
+    def _sight(self, frame: AnyFrame, detection: Detection, line: NDArray[np.float64]) -> Mesh:
+        return self._confirmed(frame, self._measure(frame, self.aims.at_detection(detection, line)))
+
+    def _confirmed(self, frame: AnyFrame, mesh: Mesh) -> Mesh:
+        """Where none is seen it is aimed at again: half a face, or one half turned away, may need that."""
+        for _ in range(_AIMS_AT_NONE):
+            if mesh.presence >= LEAST_PRESENCE:
+                break
+            mesh = self._measure_again(frame, mesh)
+        return mesh
+
+    def _measure(self, frame: AnyFrame, region: Affine) -> Mesh:
+        (mesh,) = self._measure_each(frame, [region])
+        return mesh
+
+    def _measure_again(self, frame: AnyFrame, mesh: Mesh) -> Mesh:
+        """Runs the network once more in the same frame, aimed by what it drew."""
+        return self._measure(frame, self.aims.at_landmarks(mesh.landmarks))
 
 
-class LandmarkFinder:
-    """Runs the mesh network, a face at a time: on a CPU batches cost as much or more.
+class LandmarkFinder(MeshFinder[Frame]):
+    """Runs the mesh network on the CPU, a face at a time: batches cost as much or more there.
 
     Args:
         display: of `display_matrix`: the network must see faces as a player shows them.
@@ -64,90 +118,16 @@ class LandmarkFinder:
     """
 
     def __init__(self, *, display: NDArray[np.float64] | None = None, threads: int = 0) -> None:
+        super().__init__(display)
         self._runner = OnnxRunner(locate("face_mesh"), threads=threads or 1)
-        self._display = np.eye(2) if display is None else display
-        self._undisplay = np.linalg.inv(self._display)
-        self._roll = RollFinder(display=self._display, threads=threads or 1)
+        self._roll = RollFinder(display=self.aims.display, threads=threads or 1)
         self._threads = threads or 1
 
-    def is_face(self, frame: Frame, detection: Detection) -> bool:
-        """Whether the network sees a face there, whichever way up: what tells false alarms apart, cheaply."""
-        return any(
-            self._mesh(frame, self._region_of_detection(detection, line)).presence >= LEAST_PRESENCE
-            for line in _FOUR_WAYS
-        )
+    def _measure_each(self, frame: Frame, regions: Iterable[Affine]) -> Iterator[Mesh]:
+        for region in regions:
+            crop = quick_crop(frame, region, MESH_SIZE_PX, threads=self._threads)
+            points, presence = self._runner.run(crop[None])
+            yield Mesh(apply(region, points[0, :, :2].astype(np.float64)), float(presence[0, 0]))
 
-    def find(self, frame: Frame, detections: Sequence[Detection]) -> list[Mesh]:
-        """Meshes of new faces; where there is none, ``presence`` is low."""
-        lines = self._roll.eye_lines(frame, detections)
-        return [self._find(frame, detection, line) for detection, line in zip(detections, lines, strict=True)]
-
-    def track(self, frame: Frame, previous: Sequence[Mesh]) -> list[Mesh]:
-        """Meshes of faces that lay at ``previous`` a frame ago, in the same order."""
-        return [self._sight(frame, self._region_of_landmarks(mesh.landmarks)) for mesh in previous]
-
-    def _find(self, frame: Frame, detection: Detection, line: NDArray[np.float64] | None) -> Mesh:
-        """Aimed anew until it settles; else a track's first frames would creep."""
-        mesh = self._sight(frame, self._region_of_detection(detection, _LEVEL if line is None else line))
-        if mesh.presence < LEAST_PRESENCE and line is not None:
-            mesh = self._sight(frame, self._region_of_detection(detection, _LEVEL))
-        if mesh.presence < LEAST_PRESENCE:
-            return mesh
-        for _ in range(_MOST_AIMS):
-            before, (aimed,) = mesh, self.track(frame, [mesh])
-            if aimed.presence < LEAST_PRESENCE:
-                break
-            mesh = aimed
-            if _settled(before, mesh):
-                break
-        return mesh
-
-    def _sight(self, frame: Frame, region: Affine) -> Mesh:
-        """Where none is seen it is aimed at again: half a face, or one half turned away, may need that."""
-        mesh = self._mesh(frame, region)
-        for _ in range(_AIMS_AT_NONE):
-            if mesh.presence >= LEAST_PRESENCE:
-                break
-            mesh = self._mesh(frame, self._region_of_landmarks(mesh.landmarks))
-        return mesh
-
-    def _mesh(self, frame: Frame, region: Affine) -> Mesh:
-        crop = quick_crop(frame, region, _SIZE_PX, threads=self._threads)
-        points, presence = self._runner.run(crop[None])
-        return Mesh(apply(region, points[0, :, :2].astype(np.float64)), float(presence[0, 0]))
-
-    def _region_of_detection(self, detection: Detection, eye_line: NDArray[np.float64]) -> Affine:
-        x0, y0, x1, y1 = detection.box
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ self._display.T
-        return self._region(corners, eye_line)
-
-    def _region_of_landmarks(self, landmarks: Points) -> Affine:
-        shown = landmarks @ self._display.T
-        return self._region(shown, shown[LEFT_EYE_OUTER] - shown[RIGHT_EYE_OUTER])
-
-    def _region(self, shown: Points, eye_line: NDArray[np.float64]) -> Affine:
-        """Crop px to luma px, for a square around ``shown`` points with the eyes level."""
-        (x0, y0), (x1, y1) = shown.min(axis=0).tolist(), shown.max(axis=0).tolist()
-        x, y = eye_line.tolist()
-        scale = _MARGIN * max(x1 - x0, y1 - y0, 1.0) / _SIZE_PX / max(math.hypot(x, y), 1e-6)
-        cos, sin, half = scale * x, scale * y, _SIZE_PX / 2
-        shift = (x0 + x1) / 2 - (cos - sin) * half, (y0 + y1) / 2 - (sin + cos) * half
-        region: Affine = self._undisplay @ [[cos, -sin, shift[0]], [sin, cos, shift[1]]]
-        return region
-
-
-def _settled(before: Mesh, after: Mesh) -> bool:
-    moved_px = np.hypot(*(after.landmarks - before.landmarks).T)
-    return float(np.median(moved_px)) < _SETTLED * float(np.ptp(after.landmarks[:, 1]))
-
-
-def yaw_deg(landmarks: Points) -> float:
-    """How far a face is turned, roughly: from the nose tip's place between the cheeks.
-
-    Returns:
-        Degrees, -90..90, positive where the nose points to the picture's right.
-    """
-    left, right = landmarks[_CHEEKS[0]], landmarks[_CHEEKS[1]]
-    across = right - left
-    share = float((landmarks[NOSE_TIP] - left) @ across / max(float(across @ across), 1e-9))
-    return float(np.degrees(np.arcsin(np.clip(2.0 * share - 1.0, -1.0, 1.0))))
+    def _eye_lines(self, frame: Frame, detections: Sequence[Detection]) -> list[NDArray[np.float64] | None]:
+        return self._roll.eye_lines(frame, detections)

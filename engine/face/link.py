@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import Points
+from .cuts import is_cut
 from .detector import Box, intersection_over_union
 from .seen import SeenFace, SeenFrame
 from .smooth import RADIUS_FRAMES, smooth
-from .track import is_cut
 
 Selection = Literal["largest", "all"]
 

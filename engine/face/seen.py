@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..errors import BadInputError, InputMissingError
 from .align import BROWS, FACE_OVAL, LEFT_EYE, LIPS, NOSE_BASE, NOSE_TIP, RIGHT_EYE, TEMPLATE, Points
 from .detector import Box
-from .track import Sighting, thumbnail
+from .track import Sighting
+from .windows import AnyFrame
 
 FORMAT_VERSION = 2
 # Enough for every alignment, outlines, eyes and mouth; all 468 would make the file four times as large.
@@ -71,9 +72,9 @@ class SeenFrame:
     thumbnail: NDArray[np.float32] | None
 
 
-def seen(sightings: Iterable[Sighting]) -> Iterator[SeenFrame]:
+def seen(sightings: Iterable[Sighting[AnyFrame]]) -> Iterator[SeenFrame]:
     """What is kept of a part's sightings."""
-    last: Sighting | None = None
+    last: Sighting[AnyFrame] | None = None
     first = True
     for sighting in sightings:
         if last is not None:
@@ -84,15 +85,15 @@ def seen(sightings: Iterable[Sighting]) -> Iterator[SeenFrame]:
         yield _kept(last, marked=True)
 
 
-def _kept(sighting: Sighting, *, marked: bool) -> SeenFrame:
+def _kept(sighting: Sighting[AnyFrame], *, marked: bool) -> SeenFrame:
     faces = []
     for face in sighting.faces:
         landmarks = np.rint(face.mesh.landmarks * _STEPS_PER_PX)
         x0, y0, x1, y1 = (round(edge, 2) for edge in face.mesh.box)
         packed = landmarks[_KEPT].astype("<i4").tobytes()
         faces.append(SeenFace(face.track, round(face.mesh.presence, 4), (x0, y0, x1, y1), packed))
-    frame = sighting.frame
-    return SeenFrame(frame.pts, sighting.cut, tuple(faces), thumbnail(frame).ravel() if marked else None)
+    small = None if sighting.thumbnail is None or not marked else sighting.thumbnail.ravel()
+    return SeenFrame(sighting.frame.pts, sighting.cut, tuple(faces), small)
 
 
 def write_seen(file: TextIO, header: Mapping[str, Any], frames: Iterable[SeenFrame]) -> Iterator[SeenFrame]:

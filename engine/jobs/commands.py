@@ -11,10 +11,12 @@ from ..clip import ReadingSettings, packet_hash
 from ..errors import BadInputError
 from ..events import Event, Finished
 from ..face.faces_file import FacesFile
+from ..on_device.choice import choose_places
 from ..options import (
     PATH,
     analysis_options,
     conversion_options,
+    device_option,
     models_of,
     overwrite_option,
     progress_option,
@@ -26,12 +28,12 @@ from ..progress import Format, show
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.networks import Networks
 from ..video.join import check_part
+from .drawers import planned_drawers
 from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
 from .planning import make_plan
 from .run import Stages, do_segments, finish
-from .segment import planned_swappers
 from .segment_range import parse_segments
 
 
@@ -45,6 +47,7 @@ from .segment_range import parse_segments
 @conversion_options
 @analysis_options
 @ranged_reading_options
+@device_option
 @overwrite_option
 def plan_command(
     clip: Path,
@@ -56,9 +59,11 @@ def plan_command(
     settings: ConversionSettings,
     analysis: AnalysisSettings,
     reading: ReadingSettings,
+    device: str,
     overwrite: bool,
 ) -> None:
     """Plan the conversion of CLIP, for "segment" and "join". Only packets are read."""
+    chosen = choose_places(device)
     plan = make_plan(
         clip,
         models_of(model, swaps),
@@ -67,6 +72,7 @@ def plan_command(
         conversion=settings,
         analysis=analysis,
         reading=reading,
+        place=chosen.place,
         overwrite=overwrite,
     )
     folder = JobFolder(folder_of(output) if plan_path is None else plan_path.parent, plan_path)
@@ -78,7 +84,7 @@ def plan_command(
             elif not overwrite:
                 plan.check_same(before, folder.plan_path)
         plan.write(folder.plan_path)
-    for line in [*_summary(plan), *plan.warnings, *plan.losses]:
+    for line in [*chosen.news(), *_summary(plan), *plan.warnings, *plan.losses]:
         click.echo(f"crossface: {line}", err=True)
     click.echo(folder.plan_path)
 
@@ -92,6 +98,7 @@ def _summary(plan: Plan) -> list[str]:
     lengths = f", {min(seconds):.1f} to {max(seconds):.1f} s" if seconds else ""
     return [
         f"{plan.frames} frames in {len(plan.segments)} segments{lengths}",
+        f"for {plan.fingerprint.get('gpu', 'the CPU')}",
         *(
             f"stream {stream.index}: {stream.type} {stream.codec}, {stream.packets} packets, "
             f"{stream.size_bytes} bytes"
@@ -107,15 +114,18 @@ def _summary(plan: Plan) -> list[str]:
 @click.option(
     "--stage", type=click.Choice(["analyze", "convert", "all"]), default="all", help="What to do with them."
 )
+@device_option
 @workers_option
 @progress_option
-def segment_command(plan: Path, numbers: str, stage: Stages, workers: int, progress: Format) -> None:
+def segment_command(
+    plan: Path, numbers: str, stage: Stages, device: str, workers: int, progress: Format
+) -> None:
     """Do segments of PLAN: analyse and convert them. What is done already is left."""
     job, folder = open_job(plan)
     chosen = parse_segments(numbers, len(job.segments))
 
     def events() -> Generator[Event]:
-        yield from do_segments(job, folder, chosen, stage, workers=workers)
+        yield from do_segments(job, folder, chosen, stage, device=device, workers=workers)
         frames = sum(job.segments[number].frames for number in chosen)
         sidecars = [folder.sidecar(number, job) for number in chosen]
         faces = sum(sidecar.faces for sidecar in sidecars if sidecar is not None)
@@ -151,7 +161,7 @@ def check_command(plan: Path) -> None:
     job, folder = open_job(plan)
     _check_source(job)
     with Networks() as networks:
-        planned_swappers(job, networks, threads=1)
+        planned_drawers(job, networks, None, threads=1)
     if job.faces is not None:
         FacesFile(job.faces)
     finished = [folder.sidecar(segment.number, job) for segment in job.segments]

@@ -11,6 +11,7 @@ from ..face.faces_file import FacesFile, FrameFaces, chosen_faces
 from ..face.link import LOOK_AHEAD_FRAMES, link
 from ..face.smooth import RADIUS_FRAMES
 from ..lifetime import Closeable
+from ..on_device.place import Place
 from ..pipeline import Prefetch
 from .folder import JobFolder
 from .plan import Plan
@@ -82,7 +83,14 @@ class FaceLines(Closeable):
         return frame
 
 
-def lines_of(plan: Plan, folder: JobFolder, *, watch: bool = True, threads: int = 0) -> FaceLines:
+def lines_of(
+    plan: Plan,
+    folder: JobFolder,
+    *,
+    watch: bool = True,
+    threads: int = 0,
+    place: Place | None = None,
+) -> FaceLines:
     """For the frames of a job.
 
     Args:
@@ -90,6 +98,7 @@ def lines_of(plan: Plan, folder: JobFolder, *, watch: bool = True, threads: int 
         folder: of the job.
         watch: analyse what has not been analysed; else that is an error.
         threads: of the analysis' networks; 0 for one a core.
+        place: where the analysis works; None for the CPU.
 
     Raises:
         InputMissingError, BadInputError: the plan's faces file cannot be used.
@@ -97,7 +106,9 @@ def lines_of(plan: Plan, folder: JobFolder, *, watch: bool = True, threads: int 
     if plan.faces is not None:
         file = FacesFile(plan.faces, named={model.whom for model in plan.models if model.whom is not None})
         return FaceLines(lambda first: nullcontext(islice(_planned(file, plan), first, None)))
-    watcher = Watcher(plan.source, plan.analysis, plan.reading, threads=threads) if watch else None
+    watcher = None
+    if watch:
+        watcher = Watcher(plan.source, plan.analysis, plan.reading, threads=threads, place=place)
     parts = WatchedParts(plan, folder, watcher)
 
     def start(first: int) -> Opened:

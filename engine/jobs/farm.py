@@ -15,6 +15,7 @@ import click
 from ..errors import UsageError
 from ..options import PATH, overwrite_option
 from ..part_file import PartFile, keep_sources
+from .fingerprint import is_of_gpu
 from .path_mapping import VARIABLE as PATH_MAPPING
 from .plan import Plan
 from .yaml_text import Node, yaml_text
@@ -69,9 +70,11 @@ def openjd_template(plan_path: Path, plan: Plan, settings: FarmSettings = _DEFAU
             f"{plan_path}: a farm takes paths of at most {_VALUE_CHARACTERS} characters: move it"
         )
     steps: list[dict[str, Node]] = []
+    # Tasks work where the plan was made for.
+    gpus = int(is_of_gpu(plan.fingerprint))
     if plan.faces is None:
-        steps.append(_segments_step("Analyze", settings))
-    steps.append(_segments_step("Convert", settings) | _after(steps))
+        steps.append(_segments_step("Analyze", settings, gpus))
+    steps.append(_segments_step("Convert", settings, gpus) | _after(steps))
     steps.append(_join_step(settings) | _after(steps))
     last = len(plan.segments) - 1
     return yaml_text(
@@ -120,7 +123,7 @@ def _after(steps: Sequence[Mapping[str, Node]]) -> dict[str, Node]:
     return {"dependencies": [{"dependsOn": steps[-1]["name"]}]} if steps else {}
 
 
-def _segments_step(name: str, settings: FarmSettings) -> dict[str, Node]:
+def _segments_step(name: str, settings: FarmSettings, gpus: int) -> dict[str, Node]:
     segments: Node = {
         "name": "Segments",
         "type": "CHUNK[INT]",
@@ -136,6 +139,7 @@ def _segments_step(name: str, settings: FarmSettings) -> dict[str, Node]:
             "amounts": [
                 {"name": "amount.worker.vcpu", "min": settings.vcpu},
                 {"name": "amount.worker.memory", "min": settings.memory_mib},
+                *({"name": "amount.worker.gpu", "min": gpus} for _ in range(gpus)),
             ]
         },
     }

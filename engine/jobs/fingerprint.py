@@ -5,21 +5,47 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from .. import _native
+from ..on_device.place import Place
 from ..processor import instructions
+from ..runtime.onnx_session import onnxruntime
 
 # Wheels whose code computes or writes samples.
-_PACKAGES = ("crossface", "av", "numpy", "onnxruntime")
+_PACKAGES = ("crossface", "av", "numpy")
 # Instructions for which ONNX Runtime has kernels of their own.
 _INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
 
 
-def fingerprint() -> dict[str, str]:
-    """Machines that give the same dictionary give the same bytes."""
-    return dict(_fingerprint())
+# Before what a plan calls an engine that was built for a GPU; see `Place.engine`.
+_ENGINE = "engine "
+
+
+def fingerprint(place: Place | None = None, engines: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Machines that give the same dictionary give the same bytes.
+
+    Args:
+        place: where the pictures are made; None for the CPU.
+        engines: that are used there, by `engine_name`.
+    """
+    there = {} if place is None else place.fingerprint()
+    built = {_ENGINE + name: sha256 for name, sha256 in (engines or {}).items()}
+    return {**_fingerprint(), **there, **built}
+
+
+def engines_of(fingerprint: Mapping[str, str]) -> dict[str, str]:
+    """The engines that a fingerprint was made with."""
+    return {
+        name.removeprefix(_ENGINE): sha256 for name, sha256 in fingerprint.items() if name.startswith(_ENGINE)
+    }
+
+
+def is_of_gpu(fingerprint: Mapping[str, str]) -> bool:
+    """Whether the pictures are made on one."""
+    return "gpu" in fingerprint
 
 
 @functools.cache
@@ -28,11 +54,13 @@ def _fingerprint() -> dict[str, str]:
         "machine": platform.machine(),
         "instructions": " ".join(name for name in _INSTRUCTIONS if name in instructions()),
         **{name: version(name) for name in _PACKAGES},
+        # Its package is called otherwise where it is made for GPUs.
+        "onnxruntime": onnxruntime.__version__,
         "kernels": hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16],
     }
 
 
-def differences(wanted: dict[str, str], here: dict[str, str]) -> str:
+def differences(wanted: Mapping[str, str], here: Mapping[str, str]) -> str:
     """Names what is not the same."""
     names = [name for name in {**wanted, **here} if wanted.get(name) != here.get(name)]
     return ", ".join(

@@ -70,6 +70,7 @@ def join(
             records=[folder.records(segment.number) for segment in plan.segments],
             reading=plan.reading,
             warnings=[*told, *later],
+            routes=[sidecar.route for sidecar in sidecars],
         )
     except CrossfaceError as error:  # the film is whole all the same
         yield Warned(str(error))

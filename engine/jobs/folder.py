@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInputError, BusyError, InputMissingError, OutputError
+from ..events import Routed
 from ..part_file import PartFile
 from ..swap.colour_match import Measured, Statistics
 from ..video.part import Part
@@ -54,6 +55,7 @@ class Sidecar:
         warnings: of its reading and conversion.
         colours: measured in its last frames, which the next segment begins with.
         fingerprint: of the machine that made it.
+        route: where it was made.
     """
 
     plan: str
@@ -62,6 +64,7 @@ class Sidecar:
     warnings: tuple[str, ...]
     colours: tuple[Measured, ...]
     fingerprint: dict[str, str]
+    route: Routed
 
 
 class JobFolder:
@@ -122,6 +125,7 @@ class JobFolder:
                 tuple(fields["warnings"]),
                 colours,
                 dict(fields["fingerprint"]),
+                Routed(**fields["route"]),
             )
         except FileNotFoundError:
             return None

@@ -18,6 +18,7 @@ from ..compositing import CompositorOutputs
 from ..errors import UsageError
 from ..events import Event, Finished, Progress, Warned
 from ..face.faces_file import FacesFile
+from ..on_device.frame import in_host
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
@@ -177,9 +178,10 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         encoder = stack.enter_context(Drain(sink.write, depth=FRAMES_BETWEEN_STAGES))
         lines, partly = iter(faces_file), clip.span is not None
         matched = match(decoded, lines, faces_file.path, skip=partly)
-        for batch in batches(matched, settings.batch):
-            yield from map(Warned, batch_swapper.process(batch))
-            for frame, _ in batch:
+        for swapped in batch_swapper.swapped(batches(matched, settings.batch)):
+            yield from map(Warned, swapped.warnings)
+            for decoded_frame, _ in swapped.frames:
+                frame = in_host(decoded_frame)
                 if compositor is not None:
                     compositor.write(frame)
                 if is_last_of_its_frame(frame):

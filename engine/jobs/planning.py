@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,9 @@ from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
 from ..file_state import FileState, file_sha256
+from ..on_device.drawing import input_shape
+from ..on_device.place import Place, Shape, engine_name
+from ..on_device.watch import networks_of
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
@@ -25,6 +28,7 @@ from ..video.writer import Writer
 from ..video.writing.codecs import Encoding
 from .fingerprint import fingerprint
 from .plan import Plan, PlannedModel, Segment, StreamSummary
+from .watching import detection_settings
 
 # A segment that would be left shorter than this share of the usual length joins the one before.
 _LEAST_REST = 0.5
@@ -42,6 +46,7 @@ def make_plan(
     conversion: ConversionSettings | None = None,
     analysis: AnalysisSettings | None = None,
     reading: ReadingSettings | None = None,
+    place: Place | None = None,
     overwrite: bool = False,
 ) -> Plan:
     """Plan the conversion of a film into a film. Only packets are read, and the first picture.
@@ -54,6 +59,8 @@ def make_plan(
         conversion: its settings.
         analysis: of the analysis, where ``faces`` is None.
         reading: how the clip is read, and which frames of it.
+        place: where the pictures will be made; None for the CPU. It builds the engines that the plan names,
+            which may take minutes the first time.
         overwrite: the output may be there.
 
     Raises:
@@ -77,6 +84,11 @@ def make_plan(
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
         reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
+        shapes = [(path, input_shape(path, conversion.batch)) for path in models.values() if place]
+        if place is not None and faces is None:
+            settings = detection_settings(analysis or AnalysisSettings(), source)
+            shapes += networks_of(settings, source.info.width, source.info.height)
+        engines = {} if place is None else _engines(place, shapes)
     whole = conversion.whole or reading.tolerate_damage
     option = needs_whole_film(encoding)
     if option is not None and not whole:
@@ -116,7 +128,7 @@ def make_plan(
         losses=tuple(losses),
         disk_bytes=disk_bytes,
         copied_without_face=keeps_codec and _keeps_all_else(path, output, reading),
-        fingerprint=fingerprint(),
+        fingerprint=fingerprint(place, engines),
     )
 
 
@@ -141,6 +153,16 @@ def planned_models(
         sha256 = file_sha256(path, state)
         planned.append(PlannedModel(path, sha256, metadata.identity, metadata.consent, whom))
     return tuple(planned)
+
+
+def _engines(place: Place, networks: Iterable[tuple[Path, Shape]]) -> dict[str, str]:
+    """What is built for networks at a place, by `engine_name`.
+
+    Raises:
+        CrossfaceError: they cannot run there.
+    """
+    found = {engine_name(model, shape): place.engine(model, shape) for model, shape in networks}
+    return {name: sha256 for name, sha256 in found.items() if sha256 is not None}
 
 
 def segments_of(

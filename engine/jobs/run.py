@@ -6,20 +6,24 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from typing import Literal
 
-from ..errors import BusyError, ConfigurationError
-from ..events import Event, Progress, Warned
+from ..errors import BusyError, ConfigurationError, UsageError
+from ..events import Event, Progress, Routed, Warned
+from ..on_device.choice import CPU, Chosen
+from ..on_device.place import Place
+from ..on_device.workbench import Workbench
 from ..part_file import sweep
-from ..swap.networks import Networks
 from .cores import available, network_threads
+from .drawers import planned_drawers
 from .faces import FaceLines, lines_of, parts_needed
-from .fingerprint import differences, fingerprint
+from .fingerprint import differences, engines_of, fingerprint, is_of_gpu
 from .finish import already_done, copy_source, join, nothing_swapped
 from .folder import JobFolder, Sidecar
 from .kept import Kept
 from .plan import Plan, Stage
-from .segment import SegmentConverter, planned_swappers
+from .segment import SegmentConverter
 from .supervisor import supervise
 from .watching import WatchedParts, Watcher
+from .workers import Workers
 
 Stages = Stage | Literal["all"]
 
@@ -29,6 +33,7 @@ def run(
     folder: JobFolder,
     kept: Kept,
     *,
+    chosen: Chosen = CPU,
     workers: int = 1,
     executor: str | None = None,
     overwrite: bool = False,
@@ -39,6 +44,7 @@ def run(
         plan: of the job.
         folder: of the job, with the plan in it; nobody else works on it.
         kept: from job to job.
+        chosen: where to work.
         workers: processes side by side; 1 works in this one.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
         overwrite: replace an output that is there.
@@ -53,9 +59,10 @@ def run(
     if missing and executor is not None:
         converted = yield from _on_cluster(plan, folder, missing, executor)
     elif missing and workers > 1:
-        converted = yield from supervise(plan, folder, missing, kept.workers(workers))
+        converted = yield from supervise(plan, folder, missing, _workers(kept, workers, chosen))
     elif missing:
-        converted = yield from _in_this_process(plan, folder, missing, kept.networks)
+        converted = yield from _in_this_process(plan, folder, missing, kept, chosen)
+    yield from map(Warned, chosen.news())
     yield from finish(plan, folder, converted=converted, overwrite=overwrite)
 
 
@@ -89,7 +96,13 @@ def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: 
 
 
 def do_segments(
-    plan: Plan, folder: JobFolder, numbers: Sequence[int], stage: Stages = "all", *, workers: int = 1
+    plan: Plan,
+    folder: JobFolder,
+    numbers: Sequence[int],
+    stage: Stages = "all",
+    *,
+    device: str | Place = "auto",
+    workers: int = 1,
 ) -> Generator[Event]:
     """Does some segments, which others may be doing parts of; what is done already is left.
 
@@ -98,6 +111,7 @@ def do_segments(
         folder: of the job, with the plan in it.
         numbers: of the segments.
         stage: "analyze" or "convert" them, or both.
+        device: where, see `convert`; "auto" is where the plan was made for.
         workers: processes side by side; 1 works in this one.
 
     Raises:
@@ -105,7 +119,22 @@ def do_segments(
         BusyError: another process is at one of them, or they have not been analysed yet.
         CrossfaceError: as `convert`.
     """
-    here = fingerprint()
+    with Kept() as kept:
+        yield from _segments_done(plan, folder, numbers, stage, kept, device, workers)
+
+
+def _segments_done(
+    plan: Plan,
+    folder: JobFolder,
+    numbers: Sequence[int],
+    stage: Stages,
+    kept: Kept,
+    device: str | Place,
+    workers: int,
+) -> Generator[Event]:
+    chosen = _chosen_for(plan, kept, device)
+    engines = engines_of(plan.fingerprint)
+    here = fingerprint(chosen.place, engines)
     if dict(plan.fingerprint) != here:
         raise ConfigurationError(
             f"{folder.plan_path}: was planned for other software or another kind of machine "
@@ -125,18 +154,44 @@ def do_segments(
                 "convert when they are (--stage analyze)"
             )
     unseen = [number for number in numbers if not folder.is_seen(number)] if plan.faces is None else []
-    with Kept() as kept:
-        if workers > 1:
-            to_convert, watch = ([], unseen) if stage == "analyze" else (missing, None)
-            yield from supervise(plan, folder, to_convert, kept.workers(workers), watch=watch)
-        elif stage == "analyze":
-            yield from _analysed(plan, folder, unseen)
-        else:
-            yield from _in_this_process(plan, folder, missing, kept.networks, always=True)
+    yield from map(Warned, chosen.news())
+    if workers > 1:
+        to_convert, watch = ([], unseen) if stage == "analyze" else (missing, None)
+        yield from supervise(plan, folder, to_convert, _workers(kept, workers, chosen), watch=watch)
+    elif stage == "analyze":
+        yield from _analysed(plan, folder, unseen, kept.bench(chosen.place, engines))
+    else:
+        yield from _in_this_process(plan, folder, missing, kept, chosen, always=True)
+    yield from map(Warned, chosen.news())
 
 
-def _analysed(plan: Plan, folder: JobFolder, numbers: Sequence[int]) -> Generator[Event]:
-    parts = WatchedParts(plan, folder, Watcher(plan.source, plan.analysis, plan.reading))
+def _chosen_for(plan: Plan, kept: Kept, device: str | Place) -> Chosen:
+    """Where to work on a plan that there is already: "auto" goes on where it was begun.
+
+    Raises:
+        CrossfaceError: as `Kept.choose`.
+    """
+    if device == "auto":
+        device = "cuda" if is_of_gpu(plan.fingerprint) else "cpu"
+    return kept.choose(device)
+
+
+def _workers(kept: Kept, count: int, chosen: Chosen) -> Workers:
+    """Dealt out to the devices, one after the other.
+
+    Raises:
+        UsageError: a place of this process alone.
+    """
+    devices = [place.device for place in chosen.places if place.device is not None]
+    if len(devices) < len(chosen.places):
+        raise UsageError("several workers cannot share a device of this process: give --workers 1")
+    return kept.workers(count, devices)
+
+
+def _analysed(
+    plan: Plan, folder: JobFolder, numbers: Sequence[int], bench: Workbench | None
+) -> Generator[Event]:
+    parts = WatchedParts(plan, folder, Watcher(plan.source, plan.analysis, plan.reading, bench=bench))
     of = sum(plan.segments[number].frames for number in numbers)
     done = 0
     for number in numbers:
@@ -181,7 +236,8 @@ def _in_this_process(
     plan: Plan,
     folder: JobFolder,
     missing: Sequence[int],
-    networks: Networks,
+    kept: Kept,
+    chosen: Chosen,
     *,
     always: bool = False,
 ) -> Generator[Event, None, bool]:
@@ -191,13 +247,17 @@ def _in_this_process(
         False where no face was found in the whole clip, and nothing was converted therefore.
     """
     with ExitStack() as stack:
-        lines = stack.enter_context(lines_of(plan, folder))
+        engines = engines_of(plan.fingerprint)
+        place = None if chosen.place is None else chosen.place.with_engines(engines)
+        lines = stack.enter_context(lines_of(plan, folder, place=place))
         if not always and len(missing) == len(plan.segments):
             found = yield from _any_face(plan, lines)
             if not found and plan.copied_without_face:
                 return False
-        swappers = planned_swappers(plan, networks, threads=network_threads(available()))
-        converter = SegmentConverter(plan, folder, lines, swappers)
+        bench = kept.bench(chosen.place, engines)
+        drawers = planned_drawers(plan, kept.networks, bench, threads=network_threads(available()))
+        converter = SegmentConverter(plan, folder, lines, drawers)
+        routed = False
         done = sum(each.frames for each in plan.segments if each.number not in missing)
         analysed = lines.passed
         for number in missing:
@@ -210,6 +270,10 @@ def _in_this_process(
                     if isinstance(event, Progress):
                         share = event.frame * segment.frames // max(1, event.of)
                         event = Progress("convert", done + share, plan.frames, number)
+                    elif isinstance(event, Routed):
+                        if routed:
+                            continue
+                        routed = True
                     yield event
             done += segment.frames
         return True

@@ -13,24 +13,25 @@ from ..errors import BadInputError
 from ..events import Event, Progress
 from ..face.faces_file import FrameFaces
 from ..frame import Frame
+from ..on_device.frame import Decoded
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..review.measure import Recorder
-from ..swap.batch import BatchSwapper
 from ..swap.colour_match import MEMORY_FRAMES, Measured
-from ..swap.model import SMALL_BATCH, Swappers
-from ..swap.networks import Networks
+from ..swap.model import SMALL_BATCH
 from ..video.fields import is_last_of_its_frame
 from ..video.part import PartWriter, part_suffix
+from .drawers import Drawers
 from .faces import FaceLines
-from .fingerprint import fingerprint
+from .fingerprint import engines_of, fingerprint
 from .folder import JobFolder, Sidecar
 from .plan import Plan, Segment
+from .route import decoder_of, encoding_device, route
 from .watching import check_count, frames_of
 
 # Frames without a face wait with those around them that have one: only so many.
 _FRAMES_PER_FACE = 2
 
-Matched = tuple[Frame, FrameFaces]
+Matched = tuple[Decoded, FrameFaces]
 
 
 class SegmentConverter:
@@ -40,7 +41,7 @@ class SegmentConverter:
         plan: of the job.
         folder: of the job.
         faces: of the clip's frames; nobody else takes from it.
-        swappers: the plan's networks; see `planned_swappers`.
+        drawers: the plan's networks; see `planned_drawers`.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class SegmentConverter:
         plan: Plan,
         folder: JobFolder,
         faces: FaceLines,
-        swappers: Swappers,
+        drawers: Drawers,
     ) -> None:
-        self._plan, self._folder, self._faces, self._swappers = plan, folder, faces, swappers
+        self._plan, self._folder, self._faces, self._drawers = plan, folder, faces, drawers
 
     def convert(self, segment: Segment) -> Generator[Event]:
         """Makes the segment's part and its sidecar.
@@ -60,15 +61,18 @@ class SegmentConverter:
             OutputError: the part cannot be written.
             BusyError: another process writes it.
         """
-        plan, settings = self._plan, self._plan.conversion
+        plan, settings, place = self._plan, self._plan.conversion, self._drawers.place
         reading = replace(plan.reading, start=None, end=None)
         per_frame = reading.pictures_a_frame
         warnings: dict[str, None] = {}
         colours = self._colours_before(segment)
         lead = colours is None
         with ExitStack() as stack:
-            clip = stack.enter_context(Clip(plan.source, reading))
+            clip = stack.enter_context(Clip(plan.source, reading, hardware=decoder_of(place)))
             encoding = settings.encoding(clip.source, plan.output)
+            encoding_there = encoding_device(clip, encoding)
+            work = route(clip, place, encoding)
+            yield work
             lead_frames = min(MEMORY_FRAMES, per_frame * segment.lead_frames) if lead else 0
             first = per_frame * segment.first_frame
             recorder = stack.enter_context(Recorder(self._folder.records(segment.number), clip.info))
@@ -79,15 +83,15 @@ class SegmentConverter:
                     encoding,
                     threads=settings.encoder_threads,
                     overwrite=True,
+                    device=encoding_there,
                 )
             )
-            swapper = BatchSwapper(
-                self._swappers,
+            swapper = self._drawers.swapper(
                 clip.info.display,
-                colour=settings.colour,
-                mask=settings.mask,
-                recorder=recorder,
-                measured=colours or (),
+                settings,
+                recorder,
+                colours or (),
+                encodes_there=encoding_there is not None,
             )
             frames = frames_of(clip, segment, lead=lead)
             if lead:
@@ -96,14 +100,18 @@ class SegmentConverter:
             encoder = stack.enter_context(Drain(writer.write, depth=FRAMES_BETWEEN_STAGES))
             lines = stack.enter_context(closing(self._faces.frames_from(first - lead_frames)))
             matched = match(decoded, lines, plan.source)
-            for batch in batches(islice(matched, lead_frames), settings.batch):
-                swapper.process(batch, blend=False)
+            for _ in swapper.swapped(batches(islice(matched, lead_frames), settings.batch), blend=False):
+                pass
             done = 0
-            for batch in batches(matched, settings.batch):
-                warnings.update(dict.fromkeys(swapper.process(batch)))
-                for frame, line in batch:
+            swapped = swapper.swapped(batches(matched, settings.batch))
+            stack.callback(swapped.close)
+            for finished in swapped:
+                warnings.update(dict.fromkeys(finished.warnings))
+                for frame, line in finished.frames:
                     recorder.frame(frame.pts, line.shot, swapper.tracks_of(line))
-                    if is_last_of_its_frame(frame):
+                    if not isinstance(frame, Frame):
+                        encoder.put(frame)
+                    elif is_last_of_its_frame(frame):
                         encoder.put(frame.whole or frame)
                     done += 1
                     yield Progress("convert", done, segment.frames * per_frame, segment.number)
@@ -120,7 +128,8 @@ class SegmentConverter:
                 swapper.faces,
                 tuple(warnings),
                 tuple(swapper.colours),
-                fingerprint(),
+                fingerprint(place, engines_of(plan.fingerprint)),
+                work,
             ),
         )
 
@@ -138,24 +147,8 @@ class SegmentConverter:
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
 
 
-def planned_swappers(plan: Plan, networks: Networks, *, threads: int) -> Swappers:
-    """The plan's networks, which ``networks`` may have loaded already.
-
-    Raises:
-        InputMissingError: one is not there.
-        BadInputError: one is damaged, or another than when the plan was made.
-    """
-    paths = {model.whom: model.path for model in plan.models}
-    settings = plan.conversion
-    swappers = networks.load(paths, batch=settings.batch, threads=threads, morph=settings.morph).result()
-    for model in plan.models:
-        if swappers[model.whom].sha256 != model.sha256:
-            raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")
-    return swappers
-
-
 def match(
-    frames: Iterable[Frame], lines: Iterator[FrameFaces], path: Path, *, skip: bool = False
+    frames: Iterable[Decoded], lines: Iterator[FrameFaces], path: Path, *, skip: bool = False
 ) -> Iterator[Matched]:
     """Frames with their faces.
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 
 from .. import errors
 from ..errors import BusyError, CrossfaceError
-from ..events import Event, Progress
+from ..events import Event, Progress, Routed, Warned
 from ..part_file import sweep
 from .faces import parts_needed
 from .folder import JobFolder
@@ -45,6 +45,7 @@ def supervise(
     tasks = _Tasks(plan, folder, missing, watch)
     deaths: Counter[Task | None] = Counter()
     frames_done: Counter[Stage] = Counter()
+    routed = False
     try:
         workers.begin(folder.plan_path)
         while True:
@@ -65,6 +66,14 @@ def supervise(
                 raise _error(message)
             elif task is not None:
                 frames = plan.segments[task.segment].frames
+                if "route" in message:
+                    if not routed:
+                        yield Routed(**message["route"])
+                    routed = True
+                    continue
+                if "warning" in message:
+                    yield Warned(message["warning"])
+                    continue
                 if "done" in message:
                     tasks.finished(task, faces=message["faces"])
                     process.task = None

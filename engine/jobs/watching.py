@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from ..clip import Clip, ReadingSettings
 from ..errors import BadInputError
-from ..face.detector import Detector
+from ..face.detector import DetectionSettings, Detector
 from ..face.landmarks import LandmarkFinder
 from ..face.seen import SeenFile, SeenFrame, seen, write_seen
 from ..face.track import Sighting, Tracker
 from ..frame import Frame
+from ..on_device.frame import Decoded, LaneFrame, in_host
+from ..on_device.place import Place
+from ..on_device.watch import LaneTracker
+from ..on_device.workbench import Workbench
 from ..part_file import PartFile
 from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
 from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
+from .route import decoder_of
 
 
 class Watcher:
     """Finds the faces of parts of one clip; keeps its networks loaded.
+
+    At a place it works for one thread, between entering and leaving `at_work`.
 
     Args:
         path: the clip.
@@ -30,6 +38,8 @@ class Watcher:
         reading: how the clip is read.
         threads: of the networks; 0 for one a core.
         warnings: what was met while reading is added here.
+        place: where it works; None for the CPU.
+        bench: a lane there, of the thread that watches; None opens one.
 
     Raises:
         ConfigurationError: face models are missing.
@@ -43,26 +53,78 @@ class Watcher:
         *,
         threads: int = 0,
         warnings: list[str] | None = None,
+        place: Place | None = None,
+        bench: Workbench | None = None,
     ) -> None:
         self.warnings = [] if warnings is None else warnings
         self._path, self._settings = path, settings
         self._reading = replace(reading, start=None, end=None)
         self._threads = threads
         self._networks: tuple[Detector, LandmarkFinder] | None = None
+        self._place = place if bench is None else bench.place
+        self._bench = bench
+        self._tracker: LaneTracker | None = None
 
-    def sightings(self, clip: Clip, frames: Iterable[Frame]) -> Iterator[Sighting]:
-        """Of frames of the open clip."""
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Has a lane open in this thread, where it needs one.
+
+        Raises:
+            CrossfaceError: as `Place.lane`.
+        """
+        if self._place is None or self._bench is not None:
+            yield
+            return
+        with self._place.lane() as lane:
+            self._bench = Workbench(self._place, lane)
+            try:
+                yield
+            finally:
+                self._bench = self._tracker = None
+
+    def _sightings_on_lane(
+        self, bench: Workbench, clip: Clip, frames: Iterable[Decoded]
+    ) -> Iterator[Sighting[LaneFrame]]:
+        if self._tracker is None:
+            self._tracker = LaneTracker(
+                bench.place,
+                bench.lane,
+                settings=detection_settings(self._settings, clip),
+                display=clip.info.display,
+                every=self._settings.detect_every,
+            )
+        held: deque[LaneFrame] = deque()
+
+        def brought() -> Iterator[LaneFrame]:
+            for frame in frames:
+                held.append(bench.on_device(frame))
+                yield held[-1]
+
+        try:
+            for sighting in self._tracker.follow(brought()):
+                # Nothing reads it any more.
+                bench.uploader.release(held.popleft())
+                yield sighting
+        finally:
+            if held:
+                bench.lane.synchronize()
+            for frame in held:
+                bench.uploader.release(frame)
+
+    def sightings(self, clip: Clip, frames: Iterable[Decoded]) -> Iterator[Sighting[Frame]]:
+        """Of frames of the open clip that lie in the host's memory, on the CPU."""
         if self._networks is None:
+            looks_for = detection_settings(self._settings, clip)
             self._networks = (
                 Detector(
-                    long_side_px=self._settings.detector_px,
-                    pixel_aspect=float(clip.info.sample_aspect_ratio or 1),
+                    long_side_px=looks_for.long_side_px,
+                    pixel_aspect=looks_for.pixel_aspect,
                     threads=self._threads,
                 ),
                 LandmarkFinder(display=clip.info.display, threads=self._threads),
             )
         tracker = Tracker(*self._networks, every=self._settings.detect_every)
-        return tracker.follow(frames)
+        return tracker.follow(map(in_host, frames))
 
     def watch(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames with their faces; can be closed at any point.
@@ -72,14 +134,24 @@ class Watcher:
         """
         count = 0
         with (
-            Clip(self._path, self._reading) as clip,
+            Clip(self._path, self._reading, hardware=decoder_of(self._place)) as clip,
             Prefetch(frames_of(clip, segment), depth=FRAMES_BETWEEN_STAGES) as frames,
         ):
-            for frame in seen(self.sightings(clip, frames)):
+            if self._bench is None:
+                found = seen(self.sightings(clip, frames))
+            else:
+                found = seen(self._sightings_on_lane(self._bench, clip, frames))
+            for frame in found:
                 count += 1
                 yield frame
             self.warnings += check_count(self._path, segment, count, self._reading)
             self.warnings += clip.warnings
+
+
+def detection_settings(settings: AnalysisSettings, clip: Clip) -> DetectionSettings:
+    """What the detector looks for in the frames of an open clip."""
+    aspect = float(clip.info.sample_aspect_ratio or 1)
+    return DetectionSettings(long_side_px=settings.detector_px, pixel_aspect=aspect)
 
 
 class WatchedParts:
@@ -95,8 +167,9 @@ class WatchedParts:
         self._plan, self._folder, self._watcher = plan, folder, watcher
 
     def __iter__(self) -> Iterator[Iterator[SeenFrame]]:
-        for segment in self._plan.segments:
-            yield self.part(segment)
+        with nullcontext() if self._watcher is None else self._watcher.at_work():
+            for segment in self._plan.segments:
+                yield self.part(segment)
 
     def part(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames; its file is written while they pass.
@@ -144,9 +217,9 @@ def check_count(path: Path, segment: Segment, count: int, reading: ReadingSettin
     raise BadInputError(f"{found}: the clip is damaged; convert it anew with --tolerate-damage")
 
 
-def frames_of(clip: Clip, segment: Segment, *, lead: bool = False) -> Iterator[Frame]:
-    """A segment's frames; with ``lead`` those before it, whose colours it needs."""
+def frames_of(clip: Clip, segment: Segment, *, lead: bool = False) -> Iterator[Decoded]:
+    """A segment's frames, where they are decoded; with ``lead`` those before it, whose colours it needs."""
     start, first = segment.start_pts, segment.first_frame
     if lead:
         start, first = segment.lead_pts, first - segment.lead_frames
-    return clip.frames(start, segment.end_pts, first_index=first)
+    return clip.decoded(start, segment.end_pts, first_index=first)

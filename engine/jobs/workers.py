@@ -8,7 +8,9 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,16 @@ class Workers(Closeable):
 
     Args:
         count: at least 1.
+        devices: GPUs that they are dealt out to, by ``--device``; none is the CPU.
 
     Attributes:
         processes: those that live, as far as is known.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, devices: Sequence[str] = ()) -> None:
         self.processes: list[WorkerProcess] = []
-        self._shares = share(available(), count)
+        turns = islice(cycle(devices or ("cpu",)), count)
+        self._posts = list(zip(share(available(), count), turns, strict=True))
         self._messages: queue.Queue[tuple[WorkerProcess, Message | None]] = queue.Queue()
         self._plan_path: Path | None = None
         self._job = 0
@@ -48,8 +52,8 @@ class Workers(Closeable):
         """What is given from now on are tasks of this plan."""
         self._plan_path = plan_path
         self._job += 1
-        used = [process.cores for process in self.processes]
-        self.processes += [self._process(cores) for cores in self._shares if cores not in used]
+        used = [(process.cores, process.device) for process in self.processes]
+        self.processes += [self._process(*post) for post in self._posts if post not in used]
 
     def give(self, process: WorkerProcess, task: Task) -> None:
         """Hands a task to a process that has none."""
@@ -62,7 +66,7 @@ class Workers(Closeable):
             if process not in self.processes:
                 continue  # one that was stopped
             if message is None:
-                self.processes[self.processes.index(process)] = self._process(process.cores)
+                self.processes[self.processes.index(process)] = self._process(process.cores, process.device)
             return process, message
 
     def stop_busy(self) -> None:
@@ -75,8 +79,8 @@ class Workers(Closeable):
         while self.processes:
             self.processes.pop().stop()
 
-    def _process(self, cores: Cores) -> WorkerProcess:
-        return WorkerProcess(cores, self._messages)
+    def _process(self, cores: Cores, device: str) -> WorkerProcess:
+        return WorkerProcess(cores, device, self._messages)
 
 
 @dataclass(eq=False)
@@ -85,18 +89,20 @@ class WorkerProcess:
 
     Attributes:
         cores: that it runs on.
+        device: where it makes pictures.
         messages: where what it says goes, and None when it has died.
         task: that it is at; None where it waits for one.
     """
 
     cores: Cores
+    device: str
     messages: queue.Queue[tuple[WorkerProcess, Message | None]]
     task: Task | None = None
     _popen: subprocess.Popen[str] = field(init=False)
 
     def __post_init__(self) -> None:
         command = [sys.executable, "-m", "crossface.engine.jobs.worker"]
-        command += ["--threads", str(network_threads(self.cores))]
+        command += ["--threads", str(network_threads(self.cores)), "--device", self.device]
         if self.cores.ids:
             command += ["--cores", ",".join(map(str, self.cores.ids))]
         self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

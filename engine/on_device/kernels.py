@@ -10,37 +10,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._native import device as native
-from ..device import DeviceBuffer
-from ..frame import ColourDescription, Transfer
+from ..frame import ColourDescription
 from ..kernels import native_colour
+from .arguments import LONGEST_SIDE_PX, grid_over, numbers, on_rows_of, require, side_px, texel_of
 from .blend_order import in_launches
-from .launcher import Dimensions, Launcher
+from .constant import Constant
+from .frame_records import FrameRecords
+from .launcher import Launcher
 from .memory import DeviceFrame, DeviceTensor
-from .records import (
-    STATISTICS,
-    Curve,
-    Records,
-    blend_jobs,
-    colour_record,
-    crop_jobs,
-    frame_records,
-    resize_jobs,
-)
+from .records import STATISTICS, blend_jobs, crop_jobs, resize_jobs
+from .scratch import Scratch
 from .upload_ring import UploadRing
 
-_TEXELS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
-_LONGEST_SIDE_PX = 8192
 _LEAST_SCALE, _GREATEST_SCALE = 1 / 256, 256.0
 
 
 class DeviceKernels:
-    """The four kernels on one lane.
+    """The kernels over frames, and `stats`, on one lane.
 
     ``frame_of`` tells for each face which of ``frames`` it is in, ``items`` which item of the tensors it is:
     each its own; None for one after the other. Tensors of faces and masks are float32 or float16. Other
@@ -53,10 +44,9 @@ class DeviceKernels:
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
         self._uploads = UploadRing(launcher)
-        self._colours: dict[ColourDescription, bytes] = {}
-        self._curves: dict[Transfer, Curve] = {}
-        self._zeros = np.empty(0, np.uint8)
-        self._sums_buffer: DeviceBuffer | None = None
+        self._records = FrameRecords(launcher)
+        self._zeros = Constant(launcher, 0)
+        self._sums = Scratch(launcher)
 
     def resize(
         self, frames: Sequence[DeviceFrame], out: DeviceTensor, *, pixel_aspect: float = 1.0
@@ -75,21 +65,21 @@ class DeviceKernels:
         Raises:
             ValueError: a tensor of another shape, or a scale beyond 1/256 to 256.
         """
-        texel = _texel(out)
+        texel = texel_of(out)
         if len(out.shape) != 4 or out.shape[0] < len(frames) or out.shape[1] != 3:
             raise ValueError(f"out: must be [{len(frames)} or more, 3, height, width], not {out.shape}")
         height, width = out.shape[2:]
-        if not 1 <= min(width, height) <= max(width, height) <= _LONGEST_SIDE_PX:
-            raise ValueError(f"size: must be 1 to {_LONGEST_SIDE_PX}")
+        if not 1 <= min(width, height) <= max(width, height) <= LONGEST_SIDE_PX:
+            raise ValueError(f"size: must be 1 to {LONGEST_SIDE_PX}")
         scales = np.array([min(width / (f.width * pixel_aspect), height / f.height) for f in frames])
         both = np.column_stack([scales * pixel_aspect, scales])
         if not np.all((both >= _LEAST_SCALE) & (both <= _GREATEST_SCALE)):
             raise ValueError("scale: must be 1/256 to 256")
         if len(frames):
-            frames_at, jobs_at = self._uploads.upload(self._records(frames), resize_jobs(both))
+            frames_at, jobs_at = self._uploads.upload(self._records.of(frames), resize_jobs(both))
             self._launcher.launch(
                 f"resize_{texel}",
-                _grid(width, height, len(frames), native.RESIZE_BLOCK),
+                grid_over(width, height, len(frames), native.RESIZE_BLOCK),
                 native.RESIZE_BLOCK,
                 frames_at,
                 jobs_at,
@@ -121,22 +111,42 @@ class DeviceKernels:
             ValueError: a tensor of another shape, a number out of range, or a matrix that is not finite or
                 has no inverse.
         """
-        texel, size_px = _texel(out), _side_px(out, "out")
-        chosen, numbers = _numbers(frame_of, items, len(frames), len(matrices), out.shape[0])
-        placed = _on_rows_of(frames, chosen, matrices)
+        texel, size_px = texel_of(out), side_px(out, "out")
+        chosen, numbered = numbers(frame_of, items, len(frames), len(matrices), out.shape[0])
+        placed = on_rows_of(frames, chosen, matrices)
         if not len(chosen):
             return
-        jobs = crop_jobs(placed, chosen, numbers)
-        frames_at, jobs_at = self._uploads.upload(self._records(frames), jobs)
+        jobs = crop_jobs(placed, chosen, numbered)
+        frames_at, jobs_at = self._uploads.upload(self._records.of(frames), jobs)
         self._launcher.launch(
             f"crop_{texel}",
-            _grid(size_px, size_px, len(jobs), native.CROP_BLOCK),
+            grid_over(size_px, size_px, len(jobs), native.CROP_BLOCK),
             native.CROP_BLOCK,
             frames_at,
             jobs_at,
             size_px,
             out.address,
         )
+
+    def thumbnails(self, frames: Sequence[DeviceFrame], out: DeviceTensor) -> None:
+        """The luma planes in small, as `face.cuts.thumbnail`.
+
+        Args:
+            frames: any, also of different sizes.
+            out: float32 ``[frames or more, 18, 32]``, 0..1.
+
+        Raises:
+            ValueError: a tensor of another shape.
+        """
+        columns, rows, _ = native.THUMBNAIL_BLOCK
+        require(out, "out", (out.shape[0], rows, columns), np.dtype(np.float32))
+        if out.shape[0] < len(frames):
+            raise ValueError(f"out: must have room for {len(frames)} frames")
+        if len(frames):
+            (frames_at,) = self._uploads.upload(self._records.of(frames))
+            self._launcher.launch(
+                "thumbnails", (len(frames), 1, 1), native.THUMBNAIL_BLOCK, frames_at, out.address
+            )
 
     def stats(self, images: DeviceTensor, masks: DeviceTensor, out: DeviceTensor) -> None:
         """Mean and covariance of colours under masks, of all items.
@@ -149,14 +159,14 @@ class DeviceKernels:
         Raises:
             ValueError: tensors that do not fit.
         """
-        texel, size_px, count = _texel(images), _side_px(images, "images"), images.shape[0]
-        _require(masks, "masks", (count, size_px, size_px), images.dtype)
-        _require(out, "out", (count,), STATISTICS)
+        texel, size_px, count = texel_of(images), side_px(images, "images"), images.shape[0]
+        require(masks, "masks", (count, size_px, size_px), images.dtype)
+        require(out, "out", (count,), STATISTICS)
         if not count:
             return
         pixels = size_px * size_px
         parts = native.stats_parts(pixels)
-        sums_at = self._sums(count * parts * native.COLOUR_SUMS_BYTES)
+        sums_at = self._sums.address(count * parts * native.COLOUR_SUMS_BYTES)
         self._launcher.launch(
             f"stats_parts_{texel}",
             (parts, count, 1),
@@ -203,21 +213,21 @@ class DeviceKernels:
             ValueError: tensors that do not fit, a number out of range, a colour that is not finite, or a
                 matrix that is not finite or has no inverse.
         """
-        texel, size_px = _texel(faces), _side_px(faces, "faces")
-        _require(masks, "masks", (faces.shape[0], size_px, size_px), faces.dtype)
-        _require(touched, "touched", (faces.shape[0],), np.dtype(np.int32))
-        chosen, numbers = _numbers(frame_of, items, len(frames), len(matrices), faces.shape[0])
-        placed = _on_rows_of(frames, chosen, matrices)
+        texel, size_px = texel_of(faces), side_px(faces, "faces")
+        require(masks, "masks", (faces.shape[0], size_px, size_px), faces.dtype)
+        require(touched, "touched", (faces.shape[0],), np.dtype(np.int32))
+        chosen, numbered = numbers(frame_of, items, len(frames), len(matrices), faces.shape[0])
+        placed = on_rows_of(frames, chosen, matrices)
         if colours.shape != (len(chosen), 3, 4) or not np.isfinite(colours).all():
             raise ValueError("colours: must be finite, [N, 3, 4]")
-        self._clear(touched)
+        self._zeros.upload(touched)
         sizes_px = np.array([(frame.width, frame.height) for frame in frames]).reshape(-1, 2)
-        jobs = blend_jobs(placed, chosen, numbers, colours, size_px, sizes_px[chosen])
+        jobs = blend_jobs(placed, chosen, numbered, colours, size_px, sizes_px[chosen])
         if not len(jobs):
             return
         fades = np.array([_fades(frame.colour) for frame in frames])
         jobs, launches = in_launches(jobs, fades[jobs["frame"]])
-        frames_at, jobs_at = self._uploads.upload(self._records(frames), jobs)
+        frames_at, jobs_at = self._uploads.upload(self._records.of(frames), jobs)
         for launch in launches:
             self._launcher.launch(
                 f"blend_{texel}",
@@ -232,98 +242,8 @@ class DeviceKernels:
                 touched.address,
             )
 
-    def _records(self, frames: Sequence[DeviceFrame]) -> Records:
-        for frame in frames:
-            colour = frame.colour
-            if colour not in self._colours:
-                self._colours[colour] = colour_record(colour, self._curve(colour.transfer))
-        return frame_records(frames, self._colours)
-
-    def _curve(self, transfer: Transfer) -> Curve:
-        """Uploads its tables when it is first asked for."""
-        found = native.curve(int(transfer))
-        if found is None:
-            return Curve()
-        if transfer not in self._curves:
-            to_display, to_signal, cells_per_display, fade_begin, fade_end = found
-            tables = self._launcher.pinned(len(to_display) + len(to_signal), np.uint8)
-            tables[:] = np.frombuffer(to_display + to_signal, np.uint8)
-            buffer = self._launcher.device_buffer(tables.nbytes)
-            self._launcher.upload(buffer, tables)
-            self._curves[transfer] = Curve(
-                buffer.address, buffer.address + len(to_display), cells_per_display, fade_begin, fade_end
-            )
-        return self._curves[transfer]
-
-    def _clear(self, tensor: DeviceTensor) -> None:
-        if self._zeros.nbytes < tensor.bytes:
-            self._zeros = self._launcher.pinned(tensor.bytes, np.uint8)
-            self._zeros[:] = 0
-        if tensor.bytes:
-            self._launcher.upload(DeviceBuffer(tensor.address, tensor.bytes), self._zeros[: tensor.bytes])
-
-    def _sums(self, bytes: int) -> int:
-        """The address of memory between the two launches of `stats`."""
-        if self._sums_buffer is None or self._sums_buffer.bytes < bytes:
-            self._sums_buffer = self._launcher.device_buffer(bytes)
-        return self._sums_buffer.address
-
 
 @functools.cache
 def _fades(colour: ColourDescription) -> bool:
     """Whether highlights do, and chroma is subsampled."""
     return native.blend_launches(native_colour(colour)) == 2
-
-
-def _texel(tensor: DeviceTensor) -> str:
-    if tensor.dtype not in _TEXELS:
-        raise ValueError(f"tensors: must be float32 or float16, not {tensor.dtype}")
-    return _TEXELS[tensor.dtype]
-
-
-def _side_px(tensor: DeviceTensor, name: str) -> int:
-    """Of a batch of square pictures."""
-    shape = tensor.shape
-    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or not 1 <= shape[3] <= _LONGEST_SIDE_PX:
-        raise ValueError(f"{name}: must be [items, 3, size, size], size 1 to {_LONGEST_SIDE_PX}, not {shape}")
-    return shape[3]
-
-
-def _require(tensor: DeviceTensor, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if tensor.shape != shape or tensor.dtype != dtype:
-        raise ValueError(f"{name}: must be {dtype} {list(shape)}, not {tensor.dtype} {list(tensor.shape)}")
-
-
-def _numbers(
-    frame_of: ArrayLike, items: ArrayLike | None, frames: int, faces: int, room: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """``frame_of`` and ``items``: a wrong one would have the device write anywhere."""
-    chosen = np.asarray(frame_of, np.intp).reshape(-1)
-    numbers = np.arange(faces) if items is None else np.asarray(items, np.intp).reshape(-1)
-    if not len(chosen) == len(numbers) == faces:
-        raise ValueError(f"frame_of, items: must be one for each of the {faces} matrices")
-    for name, values, limit in (("frame_of", chosen, frames), ("items", numbers, room)):
-        if faces and not (values.min() >= 0 and values.max() < limit):
-            raise ValueError(f"{name}: must be 0 to {limit - 1}")
-    if len(np.unique(numbers)) < faces:
-        raise ValueError("items: must differ")
-    return chosen, numbers
-
-
-def _on_rows_of(
-    frames: Sequence[DeviceFrame], chosen: NDArray[np.intp], matrices: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Affines that end in shared coordinates, for the rows of their very fields."""
-    placed = np.array(matrices, np.float64)
-    if placed.shape != (len(chosen), 2, 3) or not np.isfinite(placed).all():
-        raise ValueError("matrices: must be finite, [N, 2, 3]")
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        invertible = np.isfinite(1.0 / np.linalg.det(placed[:, :, :2]))
-    if not invertible.all():
-        raise ValueError("matrices: must be invertible")
-    placed[:, 1, 2] -= np.array([frame.row_offset for frame in frames])[chosen]
-    return placed
-
-
-def _grid(width: int, height: int, count: int, block: Dimensions) -> Dimensions:
-    return -(-width // block[0]), -(-height // block[1]), count

@@ -23,7 +23,10 @@ class Launcher(Protocol):
     def upload(self, buffer: DeviceBuffer, array: NDArray[Any]) -> None:
         """Starts a copy of pinned memory, which must not change until it is done."""
 
-    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: int) -> None:
+    def download(self, array: NDArray[Any], buffer: DeviceBuffer) -> None:
+        """Starts a copy to pinned memory, which holds it when it is done."""
+
+    def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: float) -> None:
         """Starts a kernel of kernels/*.cu."""
 
     def record(self) -> Event:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..frame import ColourDescription
-from ..video.planes import FLOAT_BITS, PIXEL_LAYOUTS
+from ..video.planes import PIXEL_LAYOUTS
 
 _LONGEST_SIDE_PX = 65536
 
@@ -54,7 +54,7 @@ class DeviceFrame:
         if not (1 <= luma.width <= _LONGEST_SIDE_PX and 1 <= luma.height <= _LONGEST_SIDE_PX):
             raise ValueError(f"planes: width and height must be 1 to {_LONGEST_SIDE_PX}")
         chroma = -(-luma.width >> colour.chroma_shift_x), -(-luma.height >> colour.chroma_shift_y)
-        sample_bytes = 4 if colour.bits == FLOAT_BITS else 2 if colour.bits > 8 else 1
+        sample_bytes = colour.sample_bytes
         for plane in self.planes:
             if plane is not luma and (plane.width, plane.height) != chroma:
                 raise ValueError(
@@ -111,6 +111,26 @@ class DeviceFrame:
         return cls((planes[0], planes[1], planes[2]), colour, row_offset)
 
 
+def decimated(frame: DeviceFrame, k: int) -> DeviceFrame:
+    """Every k-th row and column of a frame, from the first on; the samples stay where they are.
+
+    Raises:
+        ValueError: ``k`` is below 1, or above a side of a plane.
+    """
+    if not 1 <= k <= min(min(plane.width, plane.height) for plane in frame.planes):
+        raise ValueError(f"k: must be 1 to the shortest side of a plane, not {k}")
+    first, second, third = (
+        plane._replace(
+            pitch_bytes=plane.pitch_bytes * k,
+            step=plane.step * k,
+            width=-(-plane.width // k),
+            height=-(-plane.height // k),
+        )
+        for plane in frame.planes
+    )
+    return replace(frame, planes=(first, second, third), row_offset=frame.row_offset / k)
+
+
 @dataclass(frozen=True)
 class DeviceTensor:
     """C-contiguous numbers, for instance a batch of faces.
@@ -128,3 +148,14 @@ class DeviceTensor:
     @property
     def bytes(self) -> int:
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def part(self, first: int, count: int) -> DeviceTensor:
+        """``count`` items, from ``first`` on.
+
+        Raises:
+            ValueError: it has not so many.
+        """
+        if not (first >= 0 and count >= 0 and first + count <= self.shape[0]):
+            raise ValueError(f"part: {count} items from {first} on are not within {self.shape}")
+        before = replace(self, shape=(first, *self.shape[1:]))
+        return replace(self, address=self.address + before.bytes, shape=(count, *self.shape[1:]))

@@ -60,6 +60,27 @@ BLEND_JOB = np.dtype(
     ],
     align=True,
 )
+OUTLINE_JOB = np.dtype([("first", "i4"), ("count", "i4"), ("item", "i4")], align=True)
+SOFTEN_JOB = np.dtype([("share", "f4"), ("item", "i4")], align=True)
+# Of kernels/common/follow_face.h.
+FOLLOW_RULE = np.dtype(
+    [
+        ("display", "f8", (2, 2)),
+        ("undisplay", "f8", (2, 2)),
+        ("margin", "f8"),
+        ("least_presence", "f8"),
+        ("least_span", "f8"),
+        ("size_px", "i4"),
+        ("right_eye", "i4"),
+        ("left_eye", "i4"),
+    ],
+    align=True,
+)
+AIM = np.dtype([("crop_to_luma", "f8", (2, 3)), ("lost", "i4")], align=True)
+# A face in a frame, as `MeshChain` gives it: landmarks in luma px.
+FOUND_MESH = np.dtype(
+    [("landmarks", "f8", (native.MESH_POINTS, 2)), ("presence", "f4"), ("lost", "i4")], align=True
+)
 # Of one face, as `stats` gives them: mean, covariance, weight.
 STATISTICS = np.dtype([("mean", "f8", 3), ("covariance", "f8", (3, 3)), ("weight", "f8")])
 
@@ -126,19 +147,33 @@ def blend_jobs(
         size_px: side of the faces and masks.
         frame_sizes_px: ``[N, 2]``, width and height of each one's frame.
     """
-    boxes = _boxes(face_to_luma, size_px, frame_sizes_px)
-    seen = (boxes[:, :2] < boxes[:, 2:]).all(1)
+    reached = boxes(face_to_luma, size_px, frame_sizes_px)
+    seen = (reached[:, :2] < reached[:, 2:]).all(1)
     jobs = np.zeros(int(seen.sum()), BLEND_JOB)
     jobs["luma_to_face"], jobs["colour"], jobs["box"] = (
         _inverse(face_to_luma[seen]),
         colours[seen],
-        boxes[seen],
+        reached[seen],
     )
     jobs["frame"], jobs["item"] = frame_of[seen], items[seen]
     return jobs
 
 
-def _boxes(
+def outline_jobs(counts: NDArray[np.intp], items: NDArray[np.intp]) -> Records:
+    """One for each of some polygons, whose edges follow each other: ``counts`` ``[N]``."""
+    jobs = np.zeros(len(items), OUTLINE_JOB)
+    jobs["first"], jobs["count"], jobs["item"] = np.cumsum(counts) - counts, counts, items
+    return jobs
+
+
+def soften_jobs(shares: NDArray[np.float32], items: NDArray[np.intp]) -> Records:
+    """One for each of the ``[N]`` shares."""
+    jobs = np.zeros(len(items), SOFTEN_JOB)
+    jobs["share"], jobs["item"] = shares, items
+    return jobs
+
+
+def boxes(
     face_to_luma: NDArray[np.float64], size_px: int, frame_sizes_px: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Luma samples ``[N, 4]`` (x0, y0, x1, y1, half open) that masks may reach, cut to the frames.

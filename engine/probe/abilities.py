@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..device import Choice, select
@@ -50,7 +51,7 @@ class Probe:
         tried: index of the device on which the abilities were tried: the first chosen one, or the driver's
             first where the CPU is chosen; None where there is none.
         abilities: of that device.
-        stages: of a conversion as this version does it.
+        stages: of a conversion here, by default.
     """
 
     driver: Driver
@@ -61,13 +62,8 @@ class Probe:
 
 
 _ABILITIES = ("kernels", "pycuda", "nvdec", "nvenc", "tensorrt", "onnxruntime")
-# What each stage needs on a GPU: of each group one.
-_NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "decode": (("nvdec",),),
-    "kernels": (("kernels",), ("pycuda",)),
-    "networks": (("tensorrt", "onnxruntime"),),
-    "encode": (("nvenc",),),
-}
+# What all work on pictures needs on a GPU: of each group one. Without that, a conversion stays on the CPU.
+_NEEDED: tuple[tuple[str, ...], ...] = (("kernels",), ("pycuda",), ("tensorrt", "onnxruntime"))
 
 
 def probe(asked: str = "auto", patience_s: float = PATIENCE_S) -> Probe:
@@ -92,16 +88,39 @@ def probe(asked: str = "auto", patience_s: float = PATIENCE_S) -> Probe:
     for name in _ABILITIES:
         answer = try_out(name, tried, patience_s)
         abilities[name] = Ability(name, answer["works"], answer["detail"])
-    stages = tuple(Stage(name, "cpu", _why_cpu(name, choice, abilities)) for name in _NEEDS)
-    return Probe(driver, choice, tried, tuple(abilities.values()), stages)
+    return Probe(driver, choice, tried, tuple(abilities.values()), stages_of(choice, abilities))
 
 
-def _why_cpu(stage: str, choice: Choice, abilities: dict[str, Ability]) -> str:
-    """Conversion has no way over a GPU yet, whatever is here; says first what else would be in its way."""
+def stages_of(choice: Choice, abilities: Mapping[str, Ability]) -> tuple[Stage, ...]:
+    """The way that `convert` takes, see `on_device.choice`; decoders may differ from film to film."""
+    why_not = _why_not(choice, abilities)
+    if why_not is not None:
+        return tuple(Stage(name, "cpu", why_not) for name in ("decode", "kernels", "networks", "encode"))
+    device = f"cuda:{choice.devices[0].index}"
+    runtime = next(ability for name in _NEEDED[-1] if (ability := abilities[name]).works)
+    decoder, encoder = abilities["nvdec"], abilities["nvenc"]
+    return (
+        Stage("decode", device, f"{decoder.detail}; other films on the CPU")
+        if decoder.works
+        else Stage("decode", "cpu", f"nvdec: {decoder.detail}; frames are uploaded"),
+        Stage("kernels", device, choice.reason),
+        Stage("networks", device, f"{runtime.name}: {runtime.detail}"),
+        Stage(
+            "encode",
+            "cpu",
+            f"x264 unless told otherwise; --codec h264_nvenc and the like encode on {device}"
+            if encoder.works
+            else f"nvenc: {encoder.detail}",
+        ),
+    )
+
+
+def _why_not(choice: Choice, abilities: Mapping[str, Ability]) -> str | None:
+    """Why a conversion stays on the CPU; None where it does not."""
     if not choice.devices:
         return choice.reason
-    for group in _NEEDS[stage]:
+    for group in _NEEDED:
         options = [abilities[name] for name in group]
         if not any(option.works for option in options):
             return "; ".join(f"{option.name}: {option.detail}" for option in options)
-    return f"this version converts on the CPU only; {choice.devices[0].name} has what it takes"
+    return None

@@ -24,7 +24,6 @@ def probe_command(device: str, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(found), indent=2))
         return
     click.echo("\n\n".join(map(_aligned, (_devices(found), _abilities(found), _stages(found)))))
-    click.echo("\nIn this version conversion runs on the CPU, also where there is a GPU.")
 
 
 def _devices(found: Probe) -> list[Row]:

@@ -302,6 +302,7 @@ def try_encoder(name: str, options: dict[str, str]) -> str | None:
 
 # A convolution in float16: the sum of nine pixels. What most of our networks' work is, and for which ONNX
 # Runtime loads cuDNN only when it comes to one. A ModelProto of ONNX, IR 8.
+TINY_SHAPE = (1, 1, 3, 3)
 TINY_NETWORK = bytes.fromhex(
     "0808"
     "3a71"

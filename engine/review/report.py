@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..events import Routed
 from ..part_file import PartFile
 from .measure import FrameRecord, Pictures
 from .shot import REASONS, Fault, Limits, Reason, ShotMeter, ShotReport
@@ -41,12 +42,14 @@ class Report:
         limits: from where on a frame is worth a look.
         shots: in order.
         warnings: one line each: what was said during the work, then what stands out.
+        routes: where it was made: of all segments, each once.
     """
 
     pictures: Pictures
     limits: Limits
     shots: tuple[ShotReport, ...]
     warnings: tuple[str, ...]
+    routes: tuple[Routed, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -80,6 +83,7 @@ class Report:
         return {
             "report": FORMAT_VERSION,
             "software": f"crossface {version('crossface')}",
+            "made": [asdict(route) for route in self.routes],
             "time_base": str(self.pictures.time_base),
             "limits": asdict(self.limits),
             "frames": self.frames,
@@ -124,6 +128,7 @@ def build_report(
     *,
     limits: Limits | None = None,
     warnings: Sequence[str] = (),
+    routes: Iterable[Routed] = (),
 ) -> Report:
     """Measures a film by its records; holds no more of it than its shots.
 
@@ -132,11 +137,13 @@ def build_report(
         pictures: of `read_pictures`.
         limits: from where on a frame is worth a look.
         warnings: what was said during the work; it comes first among the report's warnings.
+        routes: where it was made.
     """
     limits = limits or Limits()
     shots = tuple(_shots(records, limits))
     report = Report(pictures, limits, shots, ())
-    return Report(pictures, limits, shots, (*dict.fromkeys(warnings), *_findings(report)))
+    said = *dict.fromkeys(warnings), *_findings(report)
+    return Report(pictures, limits, shots, said, tuple(dict.fromkeys(routes)))
 
 
 def _shots(records: Iterable[FrameRecord], limits: Limits) -> Iterator[ShotReport]:

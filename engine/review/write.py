@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..clip import ReadingSettings
 from ..errors import UsageError
+from ..events import Routed
 from .measure import read_pictures, read_records
 from .report import Report, build_report
 from .worst import worst_sheet
@@ -36,6 +37,7 @@ def write_review(
     records: Sequence[Path],
     reading: ReadingSettings | None = None,
     warnings: Sequence[str] = (),
+    routes: Sequence[Routed] = (),
     rows: int = 24,
 ) -> Review:
     """Reviews a conversion by what was recorded during it.
@@ -47,6 +49,7 @@ def write_review(
         records: of its parts, in order; see `Recorder`.
         reading: how ``source`` was read.
         warnings: what was said during the work, for the report.
+        routes: where its parts were made, for the report.
         rows: of the sheet at most.
 
     Raises:
@@ -57,7 +60,8 @@ def write_review(
     """
     if not records:
         raise UsageError(f"{output}: nothing was recorded of it: there is nothing to review")
-    report = build_report(read_records(records), read_pictures(records[0]), warnings=warnings)
+    pictures = read_pictures(records[0])
+    report = build_report(read_records(records), pictures, warnings=warnings, routes=routes)
     json = report.write(folder / "report.json")
     sheet = worst_sheet(report, source, output, folder / "report.png", reading=reading, rows=rows)
     return Review(report, json, sheet)

@@ -47,14 +47,14 @@ class BoundOnnxRunner:
             providers: list[Provider] = ["CPUExecutionProvider"]
         else:
             options, self._memory = _cuda_options(), ("cuda", stream.device)
-            providers = [(_CUDA, _cuda_provider(model, stream, graph))]
+            providers = [(_CUDA, _cuda_provider(stream, graph))]
         # Sides that are known make all shapes constants: nothing is left that would run on the CPU.
         for side_name, side in zip(signature.side_names, shape, strict=True):
             if side_name:
                 options.add_free_dimension_override_by_name(side_name, side)
         self._network = OnnxSession(model, str(model), options, providers)
         if stream is not None and self._network.session.get_providers()[0] != _CUDA:
-            raise _no_cuda(model, "its libraries cannot be loaded")
+            raise _no_cuda("its libraries cannot be loaded")
         self.input, self.outputs = self._network.input, self._network.outputs
         check_tensors(str(model), (self.input, *self.outputs), (signature.input, *signature.outputs))
         self._binding: onnxruntime.IOBinding | None = None
@@ -102,9 +102,19 @@ def _cuda_options() -> onnxruntime.SessionOptions:
     return options
 
 
-def _cuda_provider(model: Path, stream: Stream, graph: bool) -> dict[str, str]:
+def cuda_provider_version() -> str:
+    """Of the ONNX Runtime that is here.
+
+    Raises:
+        DeviceUnavailableError: it has no CUDA provider.
+    """
     if _CUDA not in onnxruntime.get_available_providers():
-        raise _no_cuda(model, "it is made for CPUs only")
+        raise _no_cuda("it is made for CPUs only")
+    return str(onnxruntime.__version__)
+
+
+def _cuda_provider(stream: Stream, graph: bool) -> dict[str, str]:
+    cuda_provider_version()
     # Finds the libraries that pip installed beside it; of those that it does not, it prints.
     with contextlib.redirect_stdout(sys.stderr):
         onnxruntime.preload_dlls()
@@ -120,8 +130,8 @@ def _cuda_provider(model: Path, stream: Stream, graph: bool) -> dict[str, str]:
     }
 
 
-def _no_cuda(model: Path, reason: str) -> DeviceUnavailableError:
+def _no_cuda(reason: str) -> DeviceUnavailableError:
     return DeviceUnavailableError(
-        f"{model}: this ONNX Runtime cannot use a GPU ({reason}): "
+        f"this ONNX Runtime cannot use a GPU ({reason}): "
         'put onnxruntime-gpu in the place of onnxruntime ("pip uninstall onnxruntime" first)'
     )

@@ -185,6 +185,15 @@ class TensorRtRunner:
         )
 
 
+def tensorrt_version() -> str:
+    """Of the TensorRT that is here.
+
+    Raises:
+        DeviceUnavailableError: none, or one of another version.
+    """
+    return str(_library().__version__)
+
+
 def _library() -> Any:
     """The module; imported late, for it loads a gigabyte of libraries."""
     try:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
 from ..compositing import CompositorOutputs
-from ..errors import BadInputError
-from ..face.align import Affine, apply, crop_to_frame, invert
-from ..face.faces_file import Face, FrameFaces
-from ..frame import Frame
-from ..review.measure import Kept, Recorder
-from .colour_match import Measured, Method, Statistics, SteadyMatch
-from .mask import MaskSettings, hull, soften
+from ..face.faces_file import FrameFaces
+from ..on_device.frame import Decoded, in_host
+from ..review.measure import Recorder
+from .account import Account, no_number
+from .cast import Cast, Work
+from .colour_match import Measured, Method, Statistics
+from .mask import SKIN, MaskSettings, filled, soften
 from .model import Swapper
 
-_FULL_PRESENCE = 0.8
-_LEAST_PRESENCE = 0.5
-# Colours are measured well inside the outline, clear of hair and background.
-_SKIN = MaskSettings(feather=0.2)
+
+class Swapped(NamedTuple):
+    """Frames that are done, with their faces, and what the user is to be warned of."""
+
+    frames: Sequence[tuple[Decoded, FrameFaces]]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A face as the network drew it, and where it goes; all pictures of one size."""
+    """A face as the network drew it; all pictures of one size."""
 
-    frame: Frame
-    shot: int
-    face: Face
-    placed: Affine
+    work: Work[Decoded]
     source: NDArray[np.float32]
     drawn: NDArray[np.float32]
     mask: NDArray[np.float32]
@@ -50,9 +50,6 @@ class BatchSwapper:
         outputs: for compositors; they are told of every face.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
-
-    Attributes:
-        faces: how many were blended so far.
     """
 
     def __init__(
@@ -66,137 +63,96 @@ class BatchSwapper:
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
-        self.faces = 0
         self._swappers = swappers
-        self._display = display
         self._mask = mask
-        self._match = SteadyMatch(colour)
         self._outputs = outputs
-        self._recorder = recorder
-        for each in measured:
-            self._match.update(each)
+        self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display)
+        self._account = Account(colour, recorder=recorder, measured=measured)
+
+    @property
+    def faces(self) -> int:
+        """How many were blended so far."""
+        return self._account.faces
 
     @property
     def colours(self) -> Sequence[Measured]:
         """What was measured in the last frames."""
-        return tuple(self._match.recent)
+        return self._account.colours
 
     def tracks_of(self, line: FrameFaces) -> list[int]:
         """Of the faces of a frame that somebody draws."""
-        return [face.track for face in line.faces if self._drawn_by(face) in self._swappers]
+        return self._cast.tracks_of(line)
 
-    def process(self, batch: list[tuple[Frame, FrameFaces]], *, blend: bool = True) -> list[str]:
-        """Changes the frames' planes; gives warnings.
+    def swapped(
+        self, batches: Iterable[Sequence[tuple[Decoded, FrameFaces]]], *, blend: bool = True
+    ) -> Generator[Swapped]:
+        """Changes the frames' planes.
 
         Args:
-            batch: frames in order, and their faces.
+            batches: frames in order, in the host's memory, and their faces.
             blend: False only measures colours, and changes nothing.
 
         Raises:
             BadInputError: a face without the landmarks that the model is aligned by.
         """
+        for batch in batches:
+            yield Swapped(batch, self._process(batch, blend=blend))
+
+    def _process(self, batch: Sequence[tuple[Decoded, FrameFaces]], *, blend: bool) -> list[str]:
         # In the order of the frames, whoever draws: what is measured enters one average.
         drawn: dict[tuple[int, int], _Drawn] = {}
         warnings = []
-        for whom, swapper in self._swappers.items():
-            work = [
-                (n, m, frame, line.shot, face)
-                for n, (frame, line) in enumerate(batch)
-                for m, face in enumerate(line.faces)
-                if self._drawn_by(face) == whom
-            ]
-            if work:
-                warnings += self._draw(swapper, work, drawn, blend=blend)
-        for place in sorted(drawn):
-            self._match_and_blend(drawn[place], blend=blend)
+        for whom, work in self._cast.work_of(batch).items():
+            warnings += self._draw(self._swappers[whom], work, drawn, blend=blend)
+        for order in sorted(drawn):
+            self._match_and_blend(drawn[order], blend=blend)
         return warnings
-
-    def _drawn_by(self, face: Face) -> str | None:
-        names = (face.person, str(face.track))
-        return next((name for name in names if name is not None and name in self._swappers), None)
 
     def _draw(
         self,
         swapper: Swapper,
-        work: list[tuple[int, int, Frame, int, Face]],
+        work: list[Work[Decoded]],
         drawn: dict[tuple[int, int], _Drawn],
         *,
         blend: bool,
     ) -> list[str]:
         size_px, output_px = swapper.metadata.size_px, swapper.metadata.output_px
         crops = np.empty((len(work), 3, size_px, size_px), np.float32)
-        places = [self._placed(swapper, frame, face) for _, _, frame, _, face in work]
-        for crop, placed, (_, _, frame, _, _) in zip(crops, places, work, strict=True):
-            kernels.crop(frame, placed[None], size_px, crop[None])
+        for crop, each in zip(crops, work, strict=True):
+            kernels.crop(in_host(each.frame), each.placed[None], size_px, crop[None])
         pictures, masks, finite, redrawn = swapper.swap(crops)
         warnings = []
-        for n, (place, (row, column, frame, shot, face)) in enumerate(zip(places, work, strict=True)):
+        for n, each in enumerate(work):
             if not finite[n]:
-                warnings.append(f"frame {frame.index}: the network gave no number; the face stays as it was")
+                warnings.append(no_number(each))
                 if blend:
-                    self._keep(frame, face, "not a number")
+                    self._account.keep(each, "not a number")
                 continue
-            placed = place * [size_px / output_px, size_px / output_px, 1.0]
-            source = crops[n] if size_px == output_px else kernels.crop(frame, placed[None], output_px)[0]
-            # Drawn where both people have a face: the new one must not spill over the old one's outline.
-            outline = hull(apply(invert(placed), face.landmarks), output_px)
-            drawn[row, column] = _Drawn(
-                frame, shot, face, placed, source, pictures[n], masks[n] * outline, bool(redrawn[n])
+            same = size_px == output_px
+            source = (
+                crops[n] if same else kernels.crop(in_host(each.frame), each.drawn_placed[None], output_px)[0]
             )
+            mask = masks[n] * filled(each.outline(), output_px)
+            drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
         return warnings
 
-    def _match_and_blend(self, work: _Drawn, *, blend: bool) -> None:
-        skin = soften(work.mask, _SKIN)
-        mean, covariance, area = kernels.stats(work.drawn, skin)
+    def _match_and_blend(self, drawn: _Drawn, *, blend: bool) -> None:
+        work, skin = drawn.work, soften(drawn.mask, SKIN)
+        mean, covariance, area = kernels.stats(drawn.drawn, skin)
         if area <= 0:
             if blend:
-                self._keep(work.frame, work.face, "no mask")
+                self._account.keep(work, "no mask")
             return
-        drawn = Statistics(mean, covariance)
-        source = Statistics(*kernels.stats(work.source, skin)[:2])
-        measured = Measured(work.frame.index, work.shot, work.face.track, drawn, source)
-        colour = self._match.update(measured)
+        new = Statistics(mean, covariance)
+        old = Statistics(*kernels.stats(drawn.source, skin)[:2])
+        colour = self._account.colour(work, new, old)
         if not blend:
             return
-        weight = soften(work.mask, self._mask)
-        fade = (work.face.presence - _LEAST_PRESENCE) / (_FULL_PRESENCE - _LEAST_PRESENCE)
-        share = float(np.clip(fade, 0.0, 1.0))
+        weight = soften(drawn.mask, self._mask)
         mask_area = float(weight.mean())
-        weight *= np.float32(share)
+        weight *= np.float32(work.share)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        if lay(work.frame, work.placed, work.drawn, weight, colour) is None:
-            self._keep(work.frame, work.face, "no mask")
+        if lay(in_host(work.frame), work.drawn_placed, drawn.drawn, weight, colour) is None:
+            self._account.keep(work, "no mask")
             return
-        self.faces += 1
-        if self._recorder is not None:
-            self._recorder.swapped(
-                work.frame.pts,
-                work.face,
-                mask_area=mask_area,
-                drawn_mean=drawn.mean,
-                source_mean=source.mean,
-                colour=colour,
-                share=share,
-                retried=work.redrawn,
-            )
-
-    def _keep(self, frame: Frame, face: Face, reason: Kept) -> None:
-        if self._recorder is not None:
-            self._recorder.kept(frame.pts, face, reason)
-
-    def _placed(self, swapper: Swapper, frame: Frame, face: Face) -> Affine:
-        """The network's input px to luma px."""
-        metadata = swapper.metadata
-        try:
-            return crop_to_frame(
-                face.landmarks,
-                size_px=metadata.size_px,
-                coverage=metadata.coverage,
-                template=metadata.template,
-                display=self._display,
-            )
-        except ValueError as error:
-            raise BadInputError(
-                f"frame {frame.index}: no landmarks that the model can be aligned by ({error}): "
-                "run crossface analyze again"
-            ) from error
+        self._account.swap(work, new, old, colour, mask_area=mask_area, redrawn=drawn.redrawn)

@@ -22,15 +22,23 @@ _OUTLINE = np.array(FACE_OVAL)
 def hull(
     landmarks: NDArray[np.floating], size_px: int, forehead: float = FOREHEAD_RAISE
 ) -> NDArray[np.float32]:
-    """The outline of a face, filled, with anti-aliased edges; drawn in at the temples.
-
-    Args:
-        landmarks: ``[468, 2]`` in px of the crop.
-        size_px: side of the crop.
-        forehead: how far the outline's top is raised, in face heights; less towards the temples.
+    """The outline of a face, filled, with anti-aliased edges; see `outline`.
 
     Returns:
         float32 ``[size_px, size_px]`` in 0..1.
+    """
+    return filled(outline(landmarks, forehead), size_px)
+
+
+def outline(landmarks: NDArray[np.floating], forehead: float = FOREHEAD_RAISE) -> NDArray[np.float32]:
+    """The outline of a face, convex, drawn in at the temples.
+
+    Args:
+        landmarks: ``[468, 2]`` in px of the crop.
+        forehead: how far the outline's top is raised, in face heights; less towards the temples.
+
+    Returns:
+        float32 ``[K, 3]``, as of `hull_edges`.
     """
     points = np.asarray(landmarks, np.float64)
     axis = points[FOREHEAD_TOP] - points[CHIN]
@@ -43,23 +51,39 @@ def hull(
     share = above / ((points[FOREHEAD_TOP] - eyes) @ up)
     above += np.minimum(np.maximum(share, 0.0), 1.0) * (forehead * height_px)
     aside *= 1.0 - np.minimum(np.maximum(share + 0.5, 0.0), 1.0) * TEMPLE_INSET
-    return fill(np.stack([aside, above], axis=1) @ axes + eyes, size_px)
+    return hull_edges(np.stack([aside, above], axis=1) @ axes + eyes)
 
 
 def fill(points: NDArray[np.float64], size_px: int) -> NDArray[np.float32]:
-    """The convex hull of ``[K, 2]`` points, filled: float32 ``[size_px, size_px]`` in 0..1.
+    """The convex hull of ``[K, 2]`` points, filled; see `filled`."""
+    return filled(hull_edges(points), size_px)
+
+
+def filled(edges: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
+    """A convex polygon, filled: float32 ``[size_px, size_px]`` in 0..1; 0 where it has no edges.
 
     A pixel's value is its centre's signed distance to the nearest edge, plus a half, clamped.
     """
+    if not len(edges):
+        return np.zeros((size_px, size_px), np.float32)
+    return kernels.fill(edges, size_px)
+
+
+def hull_edges(points: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Those of the convex hull of ``[K, 2]`` points, px: float32 ``[K, 3]``, inward normals and offsets.
+
+    Inside is ``normal @ (x, y) > offset``; none where all points lie on a line.
+    """
     corners = _convex_hull(points)
     if len(corners) < 3:
-        return np.zeros((size_px, size_px), np.float32)
+        return np.empty((0, 3), np.float32)
     x, y = corners.T
     along_x, along_y = (np.append(each[1:], each[0]) - each for each in (x, y))
     lengths = np.hypot(along_x, along_y)
     # Inward normals of a hull that runs clockwise on the screen, where y points down.
     normals = np.stack([-along_y, along_x, along_x * y - along_y * x], axis=1) / lengths[:, None]
-    return kernels.fill(normals.astype(np.float32), size_px)
+    edges: NDArray[np.float32] = normals.astype(np.float32)
+    return edges
 
 
 @dataclass(frozen=True)
@@ -73,6 +97,10 @@ class MaskSettings:
 
     feather: float = 0.06
     border: float = 0.04
+
+
+# Colours are measured well inside the outline, clear of hair and background.
+SKIN = MaskSettings(feather=0.2)
 
 
 def soften(mask: NDArray[np.float32], settings: MaskSettings) -> NDArray[np.float32]:
@@ -89,9 +117,12 @@ def soften(mask: NDArray[np.float32], settings: MaskSettings) -> NDArray[np.floa
     Returns:
         float32 ``[R, R]``; exactly 0 outside the outline and at the crop's edge.
     """
-    size_px = len(mask)
-    taps = _gaussian(settings.feather * size_px / 2)
-    return kernels.soften(mask, taps, max(settings.border * size_px, 1.0))
+    return kernels.soften(mask, *softening(settings, len(mask)))
+
+
+def softening(settings: MaskSettings, size_px: int) -> tuple[NDArray[np.float32], float]:
+    """Taps and border of `kernels.soften`, for masks of this side."""
+    return _gaussian(settings.feather * size_px / 2), max(settings.border * size_px, 1.0)
 
 
 @functools.lru_cache(maxsize=16)

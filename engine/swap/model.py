@@ -329,13 +329,18 @@ def load_swappers(
         whom: Swapper(path, batch=batch, threads=threads, morph=morph) for whom, path in models.items()
     }
     for swapper in swappers.values():
-        unknown = set(swapper.metadata.template) - set(KEPT_POINTS)
-        if unknown:
-            raise BadInputError(
-                f"{swapper.path}: is aligned by landmarks that an analysis does not keep ({min(unknown)}): "
-                "update Crossface, or export the model again"
-            )
+        check_landmarks(swapper.path, swapper.metadata)
     return swappers
+
+
+def check_landmarks(path: Path, metadata: ModelMetadata) -> None:
+    """Raises BadInputError where a model is aligned by landmarks that an analysis does not keep."""
+    unknown = set(metadata.template) - set(KEPT_POINTS)
+    if unknown:
+        raise BadInputError(
+            f"{path}: is aligned by landmarks that an analysis does not keep ({min(unknown)}): "
+            "update Crossface, or export the model again"
+        )
 
 
 def _finite(drawn: NDArray[np.float32], masks: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
-from ..frame import Frame
 from ..lifetime import Output
+from ..on_device.frame import Decoded
+from ..on_device.nvdec import VideoDevice
 from ..part_file import keep_sources
 from .info import VideoInfo
 from .writing.codecs import Encoding
@@ -75,12 +76,14 @@ class PartWriter(Output):
         encoding: from `choose_encoding`, for the joined film.
         threads: of the encoder; the same for all parts of a film.
         overwrite: replace a part that is there.
+        device: as of `Writer`.
 
     Attributes:
         losses: one line for each thing that the film will not hold, where only frames show it.
 
     Raises:
         UsageError: another extension, or the encoder refuses the size or an option.
+        DeviceUnavailableError: an NVENC encoder on a machine without it.
         OutputExistsError: the part exists and ``overwrite`` is False.
         BusyError: another process writes it.
         OutputError: the folder is missing, not writable, or the disk is full.
@@ -94,6 +97,7 @@ class PartWriter(Output):
         *,
         threads: int,
         overwrite: bool = False,
+        device: VideoDevice | None = None,
     ) -> None:
         self.path = Path(path)
         self.losses: list[str] = []
@@ -110,7 +114,7 @@ class PartWriter(Output):
         try:
             options, _ = muxer_options(container, self.path, source.time_base, None)
             self._output = self._file.open(container, options)
-            video = add_video(self._output, encoding, source, self.path, threads=threads)
+            video = add_video(self._output, encoding, source, self.path, threads=threads, device=device)
             self._file.start(video, encoding, source)
         except BaseException:
             self.abandon()
@@ -123,7 +127,7 @@ class PartWriter(Output):
         assert self._part is not None, "the part is not closed"
         return self._part
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Decoded) -> None:
         """Encode the next frame in presentation order; its planes are handed over.
 
         Raises:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from copy import deepcopy
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -12,9 +15,11 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import BadInputError, UsageError
+from ..errors import BadInputError, CrossfaceError, DeviceUnavailableError, UsageError
 from ..frame import Frame
 from ..lifetime import Closeable
+from ..on_device.frame import Decoded, LaneFrame
+from ..on_device.nvdec import HardwareDecoder, device_planes
 from .info import FieldOrder, VideoInfo, info_of
 from .planes import planes_of
 from .reading.boxes import Mp4Shape
@@ -24,9 +29,10 @@ from .reading.decode import Decoding, is_ranked, starts_whole
 from .reading.ebml import MatroskaShape, matroska_shape
 from .reading.ending import is_whole
 from .reading.graph import aligned, copied
+from .reading.hardware import NOT_DECODED, difference, on_device, on_host, why_not
 from .reading.interlace import Interlaced, deinterlaced, field_order
 from .reading.limits import MAX_PIXELS, PATIENCE_S, Impatient
-from .reading.picture_header import picture_header
+from .reading.picture_header import picture_header, tell_of
 from .reading.times import Placed, Timeline, declared_end
 from .source import TIMELESS, choose_film, films, open_source, try_source
 
@@ -60,9 +66,12 @@ class Reader(Closeable):
         max_pixels: of the largest picture that may be decoded.
         trusted: do without the trial of the file in a process of its own, which costs about 0.2 s.
         patience_s: how long to wait for a picture.
+        hardware: decodes on a device where it gives the very samples that the CPU gives.
 
     Attributes:
         info: the stream and its first frame.
+        decoded_on: such as ``cuda:0 (nvdec)``, or ``cpu: `` and why; the first frame decides it.
+        hardware: what decodes there; None where the CPU does.
         warnings: one line a kind of damage; complete when the iteration has ended.
 
     Raises:
@@ -72,6 +81,7 @@ class Reader(Closeable):
             format that is not supported; while iterating: damaged, truncated, interlaced,
             frames without a time, a picture size that changes.
         BusyError: no picture came for too long.
+        DeviceUnavailableError: while iterating: the device's decoder gave up.
     """
 
     def __init__(
@@ -86,6 +96,7 @@ class Reader(Closeable):
         max_pixels: int = MAX_PIXELS,
         trusted: bool = False,
         patience_s: float = PATIENCE_S,
+        hardware: HardwareDecoder | None = None,
     ) -> None:
         if fps is not None and fps <= 0:
             raise UsageError(f"{fps} frames a second are no frame rate: give one above 0")
@@ -103,12 +114,14 @@ class Reader(Closeable):
         self._decoding: Decoding | None = None
         self._pictures: Impatient[Placed] | None = None
         self._iterated = False
+        self.hardware: HardwareDecoder | None = None
         self._interlaced_frames = self._checked_frames = 0
         if not trusted and (untried := try_source(self.path, max_pixels=max_pixels, patience_s=patience_s)):
             self._damage.warn("untried", untried)
         try:
             self._first = self._open()
             self.info = self._describe()
+            self.decoded_on = "cpu" if hardware is None else self._decided(hardware)
         except BaseException:
             self.close()
             raise
@@ -136,17 +149,21 @@ class Reader(Closeable):
             end_pts: as ``start_pts``; None for the end.
 
         Returns:
-            Frames whose ``index`` counts from 0 at the first of them.
+            Frames in the host's memory, whose ``index`` counts from 0 at the first of them.
 
         Raises:
             UsageError: the reader was iterated over before.
         """
+        return (on_host(frame, self.hardware) for frame in self.decoded(start_pts, end_pts))
+
+    def decoded(self, start_pts: int | None = None, end_pts: int | None = None) -> Iterator[Decoded]:
+        """As `frames`, but where they were decoded: all on the device, or all in the host's memory."""
         if self._iterated:
             raise UsageError(f"{self.path}: was read already: open a Reader of its own for each pass")
         self._iterated = True
         return self._frames(start_pts, end_pts)
 
-    def _frames(self, start_pts: int | None, end_pts: int | None) -> Iterator[Frame]:
+    def _frames(self, start_pts: int | None, end_pts: int | None) -> Iterator[Decoded]:
         first = self._first
         if start_pts is not None and start_pts > self.info.start_pts:
             first = self._seek(start_pts)
@@ -175,13 +192,42 @@ class Reader(Closeable):
             self._damage.warn("mixtures", f"{counts} frames are interlaced, the others are not")
         self._damage.summarise()
 
-    def _frame(self, placed: Placed, index: int, duration: int) -> Frame:
+    def _frame(self, placed: Placed, index: int, duration: int) -> Decoded:
         # The decoder may still predict later frames from this buffer; this copies it where it does.
         placed.picture.make_writable()
-        planes = planes_of(placed.picture)
-        return Frame(
-            index, placed.pts, duration, self.info.time_base, planes, self.info.colour, placed.picture
-        )
+        place = index, placed.pts, duration, self.info.time_base
+        if self.hardware is None:
+            return Frame(*place, planes_of(placed.picture), self.info.colour, placed.picture)
+        frame = LaneFrame(*place, device_planes(placed.picture, self.info.colour), placed.picture)
+        if self._decoding is not None and self._decoding.captioned:
+            frame.copied = partial(self.hardware.downloaded, placed.picture)
+        return frame
+
+    def _decided(self, hardware: HardwareDecoder) -> str:
+        """Goes over to a device's decoder, if that will do; tells where frames are decoded from now on."""
+        if reason := why_not(self.info, self._interlaced, tolerant=self._damage.tolerate):
+            return f"cpu: {reason}"
+        # The thread that decodes uses all this.
+        self.close()
+        host, damage = self._first, deepcopy(self._damage)
+        self.hardware, self._shape = hardware, None
+        try:
+            self._first = self._open()
+            reason = difference(host, self._first, hardware)
+            if self._decoding is not None and self._decoding.captioned:
+                reason = reason or "captions inside its pictures go with them there"
+        except DeviceUnavailableError as error:
+            reason = str(error)
+        except (CrossfaceError, av.error.FFmpegError):
+            # The CPU has decoded it: whatever is said of the film is not so.
+            reason = NOT_DECODED.format(hardware.name)
+        if reason is None:
+            self.info = on_device(self.info)
+            return hardware.name
+        self.close()
+        self.hardware, self._shape, self._damage = None, None, damage
+        self._first = self._open()
+        return f"cpu: {reason}"
 
     def _open(self) -> Placed:
         """Start at the beginning; gives the first picture."""
@@ -224,8 +270,16 @@ class Reader(Closeable):
     def _decode(self, *, seek_pts: int | None = None, from_keyframe: bool = True) -> Decoding:
         """Open the file anew and start a pass over it."""
         self.close()
+        with nullcontext() if self.hardware is None else self.hardware.attached():
+            return self._start(seek_pts, from_keyframe)
+
+    def _start(self, seek_pts: int | None, from_keyframe: bool) -> Decoding:
+        hardware = self.hardware
         self._mp4, container = open_source(
-            self.path, max_pixels=self._max_pixels, patience_s=self._patience_s
+            self.path,
+            max_pixels=self._max_pixels,
+            patience_s=self._patience_s,
+            hwaccel=None if hardware is None else hardware.hwaccel,
         )
         try:
             if self._mp4 and not self._mp4.has_index and not self._damage.count("indexes"):
@@ -252,6 +306,7 @@ class Reader(Closeable):
                 sought=sought,
                 from_keyframe=from_keyframe,
                 clusters=self._matroska.clusters,
+                hardware=hardware,
             )
         except BaseException:
             container.close()
@@ -283,7 +338,11 @@ class Reader(Closeable):
         """The picture, in an order of bytes that we read, if it is of the size and kind of the first."""
         picture = placed.picture
         number = timeline.shown - 1
-        shape = picture.width, picture.height, picture.format.name
+        shape = picture.width, picture.height, (picture.sw_format or picture.format).name
+        if self.hardware is not None and self._shape is not None and picture.sw_format is None:
+            raise DeviceUnavailableError(
+                f"{self.path}: {self.hardware.name} gives up at frame {number}: give --device cpu"
+            )
         self._shape = self._shape or shape
         if shape != self._shape:
             before, now = ("{}x{} {}".format(*each) for each in (self._shape, shape))
@@ -296,7 +355,9 @@ class Reader(Closeable):
             raise BadInputError(f"{self.path}: frame {number} is interlaced: {_INTERLACED_ADVICE}")
         self._checked_frames += 1
         self._interlaced_frames += picture.interlaced_frame
-        return Placed(little_endian(aligned(picture)), placed.pts, placed.repeated)
+        if picture.sw_format is None:
+            picture = little_endian(aligned(picture))
+        return Placed(picture, placed.pts, placed.repeated)
 
     def _describe(self) -> VideoInfo:
         decoding, first = self._decoding, self._first
@@ -308,17 +369,7 @@ class Reader(Closeable):
             )
         header = picture_header(self.path, decoding.container, decoding.stream)
         size = first.picture.width, first.picture.height
-        # Padding to whole macroblocks is no contradiction.
-        if header.size and max(abs(said - is_) for said, is_ in zip(header.size, size, strict=True)) >= 16:
-            self._damage.warn(
-                "sizes",
-                f"its header says {header.size[0]}x{header.size[1]}, its pictures are {size[0]}x{size[1]}",
-            )
-        if any(header.cropping):
-            self._damage.warn(
-                "crops",
-                f"hides {header.cropping} px at the top, bottom, left and right from players: they are kept",
-            )
+        tell_of(header, size, self._damage)
         order: FieldOrder = "progressive"
         if self._interlaced in ("as_progressive", "fields"):
             order = field_order(first.picture)

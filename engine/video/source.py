@@ -8,10 +8,11 @@ from pathlib import Path
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import BadInputError, InputMissingError, UsageError
+from ..errors import BadInputError, DeviceUnavailableError, InputMissingError, UsageError
 from .reading.boxes import Mp4Shape, mp4_shape
 from .reading.limits import MAX_PIXELS, PATIENCE_S, try_out
 
@@ -25,7 +26,11 @@ TIMELESS = {"h264", "hevc", "av1", "obu", "mjpeg", "mpegvideo"}
 
 
 def open_source(
-    path: Path, *, max_pixels: int = MAX_PIXELS, patience_s: float = PATIENCE_S
+    path: Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    patience_s: float = PATIENCE_S,
+    hwaccel: HWAccel | None = None,
 ) -> tuple[Mp4Shape | None, InputContainer]:
     """Open a media file for reading; the caller closes it.
 
@@ -33,6 +38,7 @@ def open_source(
         path: a regular file.
         max_pixels: of the largest picture that may be decoded.
         patience_s: how long reading may take to answer.
+        hwaccel: a device for decoders.
 
     Returns:
         The outermost boxes, where it is an MP4 or MOV file, and the container.
@@ -40,6 +46,7 @@ def open_source(
     Raises:
         InputMissingError: no such file, not a regular file, or not readable.
         BadInputError: empty, or not a media file.
+        DeviceUnavailableError: the device does not start.
     """
     check_path(path)
     shape = mp4_shape(path)
@@ -51,8 +58,13 @@ def open_source(
             options=_options(max_pixels),
             metadata_errors="surrogateescape",
             timeout=patience_s,
+            hwaccel=hwaccel,
         )
     except (av.error.FFmpegError, ValueError) as error:
+        if hwaccel is not None:
+            raise DeviceUnavailableError(
+                f'{path}: no decoder of the device can be started ({error}): run "crossface probe"'
+            ) from error
         if shape is not None and not shape.has_index:
             raise BadInputError(
                 f"{path}: has no index (moov): the recording was interrupted; repair it with an untrunc tool"

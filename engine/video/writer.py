@@ -10,8 +10,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from ..errors import UsageError
-from ..frame import Frame
 from ..lifetime import Output
+from ..on_device.frame import Decoded
+from ..on_device.nvdec import VideoDevice
 from .info import VideoInfo
 from .writing.codecs import choose_encoding
 from .writing.film_muxer import FilmMuxer
@@ -32,6 +33,7 @@ class Writer(Output):
         source: ``Reader.info`` of the file that the frames come from. Where its ``stream_index``
             is negative they come from no file, and nothing is copied.
         codec: ``libx264``, ``libx265``, ``libsvtav1``, ``prores``, ``dnxhr``, ``ffv1``, ``libvpx-vp9``,
+            ``h264_nvenc``, ``hevc_nvenc``, ``av1_nvenc``,
             ``source`` for the source's own codec and profile, or libav's name of another encoder.
         options: of the encoder, beside defaults that are visually lossless; see `choose_encoding`.
         pix_fmt: convert to this pixel format; None keeps every sample, or refuses.
@@ -40,6 +42,8 @@ class Writer(Output):
         overwrite: replace an output that is there.
         comment: added to the container's ``comment`` metadata.
         threads: of the encoder; 0 lets it choose.
+        device: where frames lie that come as a decoder on the device gave them, for an NVENC encoder; None
+            for frames in the host's memory, which any encoder takes.
 
     Attributes:
         losses: one line for each thing that the output cannot hold; known before the
@@ -47,6 +51,7 @@ class Writer(Output):
 
     Raises:
         UsageError: an extension, codec, option, pixel format or audio codec that cannot be used here.
+        DeviceUnavailableError: an NVENC encoder on a machine without it.
         OutputExistsError: the output exists and ``overwrite`` is False.
         OutputError: the folder is missing, not writable, or the disk is full.
     """
@@ -63,6 +68,7 @@ class Writer(Output):
         overwrite: bool = False,
         comment: str | None = None,
         threads: int = 0,
+        device: VideoDevice | None = None,
     ) -> None:
         self.path = Path(path)
         self._info = source
@@ -76,6 +82,7 @@ class Writer(Output):
             comment=comment,
             overwrite=overwrite,
             threads=threads,
+            device=device,
         )
         self.losses = self._film.losses
         try:
@@ -93,7 +100,7 @@ class Writer(Output):
         encoder, decoder = av.Codec(self._encoding.encoder, "w"), av.Codec(self._info.codec, "r")
         return encoder.canonical_name == decoder.canonical_name and not self._encoding.converts
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Decoded) -> None:
         """Encode the next frame in presentation order; its planes are handed over.
 
         Raises:

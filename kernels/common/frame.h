@@ -57,6 +57,11 @@ struct Scale {
     double x, y;
 };
 
+// A half plane: inside where nx x + ny y > offset, in pixels if the normal has length 1.
+struct Edge {
+    float nx, ny, offset;
+};
+
 struct Statistics {
     double mean[3];
     double covariance[3][3];

@@ -23,7 +23,10 @@
 //     240  f32 max_code        244 i32 padding_bits      48  f32[3][4] colour
 //     248  u64 to_display      256 u64 to_signal         96  i32 x0  100 i32 y0  104 i32 x1  108 i32 y1
 //     264  f32 cells_per_display                        112  i32 frame   116  i32 item
-//     268  f32 fade_begin      272 f32 fade_end
+//     268  f32 fade_begin      272 f32 fade_end      OutlineJob, 12 bytes
+//                                                         0  i32 first    4  i32 count    8  i32 item
+//   SoftenJob, 8 bytes
+//       0  f32 share    4  i32 item
 namespace crossface::CF_VARIANT {
 
 struct DeviceFrame {
@@ -50,6 +53,17 @@ struct BlendJob {
     int frame, item;
 };
 
+// A convex polygon: some of an array of edges. Without any, nothing is inside.
+struct OutlineJob {
+    int first, count;
+    int item;
+};
+
+struct SoftenJob {
+    float share;  // that the mask is multiplied by in the end
+    int item;
+};
+
 static_assert(sizeof(void*) == 8 && sizeof(Plane) == 32 && offsetof(Plane, width) == 24);
 static_assert(offsetof(Frame, colour) == 96 && offsetof(Colour, siting) == 8 && sizeof(Frame) == 128);
 static_assert(offsetof(PixelFormat, luma) == 96 && sizeof(PixelFormat) == 120 && sizeof(Curve) == 32);
@@ -57,5 +71,6 @@ static_assert(offsetof(DeviceFrame, format) == 128 && offsetof(DeviceFrame, curv
 static_assert(sizeof(DeviceFrame) == 280 && sizeof(ResizeJob) == 24);
 static_assert(offsetof(CropJob, frame) == 48 && sizeof(CropJob) == 56);
 static_assert(offsetof(BlendJob, colour) == 48 && offsetof(BlendJob, box) == 96 && sizeof(BlendJob) == 120);
+static_assert(sizeof(OutlineJob) == 12 && sizeof(SoftenJob) == 8 && sizeof(Edge) == 12);
 
 }  // namespace crossface::CF_VARIANT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,6 +17,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from ...errors import BadInputError
+from ...on_device.nvdec import HardwareDecoder
 from .damage import Damage, DecoderLog
 from .packets import LATE_STREAM, demuxed
 from .times import Placed, Timeline
@@ -32,6 +34,8 @@ _ENDED_EARLY = "ended prematurely"
 _HARMLESS = ("APP fields", "SEI")
 # What decoders say of a picture above ``max_pixels``.
 _TOO_LARGE = "image size"
+# How captions begin in H.264, HEVC and AV1: a country, a provider, and ATSC's own mark (A/53, part 4).
+_CAPTIONS = re.compile(b"\xb5\x00\x31GA94")
 
 
 class Decoding:
@@ -47,6 +51,7 @@ class Decoding:
         sought: it was sought: what lies before its first keyframe's picture is not missed.
         from_keyframe: leave out packets before the first keyframe; MP4 says by itself where to start.
         clusters: where parts of the file begin that hold packets, in bytes, rising.
+        hardware: decodes it on a device; None for the CPU.
 
     Attributes:
         whole: it began where the file does.
@@ -59,6 +64,7 @@ class Decoding:
         ended_early: the demuxer met the end of the file where it expected more.
         cut: nothing whole comes after what was read.
         late_stream: a stream began in the middle that is not read.
+        captioned: ``hardware`` has been given a packet with captions for players.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Decoding:
         sought: bool = False,
         from_keyframe: bool = True,
         clusters: Sequence[int] = (),
+        hardware: HardwareDecoder | None = None,
     ) -> None:
         self.container = container
         self.stream = stream
@@ -89,22 +96,24 @@ class Decoding:
         self._sought = sought
         self._started = False
         self._from_keyframe = from_keyframe and starts_at_keyframes(container)
-        decoder = stream.codec_context
-        decoder.thread_count = threads
+        self._hardware = hardware
+        self._decoder = decoder = stream.codec_context if hardware is None else hardware.context(stream)
+        # On a device each thread of libav's would take surfaces of which there are few, and save nothing.
+        decoder.thread_count = threads if hardware is None else 1
         # An error in one of many frames at work would take its neighbours along at the end of the file.
-        decoder.thread_type = "SLICE" if damage.tolerate else "AUTO"
+        decoder.thread_type = "SLICE" if damage.tolerate or hardware is not None else "AUTO"
         # Without it libav moves pictures whose left edge is cropped, to keep their rows at round addresses.
         decoder.flags |= Flags.unaligned
         decoder.options = {"err_detect": _DETECT, "max_pixels": str(max_pixels)}
         self._log = DecoderLog(decoder.name, container.format.name)
-        self.ended_early = self.cut = self.late_stream = False
+        self.ended_early = self.cut = self.late_stream = self.captioned = False
 
     def close(self) -> None:
         """Free the decoder and the file; safe to call twice."""
         # Waits for the decoder's threads without Python's lock: a thread that logs takes that lock,
         # and freeing the decoder holds it.
-        if self.stream.codec_context.is_open:
-            self.stream.codec_context.flush_buffers()
+        if self._decoder.is_open:
+            self._decoder.flush_buffers()
         self._log.close()
         self.container.close()
 
@@ -130,7 +139,7 @@ class Decoding:
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._video_packets():
             try:
-                pictures = self.stream.decode(packet)
+                pictures = self._decoder.decode(packet)
             except av.error.FFmpegError as error:
                 pictures = []
                 if self._settled:
@@ -182,13 +191,15 @@ class Decoding:
                 self._tell_skipped()
             if not packet.is_discard:
                 self.packets += 1
-                hidden = is_hidden(packet, self.stream.codec_context.name)
+                hidden = is_hidden(packet, self._decoder.name)
                 self.timeline.promise(packet.pts, hidden=hidden)
+            if self._hardware is not None and not self.captioned:
+                self.captioned = _CAPTIONS.search(memoryview(packet)) is not None
             yield packet
 
     def _prepare_decoder(self) -> None:
         """Decide how it tells damage, before it gets its first packet."""
-        decoder = self.stream.codec_context
+        decoder = self._decoder
         # In the middle of a stream the first pictures lack references: one that is dropped for that
         # would be lacking to the next ones.
         in_order = not self._sought and not self.skipped and not self._damage.tolerate

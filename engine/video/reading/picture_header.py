@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 
 from ..info import Crop
 from .boxes import boxes_at
+from .damage import Damage
 from .ebml import elements
 
 # Matroska's element IDs (RFC 9559): the way to a track's video settings, and what is in them.
@@ -51,6 +52,21 @@ def picture_header(path: Path, container: InputContainer, stream: VideoStream) -
     except (ValueError, LookupError, ZeroDivisionError):
         pass  # a header that cannot be read says nothing
     return PictureHeader()
+
+
+def tell_of(header: PictureHeader, size: tuple[int, int], damage: Damage) -> None:
+    """Warns where a container contradicts its pictures, of this ``size`` in px, or hides their edges."""
+    # Padding to whole macroblocks is no contradiction.
+    if header.size and max(abs(said - is_) for said, is_ in zip(header.size, size, strict=True)) >= 16:
+        damage.warn(
+            "sizes",
+            f"its header says {header.size[0]}x{header.size[1]}, its pictures are {size[0]}x{size[1]}",
+        )
+    if any(header.cropping):
+        damage.warn(
+            "crops",
+            f"hides {header.cropping} px at the top, bottom, left and right from players: they are kept",
+        )
 
 
 def _of_mp4(path: Path, stream: VideoStream) -> PictureHeader:

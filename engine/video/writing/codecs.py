@@ -20,12 +20,13 @@ from ..planes import FLOAT_BITS, PIXEL_LAYOUTS
 from .conversion import output_tags
 from .hdr import hdr_parameters, with_parameters
 from .muxer import CONTAINERS, container_of, encoder_fits
+from .nvenc import NVENC
 from .repack import alpha_component, exact_format, raises_depth
 
 SOURCE = "source"
 
 # The names of --codec, and libav's names of what stands behind them.
-_ENCODERS = {
+_OF_THE_CPU = {
     "libx264": "libx264",
     "libx265": "libx265",
     "libsvtav1": "libsvtav1",
@@ -34,6 +35,7 @@ _ENCODERS = {
     "ffv1": "ffv1",
     "libvpx-vp9": "libvpx-vp9",
 }
+_ENCODERS = {**_OF_THE_CPU, **{name: name for name in NVENC}}
 # Visually lossless: no difference at normal viewing, at a cost in size that finishing can bear.
 DEFAULT_QUALITY = {
     "libx264": {"crf": "16", "preset": "medium"},
@@ -44,10 +46,15 @@ DEFAULT_QUALITY = {
     "libvpx": {"crf": "4", "b": "200M", "deadline": "good", "cpu-used": "2"},
     "jpeg2000": {"pred": "dwt53"},
     "cfhd": {"quality": "film3+"},
+    # Of one quantiser: NVENC's other modes weigh a picture by those before it, which parts of a film lack.
+    "h264_nvenc": {"rc": "constqp", "qp": "17", "preset": "p5"},
+    "hevc_nvenc": {"rc": "constqp", "qp": "17", "preset": "p5"},
+    "av1_nvenc": {"rc": "constqp", "qp": "68", "preset": "p5"},
 }
 _SPEED = {"preset", "deadline", "cpu-used", "row-mt"}
 _RATE_CONTROL = {
-    "b", "bitrate", "tbr", "crf", "qp", "q", "qscale", "cqp", "global_quality", "quality", "lossless", "rc",
+    "b", "bitrate", "tbr", "crf", "qp", "q", "qscale", "cqp", "cq", "global_quality", "quality", "lossless",
+    "rc",
 }  # fmt: skip
 # A fixed quantiser of 2 (libav's scale: 118 a step), the finest that these write without trouble.
 _FIXED_QUANTISER = {"flags": "+qscale", "global_quality": "236"}
@@ -141,6 +148,7 @@ def choose_encoding(
 
     Args:
         codec: ``libx264``, ``libx265``, ``libsvtav1``, ``prores``, ``dnxhr``, ``ffv1``, ``libvpx-vp9``,
+            ``h264_nvenc``, ``hevc_nvenc``, ``av1_nvenc``,
             ``source`` (as the source is encoded), or libav's name of any other encoder.
         info: of the source.
         path: of the output; its extension is the container.
@@ -165,6 +173,9 @@ def choose_encoding(
     parameters, hdr = hdr_parameters(encoder, info.mastering_display, info.content_light)
     if encoder == "libx265":
         hdr = {**hdr, "log-level": "error"}
+        if PIXEL_LAYOUTS[target].bits > 8:
+            # Weighing pictures it reads memory that it has not written: the same film gives other pictures.
+            hdr["weightp"] = "0"
     if hdr:
         chosen[parameters] = with_parameters(chosen.get(parameters, ""), hdr)
     if encoder in {"libx264", "libx264rgb"} and "avx512f" in instructions():
@@ -232,7 +243,7 @@ def _check_encoder(encoder: str, codec: str, path: Path) -> None:
     container = container_of(path)
     if not encoder_fits(encoder, container):
         able = [suffix for suffix, name in CONTAINERS.items() if encoder_fits(encoder, name)]
-        others = [name for name, behind in _ENCODERS.items() if encoder_fits(behind, container)]
+        others = [name for name, behind in _OF_THE_CPU.items() if encoder_fits(behind, container)]
         advice = f"use {' or '.join(able)}" if able else "no other container here does"
         raise UsageError(
             f"{path}: {path.suffix} does not take what {codec} writes: {advice}, "
@@ -244,6 +255,9 @@ def _offered(encoder: str) -> list[str]:
     if encoder == "libvpx-vp9":
         return list(_FORMATS_OF_VP9)
     names = [known.name for known in av.Codec(encoder, "w").video_formats or ()]
+    if encoder in NVENC:
+        # It turns packed RGB into YUV by itself.
+        names = [name for name in names if not name.startswith(("rgb", "bgr", "x2"))]
     return [name for name in names if encoder not in _NO_ALPHA or alpha_component(name) is None]
 
 
@@ -273,7 +287,7 @@ def _pixel_format(
     container = container_of(path)
     able = [
         name
-        for name, behind in _ENCODERS.items()
+        for name, behind in _OF_THE_CPU.items()
         if encoder_fits(behind, container)
         and exact_format(info.pix_fmt, _offered(behind), full_range=full_range)
     ]

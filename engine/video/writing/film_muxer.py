@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from ...errors import UsageError
+from ...on_device.nvdec import VideoDevice
 from ...part_file import keep_sources
 from ..info import VideoInfo
 from ..source import open_source
@@ -69,10 +70,11 @@ class FilmMuxer:
         comment: str | None,
         overwrite: bool,
         threads: int = 0,
+        device: VideoDevice | None = None,
     ) -> None:
         self.losses: list[str] = []
         self.path = path
-        self._info, self._encoding = source, encoding
+        self._info, self._encoding, self._device = source, encoding, device
         self._container = container_of(path)
         self._set_span(span)
         keep_sources(path, source.path)
@@ -248,7 +250,9 @@ class FilmMuxer:
     def _add_video(
         self, timecode: str | None, threads: int, metadata: dict[str, str] | None = None
     ) -> VideoStream:
-        target = add_video(self._output, self._encoding, self._info, self.path, threads=threads)
+        target = add_video(
+            self._output, self._encoding, self._info, self.path, threads=threads, device=self._device
+        )
         target.metadata.update(metadata or {})
         complete_track(target, self._container, self._info, timecode)
         return target

@@ -16,6 +16,7 @@ from ...errors import UsageError
 from ...part_file import PartFile
 from ..info import VideoInfo
 from .codecs import Encoding
+from .nvenc import refusal
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT}
 
@@ -62,6 +63,7 @@ class OutputFile:
 
         Raises:
             UsageError: the encoder refuses the size, the format or an option.
+            DeviceUnavailableError: this machine does not have it.
             OutputError: the disk is full, or another I/O error.
         """
         assert self._output is not None
@@ -75,10 +77,7 @@ class OutputFile:
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, av.error.FFmpegError) and error.errno in _DISK_ERRORS:
                 raise self._part.error(error.strerror) from error
-            raise UsageError(
-                f"{self.path}: {encoding.encoder} refuses {info.width}x{info.height} {info.pix_fmt} "
-                "or an option: check the options, or use another codec such as ffv1 in .mkv"
-            ) from error
+            raise refusal(encoding.encoder, encoding.pix_fmt, info, self.path) from error
         unknown = asked & set(encoder.options)
         if unknown:
             raise UsageError(f"{self.path}: {encoding.encoder} has no option {', '.join(sorted(unknown))}")

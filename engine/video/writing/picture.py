@@ -8,13 +8,14 @@ import av
 
 from ...errors import UsageError
 from ...frame import Frame
+from ...on_device.frame import Decoded
 from ..info import VideoInfo
 from .codecs import Encoding
 from .conversion import converted
 from .repack import repacked
 
 
-def encoder_picture(frame: Frame, info: VideoInfo, encoding: Encoding, path: Path) -> av.VideoFrame:
+def encoder_picture(frame: Decoded, info: VideoInfo, encoding: Encoding, path: Path) -> av.VideoFrame:
     """What the encoder is given of a frame.
 
     Args:
@@ -28,11 +29,13 @@ def encoder_picture(frame: Frame, info: VideoInfo, encoding: Encoding, path: Pat
     """
     source = frame.source
     size = frame.width, frame.height
-    if size != (info.width, info.height) or (source is not None and source.format.name != info.pix_fmt):
+    kind = None if source is None else (source.sw_format or source.format).name
+    if size != (info.width, info.height) or kind not in (None, info.pix_fmt):
         # PyAV would scale the picture without a word.
         raise UsageError(f"{path}: frame {frame.index} is not {info.width}x{info.height} {info.pix_fmt}")
     if source is not None and info.pix_fmt == encoding.pix_fmt:
         return source
+    assert isinstance(frame, Frame), "a device's frames are encoded as they are, or brought to the host"
     if not encoding.converts:
         picture = repacked(frame, info.pix_fmt, encoding.pix_fmt)
     else:

@@ -12,15 +12,16 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from ...errors import OutputError
-from ...frame import Frame
+from ...on_device.frame import Decoded
 from ..info import VideoInfo
 from ..scaler import side_data_of
 from .codecs import Encoding
 from .decode_times import DecodeTimes
+from .nvenc import NVENC
 from .picture import encoder_picture
 
 # These write the captions that frames carry (CTA-708) into the pictures again.
-_CAPTION_ENCODERS = {"libx264", "libx265", "mpeg2video"}
+_CAPTION_ENCODERS = {"libx264", "libx265", "mpeg2video", *NVENC}
 
 
 class PictureEncoder:
@@ -63,7 +64,7 @@ class PictureEncoder:
         """See `DecodeTimes.needed_delay`."""
         return self._times.needed_delay
 
-    def encode(self, frame: Frame, begin: int, end: int) -> list[Packet[VideoStream]]:
+    def encode(self, frame: Decoded, begin: int, end: int) -> list[Packet[VideoStream]]:
         """Encode the next frame, shown from ``begin`` to ``end``; gives the packets that are ready.
 
         Raises:
@@ -118,7 +119,8 @@ class PictureEncoder:
             self._held = packet
         return ready
 
-    def _check_captions(self, first: Frame) -> None:
-        captioned = first.source is not None and SideDataType.A53_CC in side_data_of(first.source)
-        if captioned and self._encoding.encoder not in _CAPTION_ENCODERS:
+    def _check_captions(self, first: Decoded) -> None:
+        if self._encoding.encoder in _CAPTION_ENCODERS or first.source is None:
+            return
+        if SideDataType.A53_CC in side_data_of(first.source):
             self._tell(f"{self._info.path}: captions inside the pictures are lost: use libx264 or libx265")

@@ -21,6 +21,7 @@ from ..planes import planes_of
 from .codecs import Encoding
 from .encoder import add_video, complete_file, complete_track
 from .muxer import timecode_of
+from .nvenc import refusal
 
 _UNSPECIFIED = 2
 _BT601 = {5, 6}
@@ -54,6 +55,7 @@ def rehearse(
     Raises:
         UsageError: the encoder refuses the size, the format or an option, or the output would show
             pictures of another size or contrast.
+        DeviceUnavailableError: this machine does not have the encoder.
     """
     small = _small(info.width, _WIDTH), _small(info.height, _HEIGHT)
     if encoding.options.get("profile") == "dnxhd":
@@ -66,10 +68,7 @@ def rehearse(
         try:
             data = _written(encoding, info, path, small, container, muxer_options, timecode)
         except av.error.FFmpegError as error:
-            raise UsageError(
-                f"{path}: {encoding.encoder} refuses {info.width}x{info.height} {encoding.pix_fmt} "
-                "or an option: check the options and the size, or use another codec such as ffv1 in .mkv"
-            ) from error
+            raise refusal(encoding.encoder, encoding.pix_fmt, info, path) from error
     try:
         shown = _read(data, path)
     except (av.error.FFmpegError, BadInputError, StopIteration) as error:

@@ -1,0 +1,141 @@
+"""Who draws the faces of a job: networks on the CPU, or on a lane of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInputError
+from ..on_device.drawing import LaneNetwork
+from ..on_device.place import Place
+from ..on_device.swap import LaneSwapper
+from ..on_device.workbench import Workbench
+from ..review.measure import Recorder
+from ..settings import ConversionSettings
+from ..swap.batch import BatchSwapper
+from ..swap.colour_match import Measured
+from ..swap.model import Swappers
+from ..swap.networks import Networks
+from .plan import Plan
+
+
+class Drawers(Protocol):
+    """Loaded, for all segments of a job."""
+
+    @property
+    def place(self) -> Place | None:
+        """Where they draw; None for the CPU."""
+        ...
+
+    def swapper(
+        self,
+        display: NDArray[np.float64],
+        settings: ConversionSettings,
+        recorder: Recorder,
+        measured: Sequence[Measured],
+        *,
+        encodes_there: bool,
+    ) -> BatchSwapper | LaneSwapper:
+        """For consecutive frames.
+
+        Args:
+            display: of `VideoInfo.display`.
+            settings: of the conversion.
+            recorder: is told of every face.
+            measured: colours of the frames before.
+            encodes_there: the encoder takes frames of the place.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CpuDrawers:
+    """Networks on the CPU."""
+
+    swappers: Swappers
+    place: None = None
+
+    def swapper(
+        self,
+        display: NDArray[np.float64],
+        settings: ConversionSettings,
+        recorder: Recorder,
+        measured: Sequence[Measured],
+        *,
+        encodes_there: bool,
+    ) -> BatchSwapper:
+        return BatchSwapper(
+            self.swappers,
+            display,
+            colour=settings.colour,
+            mask=settings.mask,
+            recorder=recorder,
+            measured=measured,
+        )
+
+
+@dataclass(frozen=True)
+class LaneDrawers:
+    """Networks on a lane of this thread."""
+
+    bench: Workbench
+    networks: Mapping[str | None, LaneNetwork]
+
+    @property
+    def place(self) -> Place:
+        return self.bench.place
+
+    def swapper(
+        self,
+        display: NDArray[np.float64],
+        settings: ConversionSettings,
+        recorder: Recorder,
+        measured: Sequence[Measured],
+        *,
+        encodes_there: bool,
+    ) -> LaneSwapper:
+        return LaneSwapper(
+            self.bench,
+            self.networks,
+            display,
+            colour=settings.colour,
+            mask=settings.mask,
+            keep_on_device=encodes_there,
+            recorder=recorder,
+            measured=measured,
+        )
+
+
+def planned_drawers(
+    plan: Plan, networks: Networks, bench: Workbench | None, *, threads: int
+) -> CpuDrawers | LaneDrawers:
+    """The plan's networks, which may have been loaded already.
+
+    Args:
+        plan: of the job.
+        networks: on the CPU.
+        bench: of this thread's lane; None for the CPU.
+        threads: of networks on the CPU.
+
+    Raises:
+        InputMissingError: a model is not there.
+        BadInputError: one is damaged, or another than when the plan was made.
+        CrossfaceError: of the device.
+    """
+    paths = {model.whom: model.path for model in plan.models}
+    batch, morph = plan.conversion.batch, plan.conversion.morph
+    drawers: CpuDrawers | LaneDrawers
+    if bench is None:
+        swappers = networks.load(paths, batch=batch, threads=threads, morph=morph).result()
+        drawers, found = CpuDrawers(swappers), {whom: each.sha256 for whom, each in swappers.items()}
+    else:
+        on_lane = bench.networks(paths, batch=batch)
+        drawers, found = LaneDrawers(bench, on_lane), {whom: each.sha256 for whom, each in on_lane.items()}
+    for model in plan.models:
+        if found[model.whom] != model.sha256:
+            raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")
+    return drawers

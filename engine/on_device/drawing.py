@@ -1,0 +1,207 @@
+"""A person's network on a lane: faces are cut out of frames, drawn, masked and measured, and nobody waits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInputError, DeviceUnavailableError
+from ..face.align import Affine
+from ..file_state import file_sha256
+from ..swap.dfm import is_dfm
+from ..swap.mask import SKIN, MaskSettings, softening
+from ..swap.model import Swapper, check_graph, check_landmarks, read_model
+from .kernels import DeviceKernels
+from .mask_kernels import MaskKernels
+from .memory import DeviceFrame, DeviceTensor
+from .place import DeviceLane, Place
+from .sheet import Sheet
+from .tensors import buffer_of, new_tensor
+from .value_kernels import ValueKernels
+
+
+@dataclass(frozen=True)
+class ToDraw:
+    """A face of a batch, as a network is given it.
+
+    Attributes:
+        frame: its number among the batch's frames on the device.
+        placed: the network's input px to luma px.
+        drawn_placed: its output px to luma px.
+        outline: of `Work.outline`.
+        share: of `Work.share`.
+    """
+
+    frame: int
+    placed: Affine
+    drawn_placed: Affine
+    outline: NDArray[np.float32]
+    share: float
+
+
+@dataclass(frozen=True)
+class Tools:
+    """A lane, and the kernels on it."""
+
+    lane: DeviceLane
+    pictures: DeviceKernels
+    masks: MaskKernels
+    values: ValueKernels
+
+
+class LaneNetwork:
+    """A model on one lane, for all segments that it converts.
+
+    It runs in one shape only, of a whole batch: in another shape a GPU may choose other ways to compute, and
+    a face's bits would depend on how many others there were.
+
+    Args:
+        place: of the lane.
+        tools: on the lane, for the thread that has it open.
+        model: an ONNX file of `crossface export`.
+        batch: faces a run.
+
+    Attributes:
+        metadata: how the model must be used.
+        sha256: of the file.
+
+    Raises:
+        InputMissingError, BadInputError: the file cannot be used.
+        DeviceUnavailableError: a device cannot run it.
+        OutOfMemoryError: no memory for it.
+    """
+
+    def __init__(self, place: Place, tools: Tools, model: Path, *, batch: int) -> None:
+        self.metadata, state = read_model(model)
+        self.sha256 = file_sha256(model, state)
+        check_landmarks(model, self.metadata)
+        self.path, self._tools, self._batch = model, tools, batch
+        lane = self._lane = tools.lane
+        self._runner = place.runner(model, input_shape(model, batch), lane)
+        check_graph(model, self.metadata, (self._runner.input, *self._runner.outputs))
+        self._input, self._faces, drawn_masks = (
+            new_tensor(lane, each.fixed_shape, each.dtype)
+            for each in (self._runner.input, *self._runner.outputs)
+        )
+        output_px = self.metadata.output_px
+        self._drawn_masks = DeviceTensor(
+            drawn_masks.address, (batch, output_px, output_px), drawn_masks.dtype
+        )
+        self._runner.bind(self._input.address, [self._faces.address, drawn_masks.address])
+        self._free: list[Sheet] = []
+
+    def sheet(self, faces: int) -> Sheet:
+        """One that has room for so many; given back by `give_back`."""
+        fitting = next((sheet for sheet in self._free if sheet.room >= faces), None)
+        if fitting is not None:
+            self._free.remove(fitting)
+            return fitting
+        room = -(-faces // self._batch) * self._batch
+        return Sheet(self._lane, room, self.metadata.size_px, self.metadata.output_px)
+
+    def give_back(self, sheet: Sheet) -> None:
+        """Once nobody reads it any more."""
+        self._free.append(sheet)
+
+    def draw(self, frames: Sequence[DeviceFrame], work: Sequence[ToDraw], sheet: Sheet) -> None:
+        """Crops the faces and draws them, in batches of which the last one is filled up."""
+        sheet.count = len(work)
+        frame_of = [each.frame for each in work]
+        self._tools.pictures.crop(frames, frame_of, np.array([each.placed for each in work]), sheet.crops)
+        if sheet.sources is not sheet.crops:
+            drawn_placed = np.array([each.drawn_placed for each in work])
+            self._tools.pictures.crop(frames, frame_of, drawn_placed, sheet.sources)
+        for first in range(0, len(work), self._batch):
+            # With what lies there from before, or never was a face: no face depends on its neighbours.
+            self._tools.values.prepare(sheet.crops.part(first, self._batch), self._input, low=0.0, high=1.0)
+            self._runner.enqueue()
+            # A copy, too: the next batch is drawn before this one has been blended.
+            self._tools.values.prepare(self._faces, sheet.faces.part(first, self._batch))
+            self._tools.values.prepare(self._drawn_masks, sheet.masks.part(first, self._batch))
+
+    def measure(
+        self, work: Sequence[ToDraw], sheet: Sheet, mask: MaskSettings, *, items: Sequence[int] | None = None
+    ) -> None:
+        """Cuts masks to their outlines, softens them, and measures colours; fetches what the host needs.
+
+        Args:
+            work: of the sheet's faces, or of ``items`` alone.
+            sheet: whose faces are drawn.
+            mask: the edge of what is blended.
+            items: of the sheet, for those that are drawn anew.
+        """
+        count, output_px = sheet.count, self.metadata.output_px
+        found = sheet.on_device
+        self._tools.values.finite(
+            [sheet.faces.part(0, count), sheet.masks.part(0, count)], found.finite.part(0, count)
+        )
+        outlines = [each.outline for each in work]
+        self._tools.masks.outline(sheet.masks, outlines, items=items)
+        taps, border_px = softening(SKIN, output_px)
+        ones = np.ones(len(work), np.float32)
+        self._tools.masks.soften(sheet.masks, taps, border_px, sheet.skin, shares=ones, items=items)
+        taps, border_px = softening(mask, output_px)
+        shares = np.array([each.share for each in work], np.float32)
+        self._tools.masks.soften(
+            sheet.masks, taps, border_px, sheet.weights, shares=shares, areas=found.areas, items=items
+        )
+        for pictures, statistics in ((sheet.faces, found.drawn), (sheet.sources, found.source)):
+            self._tools.pictures.stats(
+                pictures.part(0, count), sheet.skin.part(0, count), statistics.part(0, count)
+            )
+        sheet.fetch()
+
+    def redraw(self, sheet: Sheet, item: int) -> bool:
+        """Draws a face once more on the CPU, in float32 where the file allows it; waits for the device.
+
+        Returns:
+            False where that gives no number either, and nothing has changed.
+        """
+        crop, face, mask = self._redrawn
+        self._lane.download(crop, buffer_of(sheet.crops.part(item, 1)))
+        self._lane.synchronize()
+        drawn = self._careful.swap(crop)
+        if not drawn.finite[0]:
+            return False
+        face[:], mask[:] = drawn.faces, drawn.masks
+        self._lane.upload(buffer_of(sheet.faces.part(item, 1)), face)
+        self._lane.upload(buffer_of(sheet.masks.part(item, 1)), mask)
+        self._lane.synchronize()
+        return True
+
+    @functools.cached_property
+    def _redrawn(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Pinned memory for one face on its way to the CPU and back: crop, face and mask."""
+        size_px, output_px = self.metadata.size_px, self.metadata.output_px
+        sides = (3, size_px, size_px), (3, output_px, output_px), (output_px, output_px)
+        crop, face, mask = (self._lane.pinned((1, *each), np.float32) for each in sides)
+        return crop, face, mask
+
+    @functools.cached_property
+    def _careful(self) -> Swapper:
+        swapper = Swapper(self.path, batch=1, threads=1)
+        if swapper.sha256 != self.sha256:
+            raise BadInputError(f"{self.path}: was changed while it was in use: start again")
+        return swapper
+
+
+def input_shape(model: Path, batch: int) -> tuple[int, ...]:
+    """In which a model runs on a device.
+
+    Raises:
+        InputMissingError, BadInputError: the file cannot be used.
+        DeviceUnavailableError: no device runs it.
+    """
+    metadata, _ = read_model(model)
+    if is_dfm(model):
+        raise DeviceUnavailableError(f"{model}: DFM files are drawn with on the CPU only: give --device cpu")
+    if metadata.precision == "int8":
+        raise DeviceUnavailableError(
+            f"{model}: computes in int8, which is for CPUs: export it in fp16, or give --device cpu"
+        )
+    return batch, 3, metadata.size_px, metadata.size_px

@@ -1,0 +1,85 @@
+"""The faces of one batch on a device, and what the host learns of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .place import DeviceLane
+from .records import STATISTICS
+from .tensors import buffer_of, new_tensor
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is told of each face: tensors, or arrays of the host.
+
+    Attributes:
+        finite: int32 ``[room]``: whether all that was drawn are numbers.
+        drawn: ``STATISTICS`` ``[room]``, of the faces as they are drawn.
+        source: the same, of the frames.
+        areas: float64 ``[room]``, means of the weights before they were faded.
+    """
+
+    finite: Any
+    drawn: Any
+    source: Any
+    areas: Any
+
+    def all(self) -> tuple[Any, ...]:
+        return self.finite, self.drawn, self.source, self.areas
+
+
+class Sheet:
+    """Tensors for so many faces, all in float32, whatever the network computes in.
+
+    Args:
+        lane: whose memory it is.
+        room: for how many.
+        size_px: side of the network's input, S.
+        output_px: side of what it draws, R.
+
+    Attributes:
+        room: as given.
+        count: of the faces that are on it.
+        crops: ``[room, 3, S, S]``, as the frames show them.
+        sources: ``[room, 3, R, R]``, the same in the size that is drawn; ``crops`` where that is one.
+        faces: ``[room, 3, R, R]``, as they are drawn.
+        masks: ``[room, R, R]``.
+        skin: ``[room, R, R]``, where colours are measured.
+        weights: ``[room, R, R]``, of what is blended.
+        touched: int32 ``[room]``, of `DeviceKernels.blend`.
+        on_device: what is found out, tensors.
+        found: the same on the host, once `fetch` is over.
+    """
+
+    def __init__(self, lane: DeviceLane, room: int, size_px: int, output_px: int) -> None:
+        self._lane = lane
+        pictures, masks = (room, 3, output_px, output_px), (room, output_px, output_px)
+        self.room, self.count = room, 0
+        self.crops = new_tensor(lane, (room, 3, size_px, size_px), np.float32)
+        self.sources = self.crops if size_px == output_px else new_tensor(lane, pictures, np.float32)
+        self.faces = new_tensor(lane, pictures, np.float32)
+        self.masks = new_tensor(lane, masks, np.float32)
+        self.skin = new_tensor(lane, masks, np.float32)
+        self.weights = new_tensor(lane, masks, np.float32)
+        self.touched = new_tensor(lane, (room,), np.int32)
+        kinds = (np.dtype(np.int32), STATISTICS, STATISTICS, np.dtype(np.float64))
+        self.on_device = Found(*(new_tensor(lane, (room,), kind) for kind in kinds))
+        self.found = Found(*(lane.pinned(room, kind) for kind in kinds))
+        self._touched: list[NDArray[np.int32]] = []
+
+    def fetch(self) -> None:
+        """Starts the copies of what is found out."""
+        for tensor, array in zip(self.on_device.all(), self.found.all(), strict=True):
+            self._lane.download(array[: self.count], buffer_of(tensor.part(0, self.count)))
+
+    def fetch_touched(self, number: int) -> NDArray[np.int32]:
+        """Starts a copy of ``touched`` as it is now; ``number`` tells apart the copies of one batch."""
+        while len(self._touched) <= number:
+            self._touched.append(self._lane.pinned(self.room, np.int32))
+        self._lane.download(self._touched[number], buffer_of(self.touched))
+        return self._touched[number]

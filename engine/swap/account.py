@@ -1,0 +1,78 @@
+"""What becomes of the faces that are drawn: their colours, and what the report says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..review.measure import Kept, Recorder
+from .cast import AnyFrame, Work
+from .colour_match import Measured, Method, Statistics, SteadyMatch
+
+
+class Account:
+    """Follows the faces of consecutive frames.
+
+    Args:
+        colour: how a face takes the shot's colours.
+        recorder: is told of every face.
+        measured: of the frames before the first one: `colours` of whoever had them.
+
+    Attributes:
+        faces: how many were blended so far.
+    """
+
+    def __init__(
+        self, colour: Method, *, recorder: Recorder | None = None, measured: Sequence[Measured] = ()
+    ) -> None:
+        self.faces = 0
+        self._match = SteadyMatch(colour)
+        self._recorder = recorder
+        for each in measured:
+            self._match.update(each)
+
+    @property
+    def colours(self) -> Sequence[Measured]:
+        """What was measured in the last frames."""
+        return tuple(self._match.recent)
+
+    def colour(self, work: Work[AnyFrame], drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
+        """The colour transform of a face; in the order of `Work.order`, frame after frame."""
+        measured = Measured(work.frame.index, work.shot, work.face.track, drawn, source)
+        return self._match.update(measured)
+
+    def keep(self, work: Work[AnyFrame], reason: Kept) -> None:
+        """The source's face stays."""
+        if self._recorder is not None:
+            self._recorder.kept(work.frame.pts, work.face, reason)
+
+    def swap(
+        self,
+        work: Work[AnyFrame],
+        drawn: Statistics,
+        source: Statistics,
+        colour: NDArray[np.float64],
+        *,
+        mask_area: float,
+        redrawn: bool,
+    ) -> None:
+        """A face was blended; see `Recorder.swapped`."""
+        self.faces += 1
+        if self._recorder is not None:
+            self._recorder.swapped(
+                work.frame.pts,
+                work.face,
+                mask_area=mask_area,
+                drawn_mean=drawn.mean,
+                source_mean=source.mean,
+                colour=colour,
+                share=work.share,
+                retried=redrawn,
+            )
+
+
+def no_number(work: Work[AnyFrame]) -> str:
+    """What the user is told of a face that cannot be drawn."""
+    return f"frame {work.frame.index}: the network gave no number; the face stays as it was"

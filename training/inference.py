@@ -95,9 +95,10 @@ def winograd_fits(preset: Preset) -> bool:
 def winograd_pays(preset: Preset) -> bool:
     """Whether `Winograd` is the faster form on a processor: where maps have channels by the hundred.
 
-    Measured: `original-64` takes two thirds of the time, `fast-128` as long as before.
+    Measured: `original-64` takes two thirds of the time, `fast-128` as long as before. Larger networks have
+    not been measured; their kernels would take four times the memory.
     """
-    return winograd_fits(preset) and preset.encoder_kernel == 5
+    return winograd_fits(preset) and preset.encoder_kernel == 5 and preset.size_px <= 64
 
 
 class _Down(nn.Module):

@@ -19,8 +19,8 @@ from torch import nn
 from crossface.training.blocks import SmoothDown, SmoothUp, WideResidual, pixel_norm
 from crossface.training.cost import cost
 from crossface.training.export import Precision, to_onnx
-from crossface.training.inference import Direct
-from crossface.training.models import FaceNetwork, InterAutoencoder, Person, build
+from crossface.training.inference import Direct, Winograd, winograd_fits
+from crossface.training.models import FaceNetwork, InterAutoencoder, Person, SharedAutoencoder, build
 from crossface.training.presets import PRESETS, Preset
 
 # Each family as it is in the table, with few channels.
@@ -106,6 +106,9 @@ def test_the_drawing_form_of_every_family_is_the_same_picture(kind: str) -> None
             assert person in ("a", "b")
             made = torch.cat(Direct(network, person).eval()(faces), dim=1)
             np.testing.assert_allclose(made, _drawn(network, faces, person), atol=1e-5)
+        if winograd_fits(network.preset) and isinstance(network, SharedAutoencoder):
+            made = torch.cat(Winograd(network, "b").eval()(faces), dim=1)
+            np.testing.assert_allclose(made, _drawn(network, faces, "b"), atol=1e-4)
 
 
 @pytest.mark.long

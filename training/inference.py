@@ -99,8 +99,8 @@ def winograd_fits(preset: Preset) -> bool:
 def winograd_pays(preset: Preset) -> bool:
     """Whether `Winograd` is known to be the faster form on a processor: where small maps have wide layers.
 
-    Measured: `original-64` takes two thirds of the time, `fast-128` as long as before. The larger presets
-    have not been measured; their files would be up to four times as large.
+    Measured: `original-64` takes two thirds of the time, `fast-128` as long as before. Larger networks have
+    not been measured; their kernels would take four times the memory.
     """
     return winograd_fits(preset) and preset.encoder_kernel == 5 and preset.size_px <= 64
 

@@ -90,7 +90,8 @@ def _training(outcome: Outcome, run: dict[str, Any]) -> list[Figure]:
             outcome.name,
             f"{run['network']}, batch 2 x {run['batch']}",
             f"{run['samples_per_s']:.0f} samples/s, {run['tflops']:.1f} TFLOP/s, {run['mfu']:.0%} of a "
-            f"matrix product's, waiting for faces {run['data_share']:.1%}, augmenting {run['augment_share']:.0%}",
+            f"matrix product's, waiting for faces {run['data_share']:.1%}, "
+            f"augmenting {run['augment_share']:.0%}",
             "" if target is None else f"{target:.0%}",
             None if target is None else run["mfu"] >= target,
         )

@@ -160,7 +160,7 @@ def steps(folder: Path, python: Path, wheels: Path | None, offline: bool) -> lis
         bench("runner-tensorrt", 75, "--runtimes", "tensorrt", "--presets", "fast-128"),
         bench("decode", 25),
         bench("encode", 25),
-        bench("train", 25),
+        bench("train", 25, "--presets", "fast-128,df-256", "--seconds", "4"),
     ]
 
 

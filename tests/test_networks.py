@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -148,6 +150,16 @@ def test_what_the_classic_costs_is_known() -> None:
     # 75.9 million parameters, as the network that it descends from is measured elsewhere.
     assert cost(PRESETS["original-64"]).drawing_parameters / 1e6 == pytest.approx(75.9, abs=0.1)
     assert cost(PRESETS["df-256"]).gflops > 3.5 * cost(PRESETS["df-256-d"]).gflops
+
+
+def test_the_page_tells_what_networks_cost() -> None:
+    page = (Path(__file__).parents[1] / "docs/networks.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.* M \| .* M \| .*) \|$", page, re.MULTILINE))
+    costs = {name: cost(preset) for name, preset in PRESETS.items()}
+    assert told == {
+        name: f"{each.parameters / 1e6:.1f} M | {each.drawing_parameters / 1e6:.1f} M | {each.gflops:.1f}"
+        for name, each in costs.items()
+    }
 
 
 def test_every_preset_leads_back_to_its_own_size() -> None:

@@ -146,7 +146,8 @@ def planned_swappers(plan: Plan, networks: Networks, *, threads: int) -> Swapper
         BadInputError: one is damaged, or another than when the plan was made.
     """
     paths = {model.whom: model.path for model in plan.models}
-    swappers = networks.load(paths, batch=plan.conversion.batch, threads=threads).result()
+    settings = plan.conversion
+    swappers = networks.load(paths, batch=settings.batch, threads=threads, morph=settings.morph).result()
     for model in plan.models:
         if swappers[model.whom].sha256 != model.sha256:
             raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")

@@ -206,7 +206,7 @@ def test_nothing_that_is_missing_is_silent() -> None:
 def test_the_plan_keeps_to_eight_minutes_and_forgets_no_benchmark(tmp_path: Path) -> None:
     plan = check.steps(tmp_path, Path("/box/bin/python"), None, offline=False)
     assert sum(step.budget_s for step in plan) <= check.TOTAL_S == 480
-    scripts = {path for path in (ROOT / "benchmarks" / "gpu").glob("bench_*.py")}
+    scripts = {*(ROOT / "benchmarks" / "gpu").glob("bench_*.py"), ROOT / "benchmarks" / "bench_train.py"}
     assert {Path(command[1]) for step in plan for command in step.commands if step.record} == scripts
     assert {step.needs for step in plan[1:]} == {("build",)}
 

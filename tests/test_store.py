@@ -18,8 +18,10 @@ from crossface.engine.review.png import read_png, write_png
 from crossface.training.faceset import Faceset
 from crossface.training.loader import Loader
 from crossface.training.store import FaceStore, load_store
+from crossface.training.world import World
 
 CPU = torch.device("cpu")
+ALONE = World(0, 1, CPU)
 
 
 @pytest.fixture
@@ -152,14 +154,17 @@ def _numbered(faces: int, epoch: list[int] | None = None) -> FaceStore:
 
 def test_the_loader_gives_what_the_stores_would_in_any_order() -> None:
     stores = _numbered(7), _numbered(5, [0, 1, 1, 2, 3, 4])
-    with Loader(stores, 3, 11, (0, 1), CPU) as loader:
+    with Loader(stores, 3, 11, (0, 1), ALONE) as loader:
         for step in (0, 1, 2, 3, 9, 10, 4, 4, 5):
             for faces, store, stream in zip(loader.take(step), stores, (0, 1), strict=True):
                 assert torch.equal(faces, store.draw(step, 3, 11, stream))
 
 
 def test_what_fails_ahead_of_time_fails_in_its_step() -> None:
-    with Loader((_numbered(7), _numbered(0)), 3, 11, (0, 1), CPU) as loader, pytest.raises(ZeroDivisionError):
+    with (
+        Loader((_numbered(7), _numbered(0)), 3, 11, (0, 1), ALONE) as loader,
+        pytest.raises(ZeroDivisionError),
+    ):
         loader.take(0)
 
 
@@ -168,3 +173,16 @@ def test_an_epoch_shows_faces_as_often_as_it_holds_them() -> None:
     for epoch in range(3):
         shown = [int(face) for step in range(7) for face in store.chosen(7 * epoch + step, 1, 5, 0)]
         assert sorted(shown) == [0, 1, 1, 2, 3, 3, 3]
+
+
+def test_processes_share_out_what_one_would_draw() -> None:
+    stores = _numbered(7), _numbered(5)
+    with (
+        Loader(stores, 4, 11, (0, 1), ALONE) as whole,
+        Loader(stores, 2, 11, (0, 1), World(0, 2, CPU)) as first,
+        Loader(stores, 2, 11, (0, 1), World(1, 2, CPU)) as second,
+    ):
+        for step in range(3):
+            halves = zip(first.take(step), second.take(step), strict=True)
+            for all_faces, parts in zip(whole.take(step), halves, strict=True):
+                assert torch.equal(all_faces, torch.cat(parts))

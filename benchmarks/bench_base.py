@@ -14,9 +14,10 @@ from pathlib import Path
 
 from machine import cpu_model, write_result
 
-from crossface.training.checkpoint import ModelCard, load_average
+from crossface.training.checkpoint import load_average
 from crossface.training.events import Measured
 from crossface.training.held_out import HeldOut
+from crossface.training.model_card import ModelCard
 from crossface.training.models import build
 from crossface.training.train import train
 

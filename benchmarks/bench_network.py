@@ -34,10 +34,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.swap.model import Swapper
-from crossface.training.checkpoint import ModelCard
 from crossface.training.cost import cost as cost_of
 from crossface.training.export import export
 from crossface.training.faceset import Faceset
+from crossface.training.model_card import ModelCard
 from crossface.training.store import load_store
 
 KINDS: dict[str, dict[str, str]] = {

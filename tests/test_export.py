@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
 from crossface.engine.face.align import TEMPLATE
 from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
-from crossface.training.checkpoint import MODEL_NAME, ModelCard, load_average
+from crossface.training.checkpoint import load_average
 from crossface.training.export import Form, Precision, export, to_onnx
+from crossface.training.model_card import MODEL_NAME, ModelCard
 from crossface.training.models import Person, SharedAutoencoder, parameter_count
 from crossface.training.presets import PRESETS
 from crossface.training.train import train

@@ -71,4 +71,4 @@ def test_two_processes_learn_as_one_does_with_the_batch_of_both(facesets: list[P
     with safe_open(model / CHECKPOINT_NAME, framework="pt") as file:
         names = list(file.keys())
     assert any(name.startswith("network.encoder.") for name in names)
-    assert Status.read(model).step == 60
+    assert Status.read(model).done.step == 60

@@ -10,10 +10,12 @@ import torch
 from make_faceset import TINY, make_faceset
 
 from crossface.engine.errors import BadInputError, UsageError
-from crossface.training.checkpoint import Learner, ModelCard, load_average
+from crossface.training.checkpoint import load_average
 from crossface.training.events import Measured, StepDone
 from crossface.training.faceset import Faceset, joined
 from crossface.training.held_out import LEAST_FACES
+from crossface.training.learner import Learner
+from crossface.training.model_card import ModelCard
 from crossface.training.models import SharedAutoencoder
 from crossface.training.presets import PRESETS
 from crossface.training.train import pretrain, train

@@ -27,7 +27,7 @@ from crossface.engine.errors import (
 )
 from crossface.engine.face.align import LEFT_EYE, LIPS
 from crossface.engine.review.png import read_png, write_png
-from crossface.training.checkpoint import CHECKPOINT_NAME, MODEL_NAME, DivergedError, Learner, load_average
+from crossface.training.checkpoint import CHECKPOINT_NAME, load_average
 from crossface.training.events import (
     CheckpointWritten,
     PreviewWritten,
@@ -36,6 +36,8 @@ from crossface.training.events import (
     TrainingEvent,
 )
 from crossface.training.faceset import Faceset
+from crossface.training.learner import DivergedError, Learner
+from crossface.training.model_card import MODEL_NAME
 from crossface.training.models import SharedAutoencoder
 from crossface.training.presets import PRESETS
 from crossface.training.schedule import rate_factor

@@ -5,8 +5,9 @@ It says nothing of the people beyond what its user wrote, and names no clip.
 
 from __future__ import annotations
 
-from .checkpoint import ModelCard, Progress
+from .checkpoint import Progress
 from .held_out import RUN_FACES
+from .model_card import ModelCard
 from .models import Person
 
 

@@ -17,10 +17,11 @@ from ..engine.part_file import PartFile
 from ..engine.swap.dfm import DFM_SUFFIX, is_dfm
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
 from .card_page import card_page
-from .checkpoint import ModelCard, load_average
+from .checkpoint import load_average
 from .dfm import to_dfm
 from .faceset import Faceset
 from .inference import Direct, Winograd, winograd_fits, winograd_pays
+from .model_card import ModelCard
 from .models import FaceNetwork, Person, SharedAutoencoder, build
 from .onnx_layout import laid_out
 from .preview import PREVIEW_NAME

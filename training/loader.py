@@ -9,13 +9,14 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from ..engine.lifetime import Closeable
 from .store import FaceStore
 from .world import World
 
 AHEAD_STEPS = 2
 
 
-class Loader:
+class Loader(Closeable):
     """Gathers the faces of both people for one step after the other, ahead of time on a thread.
 
     What a step gets follows from (seed, step) alone: steps may be asked for
@@ -74,14 +75,6 @@ class Loader:
     def close(self) -> None:
         """Ends the thread; safe to call twice."""
         self._pool.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Loader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class DeviceTime:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from .checkpoint import DivergedError
+from .learner import DivergedError
 from .run import Run
 
 LOWEST, HIGHEST = 1e-6, 1e-1

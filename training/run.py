@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..engine.lifetime import Closeable
 from .augment import Batch, augment
-from .checkpoint import CHECKPOINT_NAME, DivergedError, Learner
+from .checkpoint import CHECKPOINT_NAME
 from .events import Measured, RolledBack, StepDone
 from .held_out import measure
+from .learner import DivergedError, Learner
 from .loader import DeviceTime, Loader
 from .losses import DEFAULT_LOSSES, LossSettings
 from .objective import Objective, StepLosses

@@ -23,30 +23,16 @@ class Status:
     """A run, a moment ago.
 
     Attributes:
-        step: steps done.
-        progress: share of the run that is done, 0..1.
+        done: its last step.
         elapsed_s: time spent, over all runs.
-        loss_a: of the last step.
-        loss_b: of the last step.
-        samples_per_s: faces of both people.
-        data_share: share of a step's time that is spent waiting for faces.
-        augment_share: share of a step's time that augmenting them takes.
-        learning_rate: of the last step.
         held_out: the last measurement; None where none was made.
         best: the best one.
         rollbacks: how often the run diverged and went on from its last good state.
         written_at: seconds since 1970.
     """
 
-    step: int
-    progress: float
+    done: StepDone
     elapsed_s: float
-    loss_a: float
-    loss_b: float
-    samples_per_s: float
-    data_share: float
-    augment_share: float
-    learning_rate: float
     held_out: HeldOut | None
     best: HeldOut | None
     rollbacks: int
@@ -55,8 +41,8 @@ class Status:
     @staticmethod
     def of(done: StepDone, elapsed_s: float, measured: list[HeldOut], rollbacks: int) -> Status:
         return Status(
-            **asdict(done),
-            elapsed_s=elapsed_s,
+            done,
+            elapsed_s,
             held_out=measured[-1] if measured else None,
             best=min(measured, key=lambda each: each.mean) if measured else None,
             rollbacks=rollbacks,
@@ -66,7 +52,9 @@ class Status:
     @property
     def left_s(self) -> float | None:
         """Until the run's end, as far as its progress tells; None at its beginning."""
-        return self.elapsed_s * (1 - self.progress) / self.progress if self.progress > 0 else None
+        return (
+            self.elapsed_s * (1 - self.done.progress) / self.done.progress if self.done.progress > 0 else None
+        )
 
     def write(self, model: Path) -> None:
         """Raises: OutputError."""
@@ -84,7 +72,7 @@ class Status:
             for name in ("held_out", "best"):
                 if fields[name] is not None:
                     fields[name] = HeldOut(**fields[name])
-            return Status(**fields)
+            return Status(**{**fields, "done": StepDone(**fields["done"])})
         except OSError as error:
             raise InputMissingError(
                 f"{path}: cannot be read ({error.strerror}): give the folder of a model in training"
@@ -93,11 +81,12 @@ class Status:
             raise BadInputError(f"{path}: damaged ({error}): the next run writes it anew") from error
 
     def __str__(self) -> str:
+        done = self.done
         lines = [
-            f"step {self.step}, {self.progress:.1%} after {self.elapsed_s / 60:.1f} min"
+            f"step {done.step}, {done.progress:.1%} after {self.elapsed_s / 60:.1f} min"
             + ("" if self.left_s is None else f", about {self.left_s / 60:.0f} min left"),
-            f"loss A {self.loss_a:.4f}, B {self.loss_b:.4f}; rate {self.learning_rate:.2e}; "
-            f"{self.samples_per_s:.1f} faces/s, waiting for faces {self.data_share:.1%}",
+            f"loss A {done.loss_a:.4f}, B {done.loss_b:.4f}; rate {done.learning_rate:.2e}; "
+            f"{done.samples_per_s:.1f} faces/s, waiting for faces {done.data_share:.1%}",
         ]
         if self.held_out is not None and self.best is not None:
             lines.append(

@@ -24,7 +24,7 @@ from ..engine.device import Choice, choose
 from ..engine.errors import BusyError, DeviceUnavailableError, OutputError, UsageError
 from ..engine.events import Warned
 from ..engine.review.png import read_png
-from .checkpoint import CHECKPOINT_NAME, MODEL_NAME, DivergedError, Learner, ModelCard, check_same
+from .checkpoint import CHECKPOINT_NAME
 from .events import (
     CheckpointWritten,
     PlateauReached,
@@ -35,7 +35,9 @@ from .events import (
 )
 from .faceset import Faceset, joined
 from .held_out import LEAST_FACES, can_spare, split
+from .learner import DivergedError, Learner
 from .losses import DEFAULT_LOSSES, LossSettings
+from .model_card import MODEL_NAME, ModelCard, check_same
 from .perceptual import Perceptual
 from .presets import PRESETS, Preset
 from .preview import PREVIEW_NAME, write_preview

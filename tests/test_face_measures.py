@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from crossface.engine.face.align import LANDMARK_COUNT, TEMPLATE
-from crossface.engine.face.landmarks import yaw_deg
+from crossface.engine.face.mesh import yaw_deg
 from crossface.engine.review.png import read_png
 from crossface.training.audit.coverage import DIMENSIONS, ENOUGH, examples, find_coverage
 from crossface.training.audit.examine import chosen

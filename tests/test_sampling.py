@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_faceset import make_faceset
+from numpy.typing import NDArray
 
-from crossface.engine.face.align import NOSE_TIP
-from crossface.training.faceset import FaceRecord, Faceset
+from crossface.engine.review.png import read_png
+from crossface.training.extract import extract
+from crossface.training.faceset import Faceset
 from crossface.training.sampling import BIN_WIDTHS, MOST_REPEATS, measures, one_epoch, repeats_of
 
 WIDTH = np.array([1.0])
@@ -41,46 +43,34 @@ def test_a_lone_face_is_not_multiplied_and_equal_ones_are_not_either() -> None:
     assert repeats_of(np.zeros((9, 1)), WIDTH).tolist() == [1] * 9
 
 
-def _records(folder: Path) -> list[FaceRecord]:
-    return Faceset.load(make_faceset(folder / "set", 30, (200, 150, 120))).records
+def _measured(faceset: Path) -> NDArray[np.float64]:
+    records = Faceset.load(faceset).records
+    faces = np.stack([read_png(faceset / record.file) for record in records]).transpose(0, 3, 1, 2)
+    landmarks = np.stack([record.crop_landmarks() for record in records])
+    return measures(torch.from_numpy(np.ascontiguousarray(faces)), landmarks)
 
 
-def _moved(record: FaceRecord, **places: tuple[float, float]) -> FaceRecord:
-    landmarks = record.landmarks.copy()
-    for index, place in places.items():
-        landmarks[int(index.removeprefix("p"))] = place
-    return dataclasses.replace(record, landmarks=landmarks)
+def test_drawn_faces_differ_by_their_mouths_alone(tmp_path: Path) -> None:
+    values = _measured(make_faceset(tmp_path / "set", 30, (200, 150, 120)))
+    assert values.shape == (30, len(BIN_WIDTHS)) and np.isfinite(values).all()
+    apart = np.ptp(values, axis=0) / BIN_WIDTHS
+    assert apart[3] > 1 and np.delete(apart, 3).max() < 1
 
 
-def test_measures_do_not_change_with_scale_and_roll(tmp_path: Path) -> None:
-    record = _moved(
-        _records(tmp_path)[0], p6=(100, 80), p2=(100, 120), p4=(104, 105), p13=(100, 130), p14=(100, 142)
-    )
-    (straight,) = measures([record])
-    np.testing.assert_allclose(straight[1:3], [25 / 40, 12 / 40], atol=1e-6)
-    turn = 3 * np.array([[0.8, -0.6], [0.6, 0.8]])
-    turned = dataclasses.replace(record, landmarks=(record.landmarks @ turn.T + 50).astype(np.float32))
-    np.testing.assert_allclose(measures([turned])[0], straight, atol=1e-4)
-
-
-def test_turned_nodding_open_and_closed_faces_lie_in_bins_of_their_own(tmp_path: Path) -> None:
-    rest = _moved(_records(tmp_path)[0], p6=(100, 80), p2=(100, 120), p4=(100, 105))
-    lid = tuple(rest.landmarks[159].tolist())
-    others = [
-        dataclasses.replace(rest, yaw_deg=25.0),
-        _moved(rest, p4=(100.0, 95.0)),
-        _moved(rest, p13=(100, 130), p14=(100, 150)),
-        _moved(rest, p145=lid),
-    ]
-    still = measures([rest])[0]
-    assert NOSE_TIP == 4
-    for column, other in enumerate(others):
-        apart = np.abs(measures([other])[0] - still) / BIN_WIDTHS
-        assert apart[column] >= 1 and np.delete(apart, column).max() == 0
+def test_a_real_clips_open_mouths_and_turned_heads_come_more_often(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "woman"
+    list(extract([clips / "WolfgangLanger_Pexels.mp4"], folder, every=4))
+    values = _measured(folder)
+    repeats = one_epoch(values).bincount().numpy()
+    assert repeats.min() >= 1 and repeats.max() <= MOST_REPEATS
+    closed = values[:, 4] < 0.4
+    # She blinks, and shuts her eyes for a while.
+    assert 0 < closed.sum() < 0.5 * len(values)
+    assert repeats[closed].mean() > repeats[~closed].mean()
 
 
 def test_an_epoch_holds_every_face(tmp_path: Path) -> None:
-    records = _records(tmp_path)
-    turned = [dataclasses.replace(record, yaw_deg=30.0) for record in records[:3]]
-    epoch = one_epoch(turned + records[3:]).bincount().tolist()
+    values = _measured(make_faceset(tmp_path / "set", 30, (200, 150, 120)))
+    values[:3, 0] += 30.0
+    epoch = one_epoch(values).bincount().tolist()
     assert epoch[:3] == [3, 3, 3] and all(1 <= count <= MOST_REPEATS for count in epoch)

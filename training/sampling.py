@@ -6,61 +6,57 @@ hundred faces is a hundredth of the loss, and the network rather draws it open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..engine.face.align import NOSE_TIP
-from .faceset import FaceRecord
+from .audit.expression import eye_contrast, eye_open, mouth_open, mouth_width
+from .audit.pose import fit_pose, frontal
 
 # A face is not shown more often than this in an epoch.
 MOST_REPEATS = 4
 
-_NOSE_BRIDGE, _NOSE_BASE = 6, 2
-_LIP_UPPER, _LIP_LOWER = 13, 14
-# Upper and lower lid, inner and outer corner, of both eyes.
-_EYES = ((159, 145, 133, 33), (386, 374, 362, 263))
-
 # Width of a bin of each of `measures`: what is nearer than that counts as alike.
-BIN_WIDTHS = np.array([10.0, 0.1, 0.15, 0.06])
+BIN_WIDTHS = np.array([10.0, 8.0, 0.03, 0.05, 0.3])
 
 
-def one_epoch(records: Sequence[FaceRecord]) -> Tensor:
-    """The faces of one epoch, in any order: int64 `[E]`, E >= the number of records."""
-    repeats = torch.from_numpy(repeats_of(measures(records), BIN_WIDTHS))
-    return torch.repeat_interleave(torch.arange(len(records)), repeats)
+def one_epoch(values: NDArray[np.float64]) -> Tensor:
+    """The faces of one epoch, in any order: int64 `[E]`, E >= N.
 
-
-def measures(records: Sequence[FaceRecord]) -> NDArray[np.float64]:
-    """Pose and expression as the landmarks tell them: float64 `[N,4]`.
-
-    Yaw in degrees; pitch as the place of the nose's tip between bridge (0) and
-    base (1); height of the mouth's opening over the nose's length; opening of
-    the eyes over their width. All but yaw are ratios of distances along the
-    nose or the eyes, so that scale and roll do not count.
+    Args:
+        values: `[N,5]`, of `measures`.
     """
-    points = np.stack([record.landmarks for record in records]).astype(np.float64)
+    repeats = torch.from_numpy(repeats_of(values, BIN_WIDTHS))
+    return torch.repeat_interleave(torch.arange(len(values)), repeats)
 
-    def distance(one: int, other: int) -> NDArray[np.float64]:
-        apart: NDArray[np.float64] = np.linalg.norm(points[:, one] - points[:, other], axis=1)
-        return apart
 
-    nose = points[:, _NOSE_BASE] - points[:, _NOSE_BRIDGE]
-    length = np.maximum(np.linalg.norm(nose, axis=1), 1e-6)
-    tip = points[:, NOSE_TIP] - points[:, _NOSE_BRIDGE]
-    eyes = [distance(up, down) / np.maximum(distance(a, b), 1e-6) for up, down, a, b in _EYES]
-    return np.stack(
-        [
-            np.array([record.yaw_deg for record in records]),
-            (tip * nose).sum(axis=1) / length**2,
-            distance(_LIP_UPPER, _LIP_LOWER) / length,
-            np.mean(eyes, axis=0),
-        ],
-        axis=1,
+def measures(faces: Tensor, landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Pose and expression: float64 `[N,5]`.
+
+    Yaw and pitch in degrees; the gap between the lips in face heights; the
+    mouth's width in eye distances; how far the eyes are open, by pixels, where
+    1 is this person's usual.
+
+    Args:
+        faces: uint8 `[N,C,T,T]`, R, G, B first.
+        landmarks: `[N,468,2]`, px of the faces.
+    """
+    pose = fit_pose(landmarks)
+    ahead = frontal(landmarks, pose)
+    contrast = [
+        eye_contrast(face[:3].permute(1, 2, 0).numpy(), points)
+        for face, points in zip(faces, landmarks, strict=True)
+    ]
+    columns = (
+        pose.yaw_deg,
+        pose.pitch_deg,
+        mouth_open(ahead),
+        mouth_width(ahead),
+        eye_open(np.array(contrast)),
     )
+    # Landmarks of no face at all have no pose; they count as usual.
+    return np.nan_to_num(np.stack(columns, axis=1), posinf=0.0, neginf=0.0)
 
 
 def repeats_of(values: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.int64]:

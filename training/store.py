@@ -36,7 +36,7 @@ from ..engine.runtime.onnx import available_cores
 from ..engine.swap.mask import fill, hull
 from .faceset import INDEX_NAME, FaceRecord, Faceset
 from .presets import Preset
-from .sampling import one_epoch
+from .sampling import measures, one_epoch
 from .seeds import generator
 
 FORMAT_VERSION = 1
@@ -129,9 +129,14 @@ def load_store(faceset: Faceset, preset: Preset, device: torch.device, *, balanc
             f"{preset.coverage:g}: extract again with a larger coverage"
         )
     pixels = _mapped(faceset, _Layout(faceset, round(preset.size_px / span), preset.size_px))
+    epoch = None
+    if balanced:
+        scale = pixels.shape[-1] / faceset.size_px
+        landmarks = np.stack([record.crop_landmarks() for record in faceset.records]) * scale
+        epoch = one_epoch(measures(pixels, landmarks))
     if device.type == "cuda" and pixels.numel() <= _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
         pixels = pixels.to(device)
-    return FaceStore(pixels, span, one_epoch(faceset.records) if balanced else None)
+    return FaceStore(pixels, span, epoch)
 
 
 def priority(landmarks: NDArray[np.float64], side_px: int, margin_px: float) -> NDArray[np.float32]:

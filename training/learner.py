@@ -43,6 +43,7 @@ class Learner:
         seed: of its first weights.
         base: folder of a model of this preset whose averaged weights it begins with instead.
         losses: what it will learn by.
+        averages: whether it keeps an average of its weights; without, the weights stand in for it.
 
     Attributes:
         network: the weights that learn.
@@ -59,13 +60,15 @@ class Learner:
         seed: int,
         base: Path | None = None,
         losses: LossSettings = DEFAULT_LOSSES,
+        *,
+        averages: bool = True,
     ) -> None:
-        self._device, self._losses = device, losses
+        self._device, self._losses, self._averages = device, losses, averages
         network, critics = _new(preset, losses, seed)
         if base is not None:
             load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval() if averages else self.network
         self.critics = critics.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         learning = [*self.network.parameters(), *self.critics.parameters()]
         self.optimiser = ChannelsLastAdam(learning, betas=BETAS, fused=True)
@@ -80,7 +83,7 @@ class Learner:
 
     def begin(self, seed: int, base: Path | None = None) -> None:
         """As new."""
-        begun = Learner(self.network.preset, self._device, seed, base, self._losses)
+        begun = Learner(self.network.preset, self._device, seed, base, self._losses, averages=self._averages)
         wanted = begun._tensors()
         with torch.no_grad():
             for name, tensor in self._tensors().items():
@@ -91,6 +94,8 @@ class Learner:
 
     def update_average(self) -> None:
         """After a step: early on the average follows closely, later over some five hundred steps."""
+        if not self._averages:
+            return
         step = self.progress.step
         decay = min(0.998, (1 + step) / (10 + step))
         with torch.no_grad():
@@ -131,6 +136,8 @@ class Learner:
         """
         with open_checkpoint(model) as checkpoint, torch.no_grad():
             for name, tensor in self._tensors(checkpoint.critics(self.critics)).items():
+                if name.startswith("average.") and not self._averages:
+                    continue  # they are the weights themselves
                 # Copying keeps each tensor's memory format, which the fused optimiser relies on.
                 tensor.copy_(checkpoint.tensor(name, tuple(tensor.shape)))
             self.progress = checkpoint.progress

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +39,15 @@ _GOOD_STEPS = 500
 _ORDER_A, _ORDER_B, _CHANGE_A, _CHANGE_B = range(4)
 
 
+class _Pass(NamedTuple):
+    """Losses of A's and of B's faces, and what making them took."""
+
+    a: float
+    b: float
+    waited_s: float
+    augmented_s: float
+
+
 @dataclass
 class Run(Closeable):
     """A model on its way: a step, a measurement, and the way back where one went wrong.
@@ -49,7 +59,8 @@ class Run(Closeable):
         until_plateau: whether the run ends when these get no better.
         budget: how long it may take.
         seed: of everything random.
-        batch: faces of each person in a step, in each process.
+        batch: faces of each person in a pass, in each process.
+        accumulate: passes whose gradients make a step.
         learning_rate: at its peak.
         world: the processes that train together.
         base: folder of the model that this one begins with.
@@ -71,6 +82,7 @@ class Run(Closeable):
     base: Path | None = None
     losses: LossSettings = DEFAULT_LOSSES
     perceptual: Perceptual | None = None
+    accumulate: int = 1
     rollbacks: int = 0
     in_a_row: int = 0
     _loss_lately: float | None = None
@@ -123,17 +135,17 @@ class Run(Closeable):
         rate = self.learning_rate * done.rate_scale * factor
         for group in learner.optimiser.param_groups:
             group["lr"] = rate
-        pixels_a, pixels_b = self._loader.take(done.step)
-        with DeviceTime(self.device) as augmenting:
-            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A)
-            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B)
-
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
-            lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
         learner.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(lost.total)
+        passes = []
+        for number in range(self.accumulate):
+            last = number == self.accumulate - 1
+            with self.world.sharing(self._objective, last):
+                passes.append(self._pass(done.step * self.accumulate + number))
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
-        of_a, of_b, norms = self.world.mean(lost.a.item(), lost.b.item(), norm.item())
+        own = (
+            sum(values) / len(passes) for values in zip(*((each.a, each.b) for each in passes), strict=True)
+        )
+        of_a, of_b, norms = self.world.mean(*own, norm.item())
         self._check(of_a + of_b, norms)
         learner.optimiser.step()
         done.step += 1
@@ -147,11 +159,27 @@ class Run(Closeable):
             progress=self.progress(),
             loss_a=of_a,
             loss_b=of_b,
-            samples_per_s=2 * self.batch * self.world.size / took,
-            data_share=self._loader.waited_s / took,
-            augment_share=augmenting.seconds() / took,
+            samples_per_s=2 * self.batch * self.accumulate * self.world.size / took,
+            data_share=sum(each.waited_s for each in passes) / took,
+            augment_share=sum(each.augmented_s for each in passes) / took,
             learning_rate=rate,
         )
+
+    def _pass(self, number: int) -> _Pass:
+        """The gradients of one batch, added to those that are there.
+
+        Args:
+            number: of the pass, over the whole run.
+        """
+        pixels_a, pixels_b = self._loader.take(number)
+        waited_s = self._loader.waited_s
+        with DeviceTime(self.device) as augmenting:
+            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A, number)
+            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B, number)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
+            lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
+        torch.autograd.backward(lost.total / self.accumulate)
+        return _Pass(lost.a.item(), lost.b.item(), waited_s, augmenting.seconds())
 
     def measure(self) -> Measured | None:
         """What becomes of held-out faces, where there are any."""
@@ -186,9 +214,9 @@ class Run(Closeable):
         learner.progress = replace(learner.progress, rate_scale=scale / 2, elapsed_s=elapsed_s)
         return RolledBack(failed + 1, learner.progress.step, scale / 2)
 
-    def _faces(self, pixels: Tensor, span: float, change: int) -> Batch:
-        step, rank = self.learner.progress.step, self.world.rank
-        place = (self.seed, change, step, rank) if rank else (self.seed, change, step)
+    def _faces(self, pixels: Tensor, span: float, change: int, number: int) -> Batch:
+        rank = self.world.rank
+        place = (self.seed, change, number, rank) if rank else (self.seed, change, number)
         return augment(pixels, span, self.preset.size_px, generator(*place, device=self.device))
 
     def _check(self, loss: float, norm: float) -> None:

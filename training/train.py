@@ -64,6 +64,8 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     batch: int | None = None,
+    accumulate: int = 1,
+    average: bool = True,
     learning_rate: float | None = None,
     until_plateau: bool = False,
     hold_out: bool = True,
@@ -92,7 +94,10 @@ def train(
         steps: stop when the model has so many steps.
         minutes: stop when the model has trained so long, over all runs.
         seed: of everything random.
-        batch: faces of each person in a step; the preset's where None.
+        batch: faces of each person in a pass; the preset's where None.
+        accumulate: passes to a step, for a larger batch than memory holds.
+        average: draw with a moving average of the weights, which costs a little of each step; a model goes on
+            as it is asked to.
         learning_rate: at its peak; the preset's where None.
         until_plateau: once held-out faces get no better, let the rate fall and stop; see `schedule`.
         hold_out: keep a few faces of each set from training, and measure with them; a model goes on as it
@@ -120,9 +125,11 @@ def train(
     """
     if steps is None and minutes is None and not until_plateau:
         raise UsageError("training needs an end: give --steps, --minutes or --until-plateau")
-    counts = steps, minutes, batch, learning_rate, threads, measure_every_steps, keep
+    counts = steps, minutes, batch, accumulate, learning_rate, threads, measure_every_steps, keep
     if any(value is not None and value <= 0 for value in counts):
-        raise UsageError("steps, minutes, batch, learning rate, threads and keep must be above zero")
+        raise UsageError(
+            "steps, minutes, batch, accumulate, learning rate, threads and keep must be above zero"
+        )
     network = _preset(preset)
     perceptual = None if perceptual_weights is None else Perceptual(Path(perceptual_weights))
     if losses.perceptual and perceptual is None:
@@ -145,7 +152,7 @@ def train(
         card = ModelCard.read(model)
         if until_plateau and not card.holds_out:
             raise _no_plateau()
-        learner = Learner(card.preset, place, seed, base, losses)
+        learner = Learner(card.preset, place, seed, base, losses, averages=average)
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
         trained, held_out = sets, None
@@ -165,6 +172,7 @@ def train(
             base=base,
             losses=losses,
             perceptual=perceptual,
+            accumulate=accumulate,
         ) as run:
             pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
             yield from _events(run, model, pace) if world.is_first else _beside(run, model)

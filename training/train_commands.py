@@ -53,7 +53,13 @@ _OPTIONS = (
     click.option(
         "--perceptual-weights", type=PATH, metavar="FILE", help="Of LPIPS, for --loss perceptual=NUMBER."
     ),
-    click.option("--batch", type=click.IntRange(1), help="Faces of each person in a step."),
+    click.option("--batch", type=click.IntRange(1), help="Faces of each person in a pass."),
+    click.option("--accumulate", type=click.IntRange(1), default=1, help="Passes to a step."),
+    click.option(
+        "--average/--no-average",
+        default=True,
+        help="Draw with a moving average of the weights.",
+    ),
     click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="At its peak."),
     click.option(
         "--keep", type=click.IntRange(1), default=2, help="Checkpoints that stay, with the last one."

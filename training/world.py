@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,6 +45,12 @@ class World:
             return module
         devices = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+
+    def sharing(self, module: nn.Module, shares: bool) -> AbstractContextManager[object]:
+        """A pass of what `share` gave; gradients are averaged in the last pass of a step only."""
+        if isinstance(module, DistributedDataParallel) and not shares:
+            return module.no_sync()
+        return nullcontext()
 
     def from_first(self, *values: float) -> tuple[float, ...]:
         """What the first process has; all must ask."""

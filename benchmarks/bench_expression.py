@@ -81,7 +81,9 @@ def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) ->
     blinks = measures.blinks(*eyes)
     inner = measures.inner_error(*landmarks)
     turned = measures.pose_error(*series(lambda seen: pose.rotation(seen.look.landmarks)))
-    known = [(s.embedding, r.embedding) for s, r in both if s.embedding is not None and r.embedding is not None]
+    known = [
+        (s.embedding, r.embedding) for s, r in both if s.embedding is not None and r.embedding is not None
+    ]
     here, made = (np.array([pair[side] for pair in known]) for side in (0, 1))
     return {
         "frames": len(pairs),
@@ -136,7 +138,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("paths", type=Path, nargs="*", metavar="MODEL CLIP", help="the demo's without any")
-    parser.add_argument("--converted", type=Path, metavar="FILE", help="the result, where it is there already")
+    parser.add_argument(
+        "--converted", type=Path, metavar="FILE", help="the result, where it is there already"
+    )
     parser.add_argument("--faces", type=Path, metavar="FILE", help="of an analysis that was edited")
     parser.add_argument("--range", metavar="START-END", help="of the clip, in seconds")
     parser.add_argument("--target", type=Path, metavar="CLIP", help="that shows the model's person")

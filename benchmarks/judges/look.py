@@ -1,8 +1,8 @@
 """What the judges see of one face: 68 landmarks, both eyes' lids, and who it is.
 
 Points are in px of the picture as it is shown (square pixels, upright). Landmarks follow the scheme of 300-W
-(Sagonas et al., IMAVIS 2016): jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the first eye is the
-one on the left of the picture.
+(Sagonas et al., IMAVIS 2016): jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67; the first eye is
+the one on the left of the picture.
 """
 
 from __future__ import annotations
@@ -150,6 +150,7 @@ class Judges:
             points = points * [-1.0, 1.0] + [_EYE_CROP_PX, 0.0]
         shown = apply(square, points)
         return shown[:LID_POINTS], shown[LID_POINTS]
+
 
 def square_around(centre: NDArray[np.float64], side: float, tilt: float, size_px: int) -> Affine:
     """From px of a crop to px as shown.

@@ -55,7 +55,7 @@ def eye_opening(lids: Series) -> Series:
 
 
 def gaze(lids: Series, irises: Series) -> Series:
-    """Where the irises lie between the corners: ``[N]``, 0 at the picture's left end of the eyes, 1 at the right.
+    """Where the irises lie between the eyes' corners: ``[N]``, 0 on the picture's left, 1 on its right.
 
     Args:
         lids: ``[N, 2, 16, 2]``.
@@ -98,7 +98,7 @@ class Blinks:
 
 
 def blinks(source: Series, result: Series) -> Blinks:
-    """Compares when eyes are shut, by eye openings ``[N]``; each is judged by how open its own are at most."""
+    """Compares when eyes are shut, by openings ``[N]``; each is judged by how open its own are at most."""
     shut = [_shut(opening) for opening in (source, result)]
     runs = [_runs(each) for each in shut]
     both = sum(
@@ -132,7 +132,9 @@ def inner_error(source: Series, result: Series) -> InnerError:
     down = np.stack([-right[..., 1], right[..., 0]], axis=-1)
     upright = np.stack([(offsets * right).sum(axis=2), (offsets * down).sum(axis=2)], axis=2)
     upright *= 100.0 / eye_distance(source)[:, None, None]
-    return InnerError(*(float(np.hypot(*each.T).mean()) for each in (upright, upright - upright.mean(axis=0))))
+    return InnerError(
+        *(float(np.hypot(*each.T).mean()) for each in (upright, upright - upright.mean(axis=0)))
+    )
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,9 @@ def pose_error(source: Series, result: Series) -> PoseError:
 
 
 def identity_change(source: Series, result: Series, target: Series) -> float:
-    """How far on the way from the source's person to the target's: 0 for an untouched clip, 1 for a perfect swap.
+    """How far it is on the way from the source's person to the target's: 0 for an untouched clip.
 
-    The mean embedding of the result, projected on the line through the means of the other two.
+    It is 1 for a perfect swap: the result's mean embedding, projected on the line through the other two's.
 
     Args:
         source: embeddings ``[N, 128]``.

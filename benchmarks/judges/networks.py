@@ -1,7 +1,7 @@
 """The two networks of ``@vladmandic/face-api`` as ONNX, built from their weights.
 
-Both take ``image``, float32 ``[N, 3, S, S]``, RGB 0..1, and subtract the mean colour themselves. What they are
-made of is known by the names and shapes of the weights; padding and pooling follow TensorFlow's rules.
+Both take ``image``, float32 ``[N, 3, S, S]``, RGB 0..1, and subtract the mean colour themselves. What they
+are made of is told by the names and shapes of the weights; padding and pooling follow TensorFlow's rules.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How a head is turned, by 13 landmarks that expression hardly moves.
 
-The camera is a weak perspective: ``x = s (R X)_xy + t``. It starts from the best affine camera (least squares,
-made orthonormal by its singular vectors) and ends by Gauss-Newton on rotation and scale, which weighs errors
-in the picture and not in the face.
+The camera is a weak perspective: ``x = s (R X)_xy + t``. It starts from the best affine camera (least
+squares, made orthonormal by its singular vectors) and ends by Gauss-Newton on rotation and scale, with errors
+as they are in the picture.
 """
 
 from __future__ import annotations

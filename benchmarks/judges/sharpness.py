@@ -1,8 +1,8 @@
 """How sharp a face is: two amplitudes of luma, of its edges and of its finest detail, under a mask.
 
 Both are focus measures of Pertuz, Puig and Garcia (Pattern Recognition 46(5), 2013), as amplitudes. Compare
-pictures of one camera and one scale only: noise counts as detail. Masks have weights of 0 and more; a picture's
-outermost pixels do not count, and an empty mask gives 0.
+pictures of one camera and one scale only: noise counts as detail. Masks have weights of 0 and more; the
+outermost pixels of a picture do not count, and an empty mask gives 0.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from .sharpness import detail, edges
 
 # A box that overlaps the one before (or the source's) by less is another face.
 _SAME_FACE = 0.3
-# Faces are found on a picture of this size; only where there is none on a finer one, for four times the price.
+# Faces are found on a picture of this size; where there is none, on a finer one, for four times the price.
 _COARSE_PX, _FINE_PX = 320, 640
 # Containers round times, at worst to milliseconds.
 _SAME_TIME_S = 0.002
@@ -61,7 +61,8 @@ class FaceFinder:
 
     def __init__(self, pixel_aspect: float) -> None:
         self._coarse, self._fine = (
-            Detector(long_side_px=size, pixel_aspect=pixel_aspect, threads=1) for size in (_COARSE_PX, _FINE_PX)
+            Detector(long_side_px=size, pixel_aspect=pixel_aspect, threads=1)
+            for size in (_COARSE_PX, _FINE_PX)
         )
         self._last: Box | None = None
 
@@ -106,7 +107,9 @@ def watch(source: Clip, result: Clip, *, embed_every: int = 5) -> Iterator[Pair]
         times = float(ours.pts * ours.time_base), float(theirs.pts * theirs.time_base)
         first = first or times
         if abs((times[0] - first[0]) - (times[1] - first[1])) > _SAME_TIME_S:
-            raise BadInputError(f"{result.path}: frame {index} is not of the source's time: is it its source?")
+            raise BadInputError(
+                f"{result.path}: frame {index} is not of the source's time: is it its source?"
+            )
         yield _pair(index, ours, theirs, judges, finder, embed=index % embed_every == 0)
 
 
@@ -126,9 +129,7 @@ def embeddings(clip: Clip, *, every: int) -> NDArray[np.float64]:
     return np.stack(found)
 
 
-def _pair(
-    index: int, ours: Frame, theirs: Frame, judges: Judges, finder: FaceFinder, *, embed: bool
-) -> Pair:
+def _pair(index: int, ours: Frame, theirs: Frame, judges: Judges, finder: FaceFinder, *, embed: bool) -> Pair:
     box = finder.follow(ours)
     if box is None:
         return Pair(index, None, None)

@@ -11,7 +11,8 @@ networks of other makers than the pipeline's (see `judges`), without any smoothi
     sharpness           strength of edges inside the face over the source's, and of the finest detail, in
                         which the source's noise counts too
     identity            0 the source's person, 1 the target's; needs --target
-    faces               share of the source's faces that are still seen as a face
+    faces               share of the source's plain faces that are still seen as plain faces; where a hand
+                        hides the source's, nothing is measured
 
 Formulas: `judges.measures`, `judges.pose`, `judges.sharpness`. "moving" figures leave out what is the same in
 every frame, as it is between two faces of different shape. Measure frames that the model was not trained on.
@@ -89,9 +90,9 @@ def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) ->
         "frames": len(pairs),
         "frames_with_face": len(sources),
         "face_share": len(both) / len(sources),
-        "mouth_correlation": measures.correlation(*mouths, measures.LEAST_MOUTH_SPREAD),
-        "eye_correlation": measures.correlation(*eyes, measures.LEAST_EYE_SPREAD),
-        "gaze_correlation": measures.correlation(*gazes, measures.LEAST_GAZE_SPREAD),
+        "mouth_correlation": measures.correlation(mouths[0], mouths[1], measures.LEAST_MOUTH_SPREAD),
+        "eye_correlation": measures.correlation(eyes[0], eyes[1], measures.LEAST_EYE_SPREAD),
+        "gaze_correlation": measures.correlation(gazes[0], gazes[1], measures.LEAST_GAZE_SPREAD),
         "mouth_spread": float(mouths[0].std()),
         "eye_spread": float(eyes[0].std()),
         "gaze_spread": float(gazes[0].std()),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from judges.look import FOLDER, Judges, Look
+from judges.look import FOLDER, MOST_DOUBT, Judges, Look
 from judges.measures import eye_opening
 from judges.networks import identity_network, landmark_network
 from judges.tfjs_weights import Weights, read_weights
@@ -199,3 +199,12 @@ def test_a_picture_that_is_shown_turned_is_looked_at_turned(clips: Path, rotatio
     expected = Judges().look(upright, found)
     for seen, wanted in ((look.landmarks, expected.landmarks), (look.lids, expected.lids)):
         np.testing.assert_allclose(seen - display @ shift, wanted, atol=0.5)
+
+
+def test_what_is_no_plain_face_is_doubted(clips: Path) -> None:
+    with Clip(clips / "no_face.mp4") as frames:
+        frame = next(iter(frames))
+    for left in (100.0, 400.0, 700.0):
+        assert Judges().look(frame, (left, 100.0, left + 160.0, 300.0)).doubt > MOST_DOUBT
+    for _, look, _ in looks(clips / "single_face.mp4", 30, 2):
+        assert look.doubt < MOST_DOUBT / 2

@@ -36,13 +36,13 @@ LEAST_MOUTH_SPREAD, LEAST_EYE_SPREAD, LEAST_GAZE_SPREAD = 0.01, 0.02, 0.01
 def eye_distance(landmarks: Series) -> Series:
     """Between the outer corners of the eyes: ``[N]`` of ``[N, 68, 2]``, in the landmarks' unit."""
     left, right = (landmarks[:, corner] for corner in OUTER_EYES)
-    return np.hypot(*(right - left).T)
+    return _distance(left, right)
 
 
 def mouth_opening(landmarks: Series) -> Series:
     """Mean gap between the inner lips over the eye distance: ``[N]`` of ``[N, 68, 2]``."""
-    gaps = [np.hypot(*(landmarks[:, low] - landmarks[:, high]).T) for high, low in _LIP_PAIRS]
-    return np.mean(gaps, axis=0) / eye_distance(landmarks)
+    gaps = [_distance(landmarks[:, low], landmarks[:, high]) for high, low in _LIP_PAIRS]
+    return np.asarray(np.mean(gaps, axis=0) / eye_distance(landmarks))
 
 
 def eye_opening(lids: Series) -> Series:
@@ -51,7 +51,8 @@ def eye_opening(lids: Series) -> Series:
     The eye aspect ratio of Soukupova and Cech (CVWW 2016), by the three middle pairs of lid points.
     """
     gaps = [_distance(lids[:, :, low], lids[:, :, high]) for low, high in _LID_PAIRS]
-    return (np.mean(gaps, axis=0) / _distance(lids[:, :, 0], lids[:, :, 8])).mean(axis=1)
+    width = _distance(lids[:, :, 0], lids[:, :, 8])
+    return np.asarray((np.mean(gaps, axis=0) / width).mean(axis=1))
 
 
 def gaze(lids: Series, irises: Series) -> Series:
@@ -65,7 +66,7 @@ def gaze(lids: Series, irises: Series) -> Series:
     left = np.stack([lids[:, 0, 8], lids[:, 1, 0]], axis=1)
     along = np.stack([lids[:, 0, 0], lids[:, 1, 8]], axis=1) - left
     shares = ((irises - left) * along).sum(axis=2) / (along * along).sum(axis=2)
-    return shares.mean(axis=1)
+    return np.asarray(shares.mean(axis=1))
 
 
 def correlation(source: Series, result: Series, least_spread: float = 0.0) -> float | None:
@@ -123,9 +124,8 @@ class InnerError:
 
 def inner_error(source: Series, result: Series) -> InnerError:
     """Of landmarks ``[N, 68, 2]``. Each result is laid over its source by least squares first."""
-    offsets = []
-    for ours, theirs in zip(source[:, INNER], result[:, INNER], strict=True):
-        offsets.append(apply(similarity(theirs, ours), theirs) - ours)
+    pairs = zip(source[:, INNER], result[:, INNER], strict=True)
+    offsets = np.stack([apply(similarity(theirs, ours), theirs) - ours for ours, theirs in pairs])
     # Upright, so that a turning head does not turn a steady offset into a moving one.
     eyes = source[:, OUTER_EYES[1]] - source[:, OUTER_EYES[0]]
     right = (eyes / eye_distance(source)[:, None])[:, None]

@@ -6,6 +6,8 @@ are made of is told by the names and shapes of the weights; padding and pooling 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -81,7 +83,7 @@ class _Builder:
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
 
-    def emit(self, kind: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+    def emit(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         output = output or f"{kind}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output

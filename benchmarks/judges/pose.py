@@ -58,7 +58,7 @@ def rotation(landmarks: Points) -> NDArray[np.float64]:
         residual = (seen - turned[:, :2]).T.ravel()
         step = np.linalg.lstsq(slopes, residual, rcond=None)[0]
         turn, scale = rotation_by(step[:3]) @ turn, scale * math.exp(min(max(step[3], -1.0), 1.0))
-    return turn
+    return np.asarray(turn)
 
 
 def rotation_by(turn: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,4 +85,4 @@ def mean_rotation(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     Formula: Moakher, SIAM J. Matrix Anal. Appl. 24(1), 2002, the projected arithmetic mean.
     """
     left, _, right = np.linalg.svd(rotations.mean(axis=0))
-    return left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    return np.asarray(left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right)

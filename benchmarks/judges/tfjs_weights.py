@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from crossface.engine.errors import BadInputError
 
 Weights = dict[str, NDArray[np.float32]]
 
-_CODES = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
+_CODES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
 
 
 def read_weights(manifest: bytes, shards: Mapping[str, bytes]) -> Weights:
@@ -49,16 +50,17 @@ def read_weights(manifest: bytes, shards: Mapping[str, bytes]) -> Weights:
     return weights
 
 
-def _read(entry: Mapping[str, object], content: bytes, start: int) -> tuple[NDArray[np.float32], int]:
-    shape = [int(side) for side in entry["shape"]]  # type: ignore[attr-defined]
+def _read(entry: Mapping[str, Any], content: bytes, start: int) -> tuple[NDArray[np.float32], int]:
+    shape = [int(side) for side in entry["shape"]]
     if entry["dtype"] != "float32":
         raise ValueError(f"{entry['name']} is {entry['dtype']}, not float32")
     quantised = entry.get("quantization")
     if quantised is None:
-        dtype, scale, least = np.dtype("<f4"), 1.0, 0.0
+        dtype: np.dtype[Any] = np.dtype("<f4")
+        scale, least = 1.0, 0.0
     else:
-        dtype = _CODES[quantised["dtype"]]  # type: ignore[index]
-        scale, least = float(quantised["scale"]), float(quantised["min"])  # type: ignore[index]
+        dtype = _CODES[quantised["dtype"]]
+        scale, least = float(quantised["scale"]), float(quantised["min"])
     end = start + math.prod(shape) * dtype.itemsize
     if end > len(content):
         raise ValueError(f"{entry['name']} is cut short")

@@ -16,12 +16,13 @@ from crossface.engine.face.detector import Box, Detection, Detector, intersectio
 from crossface.engine.frame import Frame
 from crossface.engine.swap.mask import fill
 
-from .look import Judges, Look, square_around
+from .look import MOST_DOUBT, Judges, Look, square_around
 from .sharpness import detail, edges
 
 # A box that overlaps the one before (or the source's) by less is another face.
 _SAME_FACE = 0.3
-# Faces are found on a picture of this size; where there is none, on a finer one, for four times the price.
+# A face is sought where it is expected: in a picture of this size, then in a finer one at four times the
+# cost.
 _COARSE_PX, _FINE_PX = 320, 640
 # Containers round times, at worst to milliseconds.
 _SAME_TIME_S = 0.002
@@ -49,7 +50,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Pair:
-    """A frame of both clips; None where a clip has no face. Without a source's face nothing is looked for."""
+    """A frame of both clips; None where a clip has no face, or one that something hides.
+
+    Without a source's face none is looked for in the result.
+    """
 
     index: int
     source: Seen | None
@@ -68,18 +72,17 @@ class FaceFinder:
 
     def follow(self, frame: Frame) -> Box | None:
         """The face's box in the next frame, ``(x0, y0, x1, y1)`` in luma px."""
-        found = self._search(frame)
-        same = None if self._last is None else _nearest(found, self._last)
-        largest = max((face.box for face in found), key=_area, default=None)
-        self._last = same or largest
-        return self._last
+        same = None if self._last is None else self.at(frame, self._last)
+        if same is None:
+            largest = max((face.box for face in self._fine.search(frame)), key=_area, default=None)
+            # As it would be found in a result, so that an untouched frame has the very same box.
+            same = None if largest is None else self.at(frame, largest)
+        self._last = same
+        return same
 
     def at(self, frame: Frame, box: Box) -> Box | None:
         """The face that lies in a box."""
-        return _nearest(self._search(frame), box)
-
-    def _search(self, frame: Frame) -> list[Detection]:
-        return self._coarse.search(frame) or self._fine.search(frame)
+        return _nearest(self._coarse.search(frame), box) or _nearest(self._fine.search(frame), box)
 
 
 def watch(source: Clip, result: Clip, *, embed_every: int = 5) -> Iterator[Pair]:
@@ -122,10 +125,13 @@ def embeddings(clip: Clip, *, every: int) -> NDArray[np.float64]:
     judges, finder = Judges(clip.info.display), FaceFinder(float(clip.info.sample_aspect_ratio or 1))
     found = []
     for index, frame in enumerate(clip):
-        if index % every == 0 and (box := finder.follow(frame)):
-            found.append(judges.embedding(frame, judges.look(frame, box).landmarks))
+        if index % every or (box := finder.follow(frame)) is None:
+            continue
+        look = judges.look(frame, box)
+        if look.doubt <= MOST_DOUBT:
+            found.append(judges.embedding(frame, look.landmarks))
     if not found:
-        raise BadInputError(f"{clip.path}: no face in it: give a clip of the model's person")
+        raise BadInputError(f"{clip.path}: no plain face in it: give a clip of the model's person")
     return np.stack(found)
 
 
@@ -134,12 +140,14 @@ def _pair(index: int, ours: Frame, theirs: Frame, judges: Judges, finder: FaceFi
     if box is None:
         return Pair(index, None, None)
     look = judges.look(ours, box)
+    if look.doubt > MOST_DOUBT:
+        return Pair(index, None, None)
     source = _seen(ours, look, look.landmarks, judges, embed=embed)
     there = finder.at(theirs, box)
-    if there is None:
+    made = None if there is None else judges.look(theirs, there)
+    if made is None or made.doubt > MOST_DOUBT:
         return Pair(index, source, None)
-    result = _seen(theirs, judges.look(theirs, there), look.landmarks, judges, embed=embed)
-    return Pair(index, source, result)
+    return Pair(index, source, _seen(theirs, made, look.landmarks, judges, embed=embed))
 
 
 def _seen(frame: Frame, look: Look, outline: Points, judges: Judges, *, embed: bool) -> Seen:

@@ -68,7 +68,7 @@ def rotation_by(turn: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.eye(3)
     x, y, z = turn / angle
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * cross @ cross
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * cross @ cross)
 
 
 def angle_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -23,33 +23,16 @@ every frame, as it is between two faces of different shape. Measure frames that 
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from judges import measures, pose
-from judges.watch import Pair, Seen, embeddings, watch
-from machine import write_result
+from judges.command import Figures, arguments, gather, tell
+from judges.watch import Pair, Seen
 from numpy.typing import NDArray
 
-from crossface.engine import ConversionSettings, ReadingSettings, convert
-from crossface.engine.clip import Clip
-from crossface.engine.errors import BadInputError, CrossfaceError, UsageError
-from crossface.engine.swap.model import read_model
-
-ROOT = Path(__file__).parents[1]
-# Model and clip, and where its person is seen with her eyes open and nothing before her face.
-DEMO = (
-    [ROOT / "samples/demo.onnx", ROOT / "build/clips/single_face.mp4"],
-    ROOT / "build/clips/WolfgangLanger_Pexels.mp4",
-    "9.5-18.4",
-)
-# The network's work is measured, not the encoder's. Of 8 bits this is exact.
-LOSSLESS = {"preset": "ultrafast", "qp": "0"}
-Figures = dict[str, float | int | None]
+from crossface.engine.errors import BadInputError, CrossfaceError
 
 
 def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) -> Figures:
@@ -118,70 +101,11 @@ def _median(pairs: Sequence[tuple[float, float]]) -> float | None:
     return float(np.median(ratios)) if ratios else None
 
 
-def compare(source: Path, result: Path, span: str | None, target: NDArray[np.float64] | None) -> Figures:
-    """Figures of a clip, or a range of it, and its result."""
-    with Clip(source, reading(span)) as clip, Clip(result) as made:
-        return figures(list(watch(clip, made)), target)
-
-
-def reading(span: str | None) -> ReadingSettings:
-    """A range such as ``9.5-18.4``, in seconds; either end may be left out."""
-    if span is None:
-        return ReadingSettings()
-    start, dash, end = span.partition("-")
-    if not dash:
-        raise UsageError(f'{span}: no range; write it as "9.5-18.4", in seconds')
-    return ReadingSettings(start=f"{start}s" if start else None, end=f"{end}s" if end else None)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("paths", type=Path, nargs="*", metavar="MODEL CLIP", help="the demo's without any")
-    parser.add_argument(
-        "--converted", type=Path, metavar="FILE", help="the result, where it is there already"
-    )
-    parser.add_argument("--faces", type=Path, metavar="FILE", help="of an analysis that was edited")
-    parser.add_argument("--range", metavar="START-END", help="of the clip, in seconds")
-    parser.add_argument("--target", type=Path, metavar="CLIP", help="that shows the model's person")
-    parser.add_argument("--target-range", metavar="START-END", help="of it, in seconds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    options = parser.parse_args()
-    wanted = 1 if options.converted else 2
-    if not options.paths and not options.converted:
-        options.paths, options.target, options.target_range = DEMO
-    if len(options.paths) != wanted:
-        parser.error("give MODEL and CLIP, or --converted FILE and CLIP")
-    *models, source = options.paths
-
-    target = None
-    if options.target:
-        with Clip(options.target, reading(options.target_range)) as clip:
-            target = embeddings(clip, every=10)
-    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
-        made = options.converted
-        if made is None:
-            made = Path(scratch) / "converted.mov"
-            settings = ConversionSettings(encoder_options=LOSSLESS)
-            span = reading(options.range)
-            for _ in convert(source, models[0], made, faces=options.faces, settings=settings, reading=span):
-                pass
-        results = compare(source, made, options.range, target)
-
-    for name, value in results.items():
-        print(f"{name:24}" + ("         -" if value is None else f"{value:10.3f}".replace(".000", "    ")))
-    if options.json:
-        about: dict[str, object] = {"clip": source.name, "range_s": options.range}
-        for model in models:
-            metadata, _ = read_model(model)
-            about |= {"model": model.name, "architecture": metadata.architecture, "steps": metadata.steps}
-        write_result(
-            options.json,
-            "what of an expression survives the swap, by landmarks that took no part",
-            ("av", "onnxruntime"),
-            {**about, "target": options.target and options.target.name, "figures": results},
-        )
+    options = arguments(__doc__)
+    watched = gather(options)
+    question = "what of an expression survives the swap, by landmarks that took no part"
+    tell(question, figures(watched.pairs, watched.target), watched, options.json)
 
 
 if __name__ == "__main__":

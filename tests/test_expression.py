@@ -10,10 +10,11 @@ import av
 import bench_expression
 import numpy as np
 import pytest
-from bench_expression import compare, reading
+from bench_expression import figures
 from hypothesis import given
 from hypothesis import strategies as st
 from judges import measures, pose, sharpness
+from judges.command import Figures, reading, watch_files
 from judges.watch import embeddings
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -225,6 +226,10 @@ def test_sharpness_of_a_wave() -> None:
         assert sharpness.edges(picture, np.zeros_like(everywhere)) == 0
 
 
+def compare(source: Path, result: Path, span: str | None, target: NDArray[np.float64] | None) -> Figures:
+    return figures(watch_files(source, result, span), target)
+
+
 @pytest.fixture(scope="module")
 def target(clips: Path) -> NDArray[np.float64]:
     with Clip(clips / "WolfgangLanger_Pexels.mp4", reading("10-13")) as clip:
@@ -316,9 +321,9 @@ def test_the_script_converts_and_writes(
     bench_expression.main()
     result = json.loads(written.read_text())
     assert result["architecture"] == "inverting" and result["range_s"] == "0-0.3"
-    figures = result["figures"]
-    assert figures["frames"] == figures["frames_with_face"] == 9
-    assert figures["identity_distance"] > 0.3
-    assert figures["inner_error_pct"] > 0.5
-    assert figures["face_share"] == 1 and figures["blinks"] == 0 and figures["blink_recall"] is None
+    found = result["figures"]
+    assert found["frames"] == found["frames_with_face"] == 9
+    assert found["identity_distance"] > 0.3
+    assert found["inner_error_pct"] > 0.5
+    assert found["face_share"] == 1 and found["blinks"] == 0 and found["blink_recall"] is None
     assert "face_share" in capsys.readouterr().out

@@ -30,7 +30,7 @@ _NEAR_FRAMES = 2
 # What rounding makes of a constant.
 _STILL = 1e-9
 # A correlation of what hardly moves is one of noise.
-LEAST_MOUTH_SPREAD, LEAST_EYE_SPREAD, LEAST_GAZE_SPREAD = 0.01, 0.02, 0.01
+LEAST_MOUTH_SPREAD, LEAST_EYE_SPREAD, LEAST_GAZE_SPREAD = 0.01, 0.02, 0.03
 
 
 def eye_distance(landmarks: Series) -> Series:

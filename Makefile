@@ -71,11 +71,10 @@ assets: .venv/.base
 originals: .venv/.base
 	$(PY) tests/fetch_originals.py build/originals
 
-# Networks that judge results: only benchmarks and tests need them. They come by npm, which not everybody has.
+# Networks that judge results: only some benchmarks and tests need them. They come by npm, which not everybody has.
 judges: .venv/.base
-	@if command -v npm > /dev/null || [ -e build/judges/LICENSE ]; then \
-		$(PY) benchmarks/judges/fetch.py build/judges; \
-	else echo "no npm: tests of the judges will be skipped, and bench_expression.py cannot run"; fi
+	$(PY) benchmarks/judges/fetch.py build/judges || \
+		echo "Without the judges their tests are skipped; bench_expression.py and bench_quality.py cannot run."
 
 # mypy cannot follow the import hook of an editable install, so it sees the package through links.
 build/typing:

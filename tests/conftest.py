@@ -79,7 +79,11 @@ def _lacks_judges() -> str | None:
     if reason := _lacks_module("onnx") or _lacks_module("tflite"):
         return reason
     folder = Path(__file__).parents[1] / "build" / "judges"
-    return None if (folder / "face_recognition_model.bin").exists() else "no judges: make judges needs npm"
+    return (
+        None
+        if (folder / "face_recognition_model.bin").exists()
+        else 'no judges; "make judges" fetches them, by npm'
+    )
 
 
 NEEDS: dict[str, Callable[[], str | None]] = {

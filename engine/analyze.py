@@ -90,7 +90,7 @@ def analyze(
             for frame in write_faces(file, header, linked):
                 frames, faces = frames + 1, faces + len(frame.faces)
                 yield Progress("analyze", frames, of)
-        yield from map(Warned, dict.fromkeys(warnings))
+        yield from map(Warned, dict.fromkeys([*warnings, *chosen.news()]))
     if not faces:
         yield Warned(f"{path}: no face found in {frames} frames")
     yield Finished(output, frames, faces)

@@ -106,7 +106,7 @@ def convert_command(
     progress: Format,
     **compositing: Path | None,
 ) -> None:
-    """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export".
+    """Give the faces of CLIP to the person of MODEL, an ONNX file of "crossface export" or a DFM.
 
     From film to film it can be stopped and killed: the same command goes on, from OUTPUT.job beside the
     output, and makes the same film. Of several clips each has its job; networks and workers stay for it.

@@ -55,8 +55,8 @@ def convert(
 
     Args:
         clip: a video file or an image sequence.
-        model: an ONNX file of `crossface export`; or several, by the number of a track or the name of a
-            person in ``faces``, and None for all others.
+        model: an ONNX file of `crossface export`, or a DFM; or several, by the number of a track or the name
+            of a person in ``faces``, and None for all others.
         output: ``.mp4``, ``.mov``, ``.mkv`` or ``.webm``, or an image sequence.
         faces: a faces file of this clip; it is analysed while it is converted where None.
         settings: of the conversion.
@@ -104,7 +104,7 @@ def convert(
             # In a thread, while the clip is looked at.
             paths = {whom: path.absolute() for whom, path in models.items()}
             threads = network_threads(available())
-            loading = kept.networks.load(paths, batch=settings.batch, threads=threads)
+            loading = kept.networks.load(paths, batch=settings.batch, threads=threads, morph=settings.morph)
         if in_one_pass:
             yield from convert_in_one_pass(
                 clip,

@@ -15,6 +15,7 @@ from .errors import UsageError
 from .progress import FORMATS
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import METHODS
+from .swap.dfm import DEFAULT_MORPH
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -114,6 +115,11 @@ _CONVERSION = (
         help="Least length of a segment of the work.",
     ),
     click.option("--whole", is_flag=True, help="One segment, as a bit rate or two passes want."),
+    click.option(
+        "--morph",
+        type=click.FloatRange(0, 1),
+        help=f"Of DFMs that take it: the share of the person drawn; {DEFAULT_MORPH} without it.",
+    ),
 )
 
 
@@ -176,7 +182,7 @@ def models_of(model: Path | None, swaps: tuple[str, ...]) -> dict[str | None, Pa
             raise UsageError(f"--swap {swap}: {whom} has a model already")
         models[whom] = Path(path)
     if not models:
-        raise UsageError("no model given: name an ONNX file of crossface export, or use --swap")
+        raise UsageError("no model given: name an ONNX file of crossface export or a DFM, or use --swap")
     return models
 
 

@@ -43,6 +43,8 @@ class ConversionSettings:
         encoder_threads: of each encoder; it changes what some encoders write.
         segment_s: least length of a segment of the work, in seconds.
         whole: encode in one segment, as two passes or a bit rate want.
+        morph: 0..1, how much of the person drawn there is in the face, of DFMs that take that; None for
+            their default.
     """
 
     colour: Method = "reinhard"
@@ -54,6 +56,7 @@ class ConversionSettings:
     encoder_threads: int = 2
     segment_s: float = 10.0
     whole: bool = False
+    morph: float | None = None
 
     def check(self) -> None:
         """Raises UsageError for values that make no sense."""
@@ -61,6 +64,8 @@ class ConversionSettings:
             raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
+        if self.morph is not None and not 0 <= self.morph <= 1:
+            raise UsageError("a morph factor must be within 0..1")
 
     def encoding(self, info: VideoInfo, path: Path) -> Encoding:
         """How the frames of a film at ``path`` are encoded; raises as `choose_encoding`."""

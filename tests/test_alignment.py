@@ -72,13 +72,13 @@ def test_equal_people_cost_nothing_on_average_and_chance_is_no_reason_to_shrink(
 def test_descent_brings_codes_together() -> None:
     a, b = _codes(3, 16, 4).requires_grad_(), (_codes(4, 16, 4) * 3 + 2).requires_grad_()
     optimiser = torch.optim.Adam([a, b], lr=0.1)
-    first = float(code_moments(a, b))
+    first = code_moments(a, b).item()
     for _ in range(200):
         optimiser.zero_grad()
         loss = code_moments(a, b)
         loss.backward()
         optimiser.step()
-    assert float(loss) < 0.02 * first
+    assert loss.item() < 0.02 * first
     # What chance explains stays as it is.
     apart = (a.mean(0) - b.mean(0)).detach().square().sum()
     assert float(apart) < 2 * float(torch.cov(a.detach().T).trace() / 16 * 2)

@@ -15,6 +15,10 @@ STILL = dataclasses.replace(
     **{field.name: 0.0 for field in dataclasses.fields(Augmentation) if field.type == "float"},
 )
 
+# What an amount means nothing without, and what is not what it is anyway.
+NEEDS = {"noise": "rough", "rescale_factor": "rescale", "quality": "compress"}
+OTHER = {"rescale_factor": 4.0, "quality": (5.0, 6.0)}
+
 
 def _faces(count: int = 6, side_px: int = 80) -> torch.Tensor:
     """Smooth pictures whose red is their mask and whose green is their priority."""
@@ -45,10 +49,11 @@ def test_mask_and_priority_move_with_the_target() -> None:
 
 
 def test_warp_and_input_grading_leave_the_target_alone() -> None:
-    plain = dataclasses.replace(
-        Augmentation(), warp=0, input_gain=0, input_offset=0, input_contrast=0, grey=0, rough=0
-    )
-    full = augment(_faces(), 0.8, 64, generator(3))
+    # What lies before a face is in its mask too.
+    clear = dataclasses.replace(Augmentation(), occlude=0)
+    inputs = ("warp", "input_gain", "input_offset", "input_contrast", "grey", "rough", "rescale", "compress")
+    plain = dataclasses.replace(clear, **dict.fromkeys(inputs, 0))
+    full = augment(_faces(), 0.8, 64, generator(3), clear)
     calm = augment(_faces(), 0.8, 64, generator(3), plain)
     assert torch.equal(full.target, calm.target)
     assert torch.equal(full.mask, calm.mask)
@@ -58,9 +63,10 @@ def test_warp_and_input_grading_leave_the_target_alone() -> None:
 
 def test_every_amount_changes_something_and_stays_in_range() -> None:
     for name in (field.name for field in dataclasses.fields(Augmentation)):
-        # Noise falls on rough inputs only.
-        before = dataclasses.replace(STILL, rough=1.0) if name == "noise" else STILL
-        amount = 1.0 if name in ("flip", "grey", "rough") else getattr(Augmentation(), name)
+        # Noise falls on rough inputs only, and so on.
+        before = dataclasses.replace(STILL, **{NEEDS[name]: 1.0}) if name in NEEDS else STILL
+        certain = name in ("flip", "grey", "rough", "occlude", "rescale", "compress")
+        amount = 1.0 if certain else OTHER.get(name, getattr(Augmentation(), name))
         batch = augment(_faces(), 0.8, 64, generator(4), dataclasses.replace(before, **{name: amount}))
         still = augment(_faces(), 0.8, 64, generator(4), before)
         assert not torch.equal(batch.input, still.input), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
 from crossface.engine.face.align import TEMPLATE
 from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
-from crossface.training.checkpoint import MODEL_NAME, load_average
+from crossface.training.checkpoint import MODEL_NAME, ModelCard, load_average
 from crossface.training.export import Form, Precision, export, to_onnx
 from crossface.training.models import Person, SharedAutoencoder, parameter_count
 from crossface.training.presets import PRESETS
@@ -132,6 +133,34 @@ def test_the_file_says_how_it_must_be_used(model: Path, tmp_path: Path) -> None:
     assert metadata.template == dict(TEMPLATE)
     assert len(metadata.data_hash) == 64
     assert [(entry.domain, entry.version) for entry in graph.opset_import] == [("", 18)]
+
+
+def test_a_card_beside_the_file_says_what_it_learnt_from(model: Path, tmp_path: Path) -> None:
+    output = export(model, to="b", output=tmp_path / "ben.onnx", consent="form 7")
+    page = (tmp_path / "ben.card.md").read_text()
+    card = ModelCard.read(model)
+    for said in (
+        f"`{output.name}`",
+        "form 7",
+        card.data_hash,
+        card.preset.name,
+        f"{card.faces_b} of {card.identity_b}",
+    ):
+        assert said in page
+    assert not (tmp_path / "ben.card.png").exists()
+
+    export(model, to="b", output=output, picture=True, overwrite=True)
+    page = (tmp_path / "ben.card.md").read_text()
+    assert "none on file" in page and "(ben.card.png)" in page
+    assert (tmp_path / "ben.card.png").read_bytes() == (model / "preview.png").read_bytes()
+
+
+def test_a_card_without_its_picture_is_an_error_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(model, tmp_path / "model")
+    (copy / "preview.png").unlink()
+    with pytest.raises(InputMissingError, match=r"preview\.png.*leave out --picture"):
+        export(copy, to="b", output=tmp_path / "ben.onnx", picture=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_no_trace_of_the_machine_is_left(model: Path, exported: dict[str, Path], tmp_path: Path) -> None:

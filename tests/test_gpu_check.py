@@ -133,7 +133,20 @@ OUTCOMES = [
     Outcome(
         "train",
         "done",
-        record={"runs": [{"network": "fast-128", "batch": 8, "samples_per_s": 1500.0, "data_share": 0.125}]},
+        record={
+            "runs": [
+                {
+                    "network": network,
+                    "batch": 8,
+                    "samples_per_s": 1500.0,
+                    "data_share": 0.001,
+                    "augment_share": 0.125,
+                    "tflops": 90.0,
+                    "mfu": 0.25,
+                }
+                for network in ("fast-128", "df-256")
+            ]
+        },
     ),
     Outcome("decode", "not run", "no time was left for it"),
     Outcome(
@@ -162,7 +175,9 @@ def test_the_table_holds_targets_against_figures() -> None:
     assert (blend.target, blend.met) == ("70%", False)
     assert (stats.target, stats.met) == ("", None)
     assert rows["encode", "h264_nvenc, 1080p"].value == "612 frames/s"
-    assert rows["train", "fast-128, batch 2 x 8"].value == "1500 samples/s, 12% of it for the data"
+    small, large = (rows["train", f"{network}, batch 2 x 8"] for network in ("fast-128", "df-256"))
+    assert small.value.startswith("1500 samples/s, 90.0 TFLOP/s, 25% of a matrix product's, waiting")
+    assert (small.target, small.met) == ("", None) and (large.target, large.met) == ("30%", False)
     whole = rows["conversion-1080p", "1080p, frames a second"]
     assert (whole.value, whole.target, whole.met) == ("512 frames/s", "500 frames/s", True)
     assert rows["conversion-1080p", "1080p, frames a second by stage alone"].value == (
@@ -191,7 +206,7 @@ def test_nothing_that_is_missing_is_silent() -> None:
 def test_the_plan_keeps_to_eight_minutes_and_forgets_no_benchmark(tmp_path: Path) -> None:
     plan = check.steps(tmp_path, Path("/box/bin/python"), None, offline=False)
     assert sum(step.budget_s for step in plan) <= check.TOTAL_S == 480
-    scripts = {path for path in (ROOT / "benchmarks" / "gpu").glob("bench_*.py")}
+    scripts = {*(ROOT / "benchmarks" / "gpu").glob("bench_*.py"), ROOT / "benchmarks" / "bench_train.py"}
     assert {Path(command[1]) for step in plan for command in step.commands if step.record} == scripts
     assert {step.needs for step in plan[1:]} == {("build",)}
 
@@ -287,10 +302,11 @@ def test_decoders_and_encoders_are_measured_on_the_cpu_too(tmp_path: Path, name:
 @pytest.mark.needs_torch
 def test_training_is_measured_on_the_cpu_too(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    script = ROOT / "benchmarks" / "gpu" / "bench_train.py"
+    script = ROOT / "benchmarks" / "bench_train.py"
     short = ["--device", "cpu", "--presets", "tiny-32", "--seconds", "0.3", "--warm-up", "2"]
     subprocess.run(
         [sys.executable, str(script), *short, "--json", str(record)], check=True, capture_output=True
     )
     (figures,) = json.loads(record.read_text())["runs"]
-    assert figures["batch"] == 2 and figures["samples_per_s"] > 0 and 0 < figures["data_share"] < 1
+    assert figures["batch"] == 2 and figures["samples_per_s"] > 0
+    assert 0 <= figures["data_share"] < 1 and 0 < figures["augment_share"] < 1 and 0 < figures["mfu"] < 1

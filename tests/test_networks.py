@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,8 +19,8 @@ from torch import nn
 from crossface.training.blocks import SmoothDown, SmoothUp, WideResidual, pixel_norm
 from crossface.training.cost import cost
 from crossface.training.export import Precision, to_onnx
-from crossface.training.inference import Direct
-from crossface.training.models import FaceNetwork, InterAutoencoder, Person, build
+from crossface.training.inference import Direct, Winograd, winograd_fits
+from crossface.training.models import FaceNetwork, InterAutoencoder, Person, SharedAutoencoder, build
 from crossface.training.presets import PRESETS, Preset
 
 # Each family as it is in the table, with few channels.
@@ -104,6 +106,9 @@ def test_the_drawing_form_of_every_family_is_the_same_picture(kind: str) -> None
             assert person in ("a", "b")
             made = torch.cat(Direct(network, person).eval()(faces), dim=1)
             np.testing.assert_allclose(made, _drawn(network, faces, person), atol=1e-5)
+        if winograd_fits(network.preset) and isinstance(network, SharedAutoencoder):
+            made = torch.cat(Winograd(network, "b").eval()(faces), dim=1)
+            np.testing.assert_allclose(made, _drawn(network, faces, "b"), atol=1e-4)
 
 
 @pytest.mark.long
@@ -148,6 +153,16 @@ def test_what_the_classic_costs_is_known() -> None:
     # 75.9 million parameters, as the network that it descends from is measured elsewhere.
     assert cost(PRESETS["original-64"]).drawing_parameters / 1e6 == pytest.approx(75.9, abs=0.1)
     assert cost(PRESETS["df-256"]).gflops > 3.5 * cost(PRESETS["df-256-d"]).gflops
+
+
+def test_the_page_tells_what_networks_cost() -> None:
+    page = (Path(__file__).parents[1] / "docs/networks.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.* M \| .* M \| .*) \|$", page, re.MULTILINE))
+    costs = {name: cost(preset) for name, preset in PRESETS.items()}
+    assert told == {
+        name: f"{each.parameters / 1e6:.1f} M | {each.drawing_parameters / 1e6:.1f} M | {each.gflops:.1f}"
+        for name, each in costs.items()
+    }
 
 
 def test_every_preset_leads_back_to_its_own_size() -> None:

@@ -170,7 +170,7 @@ def _roughen(image: Tensor, draw: Draw, settings: Augmentation) -> Tensor:
 def _damaged(image: Tensor, draw: Draw, settings: Augmentation) -> Tensor:
     if settings.rescale:
         factor = 1 + draw.happens(settings.rescale) * draw.between(0, settings.rescale_factor - 1)
-        image = rescaled(image, factor.flatten())
+        image = rescaled(image, factor.flatten()).clamp(0, 1)
     if settings.compress:
         quality = draw.between(*settings.quality)
         image = torch.where(draw.happens(settings.compress) > 0, compressed(image, quality.flatten()), image)

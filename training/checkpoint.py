@@ -15,6 +15,7 @@ import copy
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +30,9 @@ from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
 from .faceset import Faceset
 from .held_out import HeldOut
+from .losses import DEFAULT_LOSSES, LossSettings
 from .models import FaceNetwork, Person, build
+from .objective import new_critics
 from .optimiser import ChannelsLastAdam
 from .presets import Preset
 
@@ -189,25 +192,36 @@ class Learner:
         device: of everything.
         seed: of its first weights.
         base: folder of a model of this preset whose averaged weights it begins with instead.
+        losses: what it will learn by.
 
     Attributes:
         network: the weights that learn.
         average: their exponential moving average, which draws better faces.
+        critics: what learns beside it, to judge it.
         optimiser: Adam.
         progress: how far it has come.
     """
 
-    def __init__(self, preset: Preset, device: torch.device, seed: int, base: Path | None = None) -> None:
-        self._device = device
-        network = _new_network(preset, seed)
+    def __init__(
+        self,
+        preset: Preset,
+        device: torch.device,
+        seed: int,
+        base: Path | None = None,
+        losses: LossSettings = DEFAULT_LOSSES,
+    ) -> None:
+        self._device, self._losses = device, losses
+        network, critics = _new(preset, losses, seed)
         if base is not None:
             load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimiser = ChannelsLastAdam(self.network.parameters(), betas=BETAS, fused=True)
+        self.critics = critics.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learning = [*self.network.parameters(), *self.critics.parameters()]
+        self.optimiser = ChannelsLastAdam(learning, betas=BETAS, fused=True)
         self.progress = Progress()
         # Made here and not by the first step, so that a loaded state has somewhere to go.
-        for parameter in self.network.parameters():
+        for parameter in learning:
             self.optimiser.state[parameter] = {
                 "step": torch.zeros((), device=device),
                 "exp_avg": torch.zeros_like(parameter),
@@ -216,7 +230,7 @@ class Learner:
 
     def begin(self, seed: int, base: Path | None = None) -> None:
         """As new."""
-        begun = Learner(self.network.preset, self._device, seed, base)
+        begun = Learner(self.network.preset, self._device, seed, base, self._losses)
         wanted = begun._tensors()
         with torch.no_grad():
             for name, tensor in self._tensors().items():
@@ -260,17 +274,21 @@ class Learner:
         return path
 
     def load(self, model: Path) -> None:
-        """Raises: BadInputError: damaged, or of another network."""
-        wanted = self._tensors()
+        """Critics that the checkpoint does not have stay as they are.
+
+        Raises:
+            BadInputError: damaged, or of another network.
+        """
         with open_checkpoint(model) as checkpoint, torch.no_grad():
-            for name, tensor in wanted.items():
+            for name, tensor in self._tensors(checkpoint.critics(self.critics)).items():
                 # Copying keeps each tensor's memory format, which the fused optimiser relies on.
                 tensor.copy_(checkpoint.tensor(name, tuple(tensor.shape)))
             self.progress = checkpoint.progress
         for state in self.optimiser.state.values():
             state["step"].fill_(self.progress.step)
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _tensors(self, critics: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """All that a checkpoint holds, or with some of the critics only."""
         tensors: dict[str, Tensor] = {}
         averages = self.average.parameters()
         for (name, parameter), average in zip(self.network.named_parameters(), averages, strict=True):
@@ -279,13 +297,19 @@ class Learner:
             tensors[f"average.{name}"] = average
             tensors[f"adam_mean.{name}"] = state["exp_avg"]
             tensors[f"adam_square.{name}"] = state["exp_avg_sq"]
+        for critic in self.critics if critics is None else critics:
+            for name, parameter in self.critics[critic].named_parameters(prefix=critic):
+                state = self.optimiser.state[parameter]
+                tensors[f"critic.{name}"] = parameter
+                tensors[f"critic_adam_mean.{name}"] = state["exp_avg"]
+                tensors[f"critic_adam_square.{name}"] = state["exp_avg_sq"]
         return tensors
 
 
-def _new_network(preset: Preset, seed: int) -> FaceNetwork:
+def _new(preset: Preset, losses: LossSettings, seed: int) -> tuple[FaceNetwork, nn.ModuleDict]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(preset)
+        return build(preset), new_critics(losses, preset)
 
 
 class Checkpoint:
@@ -305,6 +329,11 @@ class Checkpoint:
             self.progress = Progress.from_json((metadata or {})[_METADATA_KEY])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
+
+    def critics(self, wanted: Iterable[str]) -> list[str]:
+        """Those of ``wanted`` that the file has."""
+        there = {name.split(".")[1] for name in self._file.keys() if name.startswith("critic.")}  # noqa: SIM118
+        return [critic for critic in wanted if critic in there]
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Raises: BadInputError: missing, or of another shape."""

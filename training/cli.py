@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..engine.clip import ReadingSettings
-from ..engine.errors import UsageError
+from ..engine.errors import BadInputError, UsageError
 from ..engine.options import PATH, overwrite_option, reading_options
 from ..engine.progress import StatusLine
 from .needs import need
@@ -20,6 +20,19 @@ from .train_commands import pretrain_command, train_command
 @click.argument("clips", type=PATH, nargs=-1, required=True)
 @click.option("-o", "--output", type=PATH, required=True, help="Folder of the faceset.")
 @click.option("--every", type=click.IntRange(1, 100000), default=1, help="Keep every n-th frame.")
+@click.option(
+    "--min-sharpness",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Leave out softer faces: lines a face height, 35 is a sensible limit; audit prints them.",
+)
+@click.option("--dedupe", is_flag=True, help="Leave out faces that look just like one that is kept.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep N faces: those that differ most in pose, expression and light.",
+)
 @click.option(
     "--range",
     "ranges",
@@ -34,13 +47,16 @@ def extract_command(
     clips: tuple[Path, ...],
     output: Path,
     every: int,
+    min_sharpness: float,
+    dedupe: bool,
+    keep: int | None,
     ranges: tuple[str, ...],
     all_faces: bool,
     reading: ReadingSettings,
     overwrite: bool,
 ) -> None:
     """Cut aligned faces out of CLIPS of one person."""
-    from .extract import extract
+    from .extract import ExtractionEvent, FaceChoice, FacesChosen, extract
 
     events = extract(
         clips,
@@ -48,15 +64,52 @@ def extract_command(
         every=every,
         ranges_s=[_range(text) for text in ranges],
         largest_only=not all_faces,
+        choice=FaceChoice(min_sharpness, dedupe, keep),
         reading=reading,
         overwrite=overwrite,
     )
     with StatusLine() as say, closing(events):
-        faces = 0
         for event in events:
-            faces = event.faces
-            say(f"{event.clip.name}: frame {event.frame} of {event.of or '?'}, {faces} faces")
-    click.echo(f"{output}: {faces} faces")
+            if isinstance(event, ExtractionEvent):
+                say(f"{event.clip.name}: frame {event.frame} of {event.of or '?'}, {event.faces} faces")
+    assert isinstance(event, FacesChosen)
+    left_out = [
+        f"{count} {why}"
+        for count, why in (
+            (event.soft, "too soft"),
+            (event.repeated, "near-duplicates"),
+            (event.found - event.soft - event.repeated - event.kept, "chosen against"),
+        )
+        if count
+    ]
+    click.echo(f"{output}: {event.kept} faces" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
+
+
+@click.command("audit")
+@click.argument("faceset_a", type=PATH)
+@click.argument("faceset_b", type=PATH)
+@click.option("-o", "--output", type=PATH, default=Path("audit"), help="Folder of audit.html and audit.json.")
+@click.option("--report-only", is_flag=True, help="Exit with 0 whatever the verdict is.")
+@overwrite_option
+def audit_command(faceset_a: Path, faceset_b: Path, output: Path, report_only: bool, overwrite: bool) -> None:
+    """Say whether FACESET_A (in the film) and FACESET_B (to be drawn) are worth training on.
+
+    Exits with 65 if training will fail.
+    """
+    from .audit import AuditDone, audit
+
+    with StatusLine() as say, closing(audit(faceset_a, faceset_b, output, overwrite=overwrite)) as events:
+        for event in events:
+            if not isinstance(event, AuditDone):
+                say(f"{event.faceset}: face {event.face} of {event.of}")
+    assert isinstance(event, AuditDone)
+    judgement = event.judgement
+    for finding in judgement.findings:
+        if finding.level != "note":
+            click.echo(f"{finding.side}: {finding.says}: {finding.do}")
+    click.echo(f"{judgement.verdict}: see {event.page}")
+    if judgement.verdict == "will fail" and not report_only:
+        raise click.exceptions.Exit(BadInputError.exit_code)
 
 
 @click.command("export")
@@ -77,10 +130,15 @@ def extract_command(
     help="direct: plain convolutions, for GPUs. winograd: fewer products and a larger file, for processors.",
 )
 @click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
+@click.option("--dfm", is_flag=True, help="Write a .dfm for other tools; its name says who is drawn.")
 @click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
+@click.option("--best", is_flag=True, help="Of the step that drew held-out faces best, not of the last one.")
+@click.option(
+    "--picture", is_flag=True, help="Show the training's last preview, with both people, in the card."
+)
 @overwrite_option
 def export_command(model: Path, **options: Any) -> None:
-    """Write encoder and one decoder of MODEL as one ONNX file."""
+    """Write encoder and one decoder of MODEL as one ONNX file, or as a DFM."""
     need("torch", "export")
     need("onnx", "export")
     from .export import export
@@ -88,7 +146,13 @@ def export_command(model: Path, **options: Any) -> None:
     click.echo(export(model, **options))
 
 
-commands: list[click.Command] = [extract_command, train_command, pretrain_command, export_command]
+commands: list[click.Command] = [
+    extract_command,
+    audit_command,
+    train_command,
+    pretrain_command,
+    export_command,
+]
 
 
 def _range(text: str) -> tuple[float, float]:

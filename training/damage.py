@@ -84,7 +84,7 @@ def compressed(image: Tensor, quality: Tensor) -> Tensor:
     right, below = -width % (2 * _BLOCK_PX), -height % (2 * _BLOCK_PX)
     padded = functional.pad(image, (0, right, 0, below), mode="replicate")
     ycbcr = _mixed(padded, _TO_YCBCR)
-    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).reshape(-1, 1, 1) / 255
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).reshape(-1, 1, 1)
     luma = _quantised(ycbcr[:, :1] - 0.5, scale, _LUMA_STEPS) + 0.5
     small = _quantised(functional.avg_pool2d(ycbcr[:, 1:], 2), scale, _CHROMA_STEPS)
     chroma = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
@@ -119,7 +119,7 @@ def _quantised(planes: Tensor, scale: Tensor, steps: tuple[int, ...]) -> Tensor:
     coefficients = blocks.reshape(count, -1, _BLOCK_PX**2) @ transform.T
     table = torch.tensor(steps, device=planes.device, dtype=torch.float32)
     # An encoder's steps are whole codes, and at least one.
-    step = (table * scale * 255).round().clamp(1, 255) / 255
+    step = (table * scale + 0.5).floor().clamp(1, 255) / 255
     blocks = ((coefficients / step).round() * step) @ transform
     blocks = blocks.reshape(count, channels, rows, columns, _BLOCK_PX, _BLOCK_PX)
     return blocks.permute(0, 1, 2, 4, 3, 5).reshape(planes.shape)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -17,20 +12,24 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from ..engine.errors import UsageError
+from ..engine.errors import InputMissingError, UsageError
 from ..engine.part_file import PartFile
+from ..engine.swap.dfm import DFM_SUFFIX, is_dfm
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
+from .card_page import card_page
 from .checkpoint import ModelCard, load_average
+from .dfm import to_dfm
 from .faceset import Faceset
 from .inference import Direct, Winograd, winograd_fits, winograd_pays
 from .models import FaceNetwork, Person, SharedAutoencoder, build
 from .onnx_layout import laid_out
+from .preview import PREVIEW_NAME
 from .quantize import quantized
+from .tracing import traced
 
 Precision = Literal["fp32", "fp16", "fp16-storage", "int8"]
 Form = Literal["auto", "direct", "winograd"]
 
-OPSET = 18
 # Small tensors are shapes and biases: nothing to gain.
 _STORED_AS_HALF_FROM = 1024
 
@@ -44,12 +43,16 @@ def export(
     form: Form = "auto",
     calibrate: Path | None = None,
     morph: float = 1.0,
+    dfm: bool = False,
     consent: str | None = None,
+    best: bool = False,
+    picture: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write encoder and one decoder, with the averaged weights of the last checkpoint.
+    """Write encoder and one decoder, with the averaged weights of the last checkpoint, and a model card.
 
-    The same checkpoint, faceset and options give the same bytes.
+    The same checkpoint, faceset and options give the same bytes. The card lies beside the file, with
+    ``.card.md`` in the place of its suffix.
 
     Args:
         model: folder that `train` made.
@@ -62,12 +65,15 @@ def export(
             ``direct`` is plain convolutions; ``auto`` is the better one on a processor.
         calibrate: faceset of the faces that the model will be given, from which ``int8`` takes its ranges.
         morph: how much the face becomes that of ``to``, 0..1: below 1 for ``liae`` presets only.
+        dfm: write a DFM, for other tools; see `training.dfm`. Who is drawn is then the name of the file.
         consent: reference to the consent of the person drawn.
+        best: of the checkpoint that drew held-out faces best, instead of the last one.
+        picture: show the training's last preview in the card; both people are in it.
         overwrite: replace a file that is there.
 
     Raises:
         UsageError: ``int8`` without ``calibrate`` or the reverse, a form that the precision or the preset has
-            not, or a morph that the preset has not.
+            not, a morph that the preset has not, or what a DFM cannot hold.
         InputMissingError, BadInputError: no model or faceset there, or a damaged one.
         OutputExistsError, OutputError: the file exists or cannot be written.
     """
@@ -75,6 +81,12 @@ def export(
         raise UsageError("--precision int8 and --calibrate FACESET need each other")
     if form == "winograd" and precision != "fp32":
         raise UsageError("--form winograd is for --precision fp32: leave one of them out")
+    if dfm != is_dfm(Path(output)):
+        raise UsageError(f"{output}: --dfm and a name that ends in {DFM_SUFFIX} need each other")
+    if dfm and (precision, form, morph, consent) != ("fp32", "auto", 1.0, None):
+        raise UsageError(
+            "--dfm has no --precision, --form or --morph, and holds no --consent: leave them out"
+        )
     card = ModelCard.read(Path(model))
     if form == "winograd" and not winograd_fits(card.preset):
         raise UsageError(f"--form winograd is not for {card.preset.name}: leave it out")
@@ -84,8 +96,9 @@ def export(
         raise UsageError(f"--morph is for liae presets, and {model} is {card.preset.name}: leave it out")
     faceset = None if calibrate is None else Faceset.load(Path(calibrate))
     with PartFile(Path(output), overwrite=overwrite) as part:
+        shown = _show(Path(model), Path(output)) if picture else None
         network = build(card.preset).eval()
-        steps = load_average(Path(model), network).step
+        progress = load_average(Path(model), network, best=best)
         metadata = ModelMetadata(
             template=card.template,
             coverage=card.preset.coverage,
@@ -93,20 +106,45 @@ def export(
             output_px=card.preset.size_px,
             identity=card.identity(to),
             architecture=card.preset.name,
-            steps=steps,
+            steps=progress.step,
             data_hash=card.data_hash,
             software=card.software,
             consent=consent,
             precision=precision if precision in ("fp16", "int8") else "fp32",
         )
-        if faceset is None:
+        if dfm:
+            graph = to_dfm(network, to)
+        elif faceset is None:
             graph = to_onnx(network, to, precision, form, morph)
         else:
             graph = quantized(to_onnx(network, to, form="direct", morph=morph), faceset, card.preset)
-        helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
+        if not dfm:
+            helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
         onnx.checker.check_model(graph, full_check=True)
         part.write_bytes(laid_out(graph))
+    with PartFile(Path(output).with_suffix(".card.md"), overwrite=True) as part:
+        name = Path(output).name
+        page = card_page(name, card, progress, to, precision=precision, consent=consent, picture=shown)
+        part.write_text(page, encoding="utf-8")
     return Path(output)
+
+
+def _show(model: Path, output: Path) -> str:
+    """Lays the training's last preview beside the card; gives its name.
+
+    Raises:
+        InputMissingError: there is none.
+    """
+    try:
+        content = (model / PREVIEW_NAME).read_bytes()
+    except OSError as error:
+        raise InputMissingError(
+            f"{model / PREVIEW_NAME}: cannot be read ({error.strerror}): train on, or leave out --picture"
+        ) from error
+    path = output.with_suffix(".card.png")
+    with PartFile(path, overwrite=True) as part:
+        part.write_bytes(content)
+    return path.name
 
 
 def to_onnx(
@@ -130,51 +168,10 @@ def to_onnx(
     size_px = network.preset.size_px
     # Two faces: the exporter takes a size of one for a constant.
     example = torch.zeros(2, 3, size_px, size_px, dtype=dtype)
-    with _quiet():
-        program = torch.onnx.export(
-            swapper,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["face"],
-            output_names=["swapped", "mask"],
-            dynamic_shapes={"face": {0: torch.export.Dim("N", min=1)}},
-            verbose=False,
-        )
-    assert program is not None
-    graph: onnx.ModelProto = program.model_proto
-    _forget_origin(graph)
+    graph = traced(swapper, example, ["face"], ["swapped", "mask"])
     if precision == "fp16-storage":
         _store_as_half(graph)
     return graph
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter warns of libraries that we do not use and of its own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about the code it saw: it holds paths of this machine."""
-    model.producer_name, model.producer_version = "crossface", version("crossface")
-    model.doc_string = model.graph.doc_string = ""
-    model.graph.name = "swapper"
-    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        part.doc_string = ""
-        del part.metadata_props[:]
-    for function in model.functions:
-        function.doc_string = ""
-        del function.metadata_props[:]
 
 
 def _store_as_half(model: onnx.ModelProto) -> None:

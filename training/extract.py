@@ -20,9 +20,50 @@ from ..engine.face.mesh import Mesh, yaw_deg
 from ..engine.frame import Frame
 from ..engine.review.png import write_png
 from . import faceset
+from .audit.duplicates import Gathering
+from .audit.measure import PictureMeasures, combine, measure_face
+from .audit.pose import fit_pose
 from .faceset import FaceRecord
+from .selection import choose
 
 TimeRange = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FaceChoice:
+    """Which faces of those found are kept.
+
+    Attributes:
+        min_sharpness: line widths a face height, see `audit.picture.sharpness`; softer faces are left out.
+        dedupe: leave out near-duplicates of a face that is kept.
+        keep: at most so many over all clips: see `selection.choose`.
+    """
+
+    min_sharpness: float = 0.0
+    dedupe: bool = False
+    keep: int | None = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether faces need to be measured for it."""
+        return self.min_sharpness > 0 or self.dedupe or self.keep is not None
+
+
+@dataclass(frozen=True)
+class FacesChosen:
+    """All clips have been searched, and the choice is made.
+
+    Attributes:
+        found: faces that the clips show, of the frames wanted.
+        soft: left out as too soft.
+        repeated: left out as near-duplicates.
+        kept: faces in the faceset.
+    """
+
+    found: int
+    soft: int
+    repeated: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -49,10 +90,11 @@ def extract(
     every: int = 1,
     ranges_s: Sequence[TimeRange] = (),
     largest_only: bool = True,
+    choice: FaceChoice | None = None,
     settings: AnalysisSettings | None = None,
     reading: ReadingSettings | None = None,
     overwrite: bool = False,
-) -> Generator[ExtractionEvent]:
+) -> Generator[ExtractionEvent | FacesChosen]:
     """Writes a faceset from one or more clips.
 
     The faceset appears whole or not at all; until then an older one stays as it is.
@@ -63,13 +105,14 @@ def extract(
         every: keep every n-th frame.
         ranges_s: keep only these spans of each clip's own time, ``[from, to)``; all without any.
         largest_only: keep only the largest face of a frame.
+        choice: which of these faces to keep; all without it.
         settings: of the analysis.
         reading: how the clips are read.
         overwrite: replace a faceset that is there.
 
     Raises:
-        UsageError: no clip, or ``every`` below 1.
-        BadInputError: no face in any clip, or a damaged clip.
+        UsageError: no clip, or ``every`` or ``keep`` below 1.
+        BadInputError: no face in any clip, or none that the choice keeps, or a damaged clip.
         OutputExistsError: the folder holds a faceset already.
         OutputError: the folder cannot be written.
     """
@@ -77,12 +120,14 @@ def extract(
         raise UsageError("no clip given: name at least one video file")
     if every < 1:
         raise UsageError(f"every must be at least 1, not {every}")
+    choice = choice or FaceChoice()
+    if choice.keep is not None and choice.keep < 1:
+        raise UsageError(f"keep must be at least 1, not {choice.keep}")
     index = output / faceset.INDEX_NAME
     if index.exists() and not overwrite:
         raise OutputExistsError(f"{index}: exists already: give another folder or --overwrite")
-    with _whole_faceset(output) as folder, (folder / faceset.INDEX_NAME).open("w", encoding="utf-8") as lines:
-        lines.write(faceset.header_line() + "\n")
-        faces = 0
+    with _whole_faceset(output) as folder:
+        keeper = _Keeper(folder, choice)
         for path in clips:
             with (
                 Clip(path, reading) as clip,
@@ -95,14 +140,69 @@ def extract(
                     wanted = frame.index % every == 0 and _inside(_time_s(frame), ranges_s)
                     for face in sighting.faces[: 1 if largest_only else None] if wanted else ():
                         steady = replace(face.mesh, landmarks=landmarks[face.track])
-                        record, rgb = _cut(frame, steady, clip.info.display, path.name, faces)
-                        write_png(folder / record.file, rgb)
-                        lines.write(record.to_json() + "\n")
-                        faces += 1
-                    yield ExtractionEvent(path, frame.index + 1, clip.frame_count, faces)
-        if not faces:
-            names = ", ".join(str(clip) for clip in clips)
+                        keeper.add(*_cut(frame, steady, clip.info.display, path.name, len(keeper.records)))
+                    yield ExtractionEvent(path, frame.index + 1, clip.frame_count, len(keeper.records))
+        names = ", ".join(str(clip) for clip in clips)
+        if not keeper.found:
             raise BadInputError(f"{names}: no face found: give a clip that shows the person's face")
+        if not keeper.records:
+            raise BadInputError(
+                f"{names}: all {keeper.found} faces are softer than {choice.min_sharpness:g} lines a face "
+                "height: lower --min-sharpness or film again"
+            )
+        kept = keeper.finish()
+        yield FacesChosen(keeper.found, keeper.soft, keeper.repeated, kept)
+
+
+class _Keeper:
+    """Writes faces as they come, and at the end the index of those that stay.
+
+    Attributes:
+        records: of the faces written so far.
+        found, soft, repeated: see `FacesChosen`.
+    """
+
+    def __init__(self, folder: Path, choice: FaceChoice) -> None:
+        self._folder = folder
+        self._choice = choice
+        self._measured: list[PictureMeasures] = []
+        self._gathering = Gathering()
+        self.records: list[FaceRecord] = []
+        self.found = self.soft = self.repeated = 0
+
+    def add(self, record: FaceRecord, rgb: NDArray[np.uint8]) -> None:
+        """Writes a face, unless it is too soft or a near-duplicate."""
+        self.found += 1
+        if self._choice.measures:
+            measured = measure_face(rgb, record)
+            if measured.sharpness < self._choice.min_sharpness:
+                self.soft += 1
+                return
+            if self._choice.dedupe and self._repeats(record, measured):
+                self.repeated += 1
+                return
+            self._measured.append(measured)
+        write_png(self._folder / record.file, rgb)
+        self.records.append(record)
+
+    def _repeats(self, record: FaceRecord, measured: PictureMeasures) -> bool:
+        pose = fit_pose(record.crop_landmarks()[None])
+        return (
+            self._gathering.add(measured.small, float(pose.yaw_deg[0]), float(pose.pitch_deg[0])) is not None
+        )
+
+    def finish(self) -> int:
+        """Removes what does not stay, writes the index, and gives how many faces are in it."""
+        chosen: Sequence[int] = range(len(self.records))
+        if self._choice.keep is not None and self._choice.keep < len(self.records):
+            chosen = choose(combine(self.records, self._measured), self.records, self._choice.keep)
+            for n in set(range(len(self.records))).difference(chosen):
+                (self._folder / self.records[n].file).unlink()
+        with (self._folder / faceset.INDEX_NAME).open("w", encoding="utf-8") as lines:
+            lines.write(faceset.header_line() + "\n")
+            for n in chosen:
+                lines.write(self.records[n].to_json() + "\n")
+        return len(chosen)
 
 
 @contextmanager

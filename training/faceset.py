@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.errors import BadInputError, InputMissingError
-from ..engine.face.align import LANDMARK_COUNT, LANDMARK_SCHEME, apply, invert
+from ..engine.face.align import (
+    CHIN,
+    FOREHEAD_TOP,
+    LANDMARK_COUNT,
+    LANDMARK_SCHEME,
+    LEFT_EYE_OUTER,
+    RIGHT_EYE_OUTER,
+    apply,
+    invert,
+)
 
 FORMAT_VERSION = 1
 INDEX_NAME = "faceset.jsonl"
@@ -174,12 +183,22 @@ def _records(index: Path, lines: list[str]) -> Iterator[FaceRecord]:
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(index, number) from error
         inside = not Path(record.file).is_absolute() and ".." not in Path(record.file).parts
-        shaped = record.landmarks.shape == (LANDMARK_COUNT, 2) and record.transform.shape == (2, 3)
-        if not (
-            inside and shaped and np.isfinite(record.landmarks).all() and np.isfinite(record.transform).all()
-        ):
+        if not (inside and _usable(record)):
             raise _damaged(index, number)
         yield record
+
+
+def _usable(record: FaceRecord) -> bool:
+    """Whether all is there, finite, and has a forehead and two eyes, which an outline needs."""
+    if record.landmarks.shape != (LANDMARK_COUNT, 2) or record.transform.shape != (2, 3):
+        return False
+    numbers = (record.time_s, record.presence, record.blur, record.yaw_deg)
+    if not all(np.isfinite(values).all() for values in (record.landmarks, record.transform, numbers)):
+        return False
+    top, chin, *eyes = record.landmarks[[FOREHEAD_TOP, CHIN, RIGHT_EYE_OUTER, LEFT_EYE_OUTER]].astype(float)
+    forehead = (top - np.mean(eyes, axis=0)) @ (top - chin)
+    apart = forehead != 0 and (eyes[0] != eyes[1]).any()
+    return bool(apart and np.linalg.det(record.transform[:, :2]) != 0)
 
 
 def _parse(index: Path, number: int, line: str) -> dict[str, Any]:

@@ -37,10 +37,14 @@ class Direct(nn.Module):
         self.last = last.conv if last else None
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.inner(self.network.decoder_map(face, self.person, self.morph))
+        return self.draw(self.network.decoder_map(face, self.person, self.morph), face.dtype)
+
+    def draw(self, decoder_map: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Face and mask, of what the layers before the decoder made of a face."""
+        x = self.inner(decoder_map)
         if self.last is not None:
             x = functional.leaky_relu(self.last(x), LEAKY_SLOPE)
-        return _picture(self.output(x), self.shuffles, face.dtype)
+        return _picture(self.output(x), self.shuffles, dtype)
 
 
 class Winograd(nn.Module):
@@ -93,11 +97,12 @@ def winograd_fits(preset: Preset) -> bool:
 
 
 def winograd_pays(preset: Preset) -> bool:
-    """Whether `Winograd` is the faster form on a processor: where maps have channels by the hundred.
+    """Whether `Winograd` is known to be the faster form on a processor: where small maps have wide layers.
 
-    Measured: `original-64` takes two thirds of the time, `fast-128` as long as before.
+    Measured: `original-64` takes two thirds of the time, `fast-128` as long as before. Larger networks have
+    not been measured; their kernels would take four times the memory.
     """
-    return winograd_fits(preset) and preset.encoder_kernel == 5
+    return winograd_fits(preset) and preset.encoder_kernel == 5 and preset.size_px <= 64
 
 
 class _Down(nn.Module):

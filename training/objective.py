@@ -14,6 +14,7 @@ from .losses import DEFAULT_LOSSES, LossSettings, background_style, face_loss, f
 from .models import FaceNetwork, Person
 from .patch_critic import PatchCritic, patch_losses
 from .perceptual import Perceptual
+from .presets import Preset
 
 
 class StepLosses(NamedTuple):
@@ -35,17 +36,25 @@ class StepLosses(NamedTuple):
         return self.a + self.b + self.more
 
 
+def new_critics(settings: LossSettings, preset: Preset) -> nn.ModuleDict:
+    """The critics that the settings ask for, with new weights from PyTorch's own generator."""
+    critics = nn.ModuleDict()
+    if settings.code_adversary:
+        critics["code"] = CodeCritic(preset.latent)
+    if settings.patch_critic:
+        critics["patch"] = PatchCritic()
+    return critics
+
+
 class Objective(nn.Module):
-    """The losses of a network, and the critics that learn beside it.
+    """The losses of a network.
 
     Args:
         network: learns.
         settings: what counts how much.
+        critics: of `new_critics`; they learn by the optimiser that the network has, and are no part of its
+            average nor of an exported model. New ones where None.
         perceptual: LPIPS with its weights, where the settings ask for it.
-
-    Attributes:
-        critics: their parameters want the optimiser that the network has, and are no part of its average nor
-            of an exported model; empty where the settings ask for none.
 
     Raises:
         UsageError: the settings ask for LPIPS and there is none.
@@ -55,18 +64,15 @@ class Objective(nn.Module):
         self,
         network: FaceNetwork,
         settings: LossSettings = DEFAULT_LOSSES,
+        critics: nn.ModuleDict | None = None,
         perceptual: Perceptual | None = None,
     ) -> None:
         super().__init__()
         if settings.perceptual and perceptual is None:
-            raise UsageError("the loss perceptual needs weights: give them as safetensors, see perceptual.py")
+            raise UsageError("the loss perceptual needs weights: give a safetensors file of them")
         self.network, self.settings = network, settings
         self.perceptual = perceptual if settings.perceptual else None
-        self.critics = nn.ModuleDict()
-        if settings.code_adversary:
-            self.critics["code"] = CodeCritic(network.preset.latent)
-        if settings.patch_critic:
-            self.critics["patch"] = PatchCritic()
+        self.critics = new_critics(settings, network.preset) if critics is None else critics
 
     def forward(self, faces_a: Batch, faces_b: Batch, progress: float = 0.0) -> StepLosses:
         """The losses of a batch of each person, of equal length.
@@ -89,11 +95,8 @@ class Objective(nn.Module):
             if self.perceptual is not None:
                 likeness = self.perceptual(drawn[:, :3], faces.target, faces.mask)
                 more = more + settings.perceptual * likeness
-            if "patch" in self.critics and progress >= settings.patch_critic_from:
-                critic = self.critics["patch"]
-                assert isinstance(critic, PatchCritic)
-                game = patch_losses(critic, drawn[:, :3], faces.target, faces.mask)
-                more = more + settings.patch_critic * (game.critic + game.drawn)
+            if "patch" in self.critics:
+                more = more + self._patches(drawn[:, :3], faces, progress)
         code_a, code_b = code[:, : network.preset.latent].chunk(2)
         if settings.code_moments:
             more = more + settings.code_moments * code_moments(code_a, code_b)
@@ -104,6 +107,15 @@ class Objective(nn.Module):
         if settings.background_style or settings.face_style:
             more = more + self._style(code.chunk(2)[0], faces_a)
         return StepLosses(own[0], own[1], more)
+
+    def _patches(self, drawn: Tensor, faces: Batch, progress: float) -> Tensor:
+        critic = self.critics["patch"]
+        assert isinstance(critic, PatchCritic)
+        if progress < self.settings.patch_critic_from:
+            # Processes that train together wait for a gradient of every parameter.
+            return 0.0 * torch.stack([parameter.sum() for parameter in critic.parameters()]).sum()
+        game = patch_losses(critic, drawn, faces.target, faces.mask)
+        return self.settings.patch_critic * (game.critic + game.drawn)
 
     def _style(self, code_a: Tensor, faces_a: Batch) -> Tensor:
         """Of A drawn as B, which is what the model is for."""

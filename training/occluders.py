@@ -17,7 +17,7 @@ from .draw import Draw
 # In half sides of the model's crop, as all lengths here.
 _HALF_LENGTH = (0.12, 0.6)
 _PLACE = 0.9
-_EDGE = (0.02, 0.12)
+_EDGE = (0.04, 0.12)
 # Exponents of a superellipse: an ellipse, and nearly a rectangle.
 _ROUNDNESS = (2.0, 6.0)
 _ZOOM = (0.6, 1.6)

@@ -13,6 +13,7 @@ from ..engine.review.png import write_png
 from .models import FaceNetwork
 from .store import FaceStore
 
+PREVIEW_NAME = "preview.png"
 _SEPARATOR_PX = 1
 
 

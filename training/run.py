@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..engine.lifetime import Closeable
 from .augment import Batch, augment
@@ -16,8 +16,9 @@ from .checkpoint import CHECKPOINT_NAME, DivergedError, Learner
 from .events import Measured, RolledBack, StepDone
 from .held_out import measure
 from .loader import DeviceTime, Loader
-from .losses import face_loss
-from .models import FaceNetwork
+from .losses import DEFAULT_LOSSES, LossSettings
+from .objective import Objective, StepLosses
+from .perceptual import Perceptual
 from .presets import Preset
 from .schedule import Budget, rate_factor
 from .seeds import generator
@@ -36,19 +37,6 @@ _GOOD_STEPS = 500
 _ORDER_A, _ORDER_B, _CHANGE_A, _CHANGE_B = range(4)
 
 
-class Both(nn.Module):
-    """Draws the faces of A and of B as themselves, in one go, so that gradients can be shared."""
-
-    def __init__(self, network: FaceNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """N faces of A, then N of B, `[2N,3,S,S]`: drawn, `[N,4,S,S]` each."""
-        map_a, map_b = self.network.expand_both(self.network.code(faces))
-        return self.network.decoder("a")(map_a), self.network.decoder("b")(map_b)
-
-
 @dataclass
 class Run(Closeable):
     """A model on its way: a step, a measurement, and the way back where one went wrong.
@@ -64,6 +52,8 @@ class Run(Closeable):
         learning_rate: at its peak.
         world: the processes that train together.
         base: folder of the model that this one begins with.
+        losses: what it learns by.
+        perceptual: the metric of LPIPS, where the losses ask for it.
         rollbacks: how often it diverged.
         in_a_row: how often without many good steps between.
     """
@@ -78,13 +68,17 @@ class Run(Closeable):
     learning_rate: float
     world: World
     base: Path | None = None
+    losses: LossSettings = DEFAULT_LOSSES
+    perceptual: Perceptual | None = None
     rollbacks: int = 0
     in_a_row: int = 0
     _loss_lately: float | None = None
     _failed_step: int = 0
 
     def __post_init__(self) -> None:
-        self._drawing = self.world.share(Both(self.learner.network))
+        learner = self.learner
+        objective = Objective(learner.network, self.losses, learner.critics, self.perceptual)
+        self._objective = self.world.share(objective.to(self.device))
         streams = _ORDER_A, _ORDER_B
         self._loader = Loader(self.stores, self.batch, self.seed, streams, self.world)
 
@@ -134,13 +128,11 @@ class Run(Closeable):
             faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B)
 
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
-            both = torch.cat((faces_a.input, faces_b.input)).contiguous(memory_format=torch.channels_last)
-            drawn_a, drawn_b = self._drawing(both)
-            loss_a, loss_b = face_loss(drawn_a, faces_a), face_loss(drawn_b, faces_b)
+            lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
         learner.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss_a + loss_b)
+        torch.autograd.backward(lost.total)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
-        of_a, of_b, norms = self.world.mean(loss_a.item(), loss_b.item(), norm.item())
+        of_a, of_b, norms = self.world.mean(lost.a.item(), lost.b.item(), norm.item())
         self._check(of_a + of_b, norms)
         learner.optimiser.step()
         done.step += 1

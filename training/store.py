@@ -219,9 +219,10 @@ def _mapped(faceset: Faceset, layout: _Layout) -> Tensor:
     name = f"store-{layout.size_px}-{layout.shape[-1]}-{faceset.data_hash[:12] or 'faces'}.bytes"
     path = faceset.folder / name
     while True:
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == layout.file_bytes and file.read(_HEADER_BYTES) == header:
-                return _map(file, layout)
+        if file := _opened(path):
+            with file:
+                if os.fstat(file.fileno()).st_size == layout.file_bytes and _begins(file, header):
+                    return _map(file, layout)
         try:
             with PartFile(path, overwrite=True) as part:
                 _remove_strays(faceset.folder, path)
@@ -232,6 +233,16 @@ def _mapped(faceset: Faceset, layout: _Layout) -> Tensor:
             time.sleep(_BUSY_PAUSE_S)
         except OutputError:
             return _unnamed(layout, header)
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    with suppress(OSError):
+        return path.open("rb")
+    return None
+
+
+def _begins(file: BinaryIO, header: bytes) -> bool:
+    return file.read(len(header)) == header
 
 
 def _remove_strays(folder: Path, wanted: Path) -> None:

@@ -35,8 +35,10 @@ from .events import (
 )
 from .faceset import Faceset, joined
 from .held_out import LEAST_FACES, can_spare, split
+from .losses import DEFAULT_LOSSES, LossSettings
+from .perceptual import Perceptual
 from .presets import PRESETS, Preset
-from .preview import write_preview
+from .preview import PREVIEW_NAME, write_preview
 from .rate_search import Tried, search_rate
 from .run import Run
 from .schedule import DECAY_FROM, Budget, has_stopped_improving
@@ -67,6 +69,8 @@ def train(
     preview_every_s: float = 60,
     checkpoint_every_s: float = 120,
     keep: int = 2,
+    losses: LossSettings = DEFAULT_LOSSES,
+    perceptual_weights: Path | None = None,
     identity_a: str = "a",
     identity_b: str = "b",
     threads: int | None = None,
@@ -95,6 +99,8 @@ def train(
         preview_every_s: wall time between preview sheets.
         checkpoint_every_s: wall time between checkpoints.
         keep: how many checkpoints stay, the last one included.
+        losses: what counts how much; a model may go on with others.
+        perceptual_weights: file with the weights of LPIPS, where the losses ask for it; see `perceptual`.
         identity_a: name of person A, for the exported model.
         identity_b: name of person B.
         threads: for PyTorch on the CPU; as it is where None.
@@ -116,6 +122,9 @@ def train(
     if any(value is not None and value <= 0 for value in counts):
         raise UsageError("steps, minutes, batch, learning rate, threads and keep must be above zero")
     network = _preset(preset)
+    perceptual = None if perceptual_weights is None else Perceptual(Path(perceptual_weights))
+    if losses.perceptual and perceptual is None:
+        raise UsageError("the loss perceptual needs --perceptual-weights")
     choice = choose(device)
     place = _device(device, choice)
     sets = _faceset(faceset_a), _faceset(faceset_b)
@@ -134,7 +143,7 @@ def train(
         card = ModelCard.read(model)
         if until_plateau and not card.holds_out:
             raise _no_plateau()
-        learner = Learner(card.preset, place, seed, base)
+        learner = Learner(card.preset, place, seed, base, losses)
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
         trained, held_out = sets, None
@@ -152,6 +161,8 @@ def train(
             learning_rate=learning_rate or card.preset.learning_rate,
             world=world,
             base=base,
+            losses=losses,
+            perceptual=perceptual,
         ) as run:
             pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
             yield from _events(run, model, pace) if world.is_first else _beside(run, model)
@@ -264,7 +275,7 @@ class _Pace:
 
 
 def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
-    learner, preview = run.learner, model / "preview.png"
+    learner, preview = run.learner, model / PREVIEW_NAME
     saved_step = learner.progress.step
     previewed_at = saved_at = told_at = time.monotonic()
     # Points of a run that was killed after its last checkpoint are superseded.

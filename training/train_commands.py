@@ -43,6 +43,16 @@ _OPTIONS = (
         default=True,
         help="Keep one face in twenty from training, to measure with; of large enough facesets.",
     ),
+    click.option(
+        "--loss",
+        "changed_losses",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        help="What counts how much, such as code-moments=0.1; a wrong name lists all.",
+    ),
+    click.option(
+        "--perceptual-weights", type=PATH, metavar="FILE", help="Of LPIPS, for --loss perceptual=NUMBER."
+    ),
     click.option("--batch", type=click.IntRange(1), help="Faces of each person in a step."),
     click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="At its peak."),
     click.option(
@@ -69,6 +79,14 @@ def _training_options(command: Command) -> Command:
 @click.option("--base", type=PATH, metavar="MODEL", help="Begin with the weights of what pretrain made.")
 @click.option("--identity-a", default="a", help="Name of person A, for the exported model.")
 @click.option("--identity-b", default="b", help="Name of person B.")
+@click.option(
+    "--list-presets",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _list_presets(context) if asked else None,
+    help="What the networks cost; nothing else is done.",
+)
 @click.option("--find-rate", is_flag=True, help="Only try ever higher learning rates, and suggest one.")
 @click.option(
     "--status",
@@ -88,7 +106,7 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, *, find_rate: 
     if find_rate:
         _find_rate(faceset_a, faceset_b, options)
     else:
-        _follow(train(faceset_a, faceset_b, output, **options), output)
+        _follow(train(faceset_a, faceset_b, output, **_with_losses(options)), output)
 
 
 @click.command("pretrain")
@@ -99,7 +117,28 @@ def pretrain_command(facesets: tuple[Path, ...], output: Path, **options: Any) -
     need("torch", "training")
     from .train import pretrain
 
-    _follow(pretrain(facesets, output, **options), output)
+    _follow(pretrain(facesets, output, **_with_losses(options)), output)
+
+
+def _with_losses(options: dict[str, Any]) -> dict[str, Any]:
+    from .losses import loss_settings
+
+    changed = options.pop("changed_losses")
+    return {**options, "losses": loss_settings(changed)}
+
+
+def _list_presets(context: click.Context) -> None:
+    need("torch", "training")
+    from .cost import cost
+
+    click.echo("preset          trained  exported   a face")
+    for name, preset in PRESETS.items():
+        told = cost(preset)
+        click.echo(
+            f"{name:<14}{told.parameters / 1e6:7.1f} M {told.drawing_parameters / 1e6:7.1f} M "
+            f"{told.gflops:6.1f} GFLOP"
+        )
+    context.exit()
 
 
 def _follow(training: Generator[TrainingEvent], output: Path) -> None:

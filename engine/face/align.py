@@ -30,6 +30,9 @@ RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144
 LEFT_EYE = (362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382)
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 # fmt: on
+# Their upper edges, from the outer end of the right one to that of the left one.
+BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
+NOSE_BASE = (98, 97, 2, 326, 327)
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 FOREHEAD_TOP, CHIN, NOSE_TIP = 10, 152, 4
 

@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInputError, InputMissingError
-from .align import FACE_OVAL, LEFT_EYE, LIPS, NOSE_TIP, RIGHT_EYE, TEMPLATE, Points
+from .align import BROWS, FACE_OVAL, LEFT_EYE, LIPS, NOSE_BASE, NOSE_TIP, RIGHT_EYE, TEMPLATE, Points
 from .detector import Box
 from .track import Sighting
 from .windows import AnyFrame
 
-FORMAT_VERSION = 1
-# Enough for alignment, outlines, eyes and mouth; all 468 points would make the file four times as large.
-KEPT_POINTS = tuple(sorted({*TEMPLATE, *FACE_OVAL, *LEFT_EYE, *RIGHT_EYE, *LIPS, NOSE_TIP}))
+FORMAT_VERSION = 2
+# Enough for every alignment, outlines, eyes and mouth; all 468 would make the file four times as large.
+KEPT_POINTS = tuple(
+    sorted({*TEMPLATE, *FACE_OVAL, *LEFT_EYE, *RIGHT_EYE, *BROWS, *LIPS, *NOSE_BASE, NOSE_TIP})
+)
 _KEPT = list(KEPT_POINTS)
 # Landmarks are kept to this part of a px.
 _STEPS_PER_PX = 100

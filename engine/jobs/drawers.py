@@ -127,10 +127,10 @@ def planned_drawers(
         CrossfaceError: of the device.
     """
     paths = {model.whom: model.path for model in plan.models}
-    batch = plan.conversion.batch
+    batch, morph = plan.conversion.batch, plan.conversion.morph
     drawers: CpuDrawers | LaneDrawers
     if bench is None:
-        swappers = networks.load(paths, batch=batch, threads=threads).result()
+        swappers = networks.load(paths, batch=batch, threads=threads, morph=morph).result()
         drawers, found = CpuDrawers(swappers), {whom: each.sha256 for whom, each in swappers.items()}
     else:
         on_lane = bench.networks(paths, batch=batch)

@@ -20,6 +20,7 @@ from ..clip import ReadingSettings
 from ..errors import BadInputError, ConfigurationError, CrossfaceError, InputMissingError, UsageError
 from ..part_file import PartFile
 from ..settings import AnalysisSettings, ConversionSettings
+from ..swap.dfm import is_dfm
 from ..swap.mask import MaskSettings
 
 FORMAT_VERSION = 1
@@ -56,7 +57,7 @@ class PlannedModel:
     """A network and whom it is for.
 
     Attributes:
-        path: an ONNX file of `crossface export`.
+        path: an ONNX file of `crossface export`, or a DFM.
         sha256: of the file.
         identity: of who is drawn.
         consent: reference to theirs; None where none was given.
@@ -73,7 +74,7 @@ class PlannedModel:
 def disclosure(models: Sequence[PlannedModel]) -> str:
     """What every output says of itself, in words."""
     people = (
-        f"identity {model.identity}, model {model.sha256[:16]}"
+        f"identity {model.identity}, {'DFM' if is_dfm(model.path) else 'model'} {model.sha256[:16]}"
         + (f", consent {model.consent}" if model.consent else "")
         for model in models
     )

@@ -19,7 +19,7 @@ from ..on_device.watch import networks_of
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import ModelMetadata, read_model
+from ..swap.model import ModelMetadata, check_morph, read_model
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -71,6 +71,7 @@ def make_plan(
     path, output = Path(clip).absolute(), Path(output).absolute()
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
+    check_morph(models.values(), conversion.morph)
     faces = None if faces is None else Path(faces).absolute()
     keep_sources(output, path, *models.values(), *([faces] if faces else []))
     read = {whom: read_model(model) for whom, model in models.items()}
@@ -135,7 +136,7 @@ def planned_models(
     models: Mapping[str | None, Path],
     read: Mapping[str | None, tuple[ModelMetadata, FileState]] | None = None,
 ) -> tuple[PlannedModel, ...]:
-    """What a plan says of ONNX files of `crossface export`; their networks are not loaded.
+    """What a plan says of ONNX files of `crossface export` and of DFMs; their networks are not loaded.
 
     Args:
         models: by whom they are for; see `PlannedModel`.
@@ -143,7 +144,7 @@ def planned_models(
 
     Raises:
         InputMissingError: a file is not there, or not readable.
-        BadInputError: it is no ONNX, not of Crossface, or changed since it was read.
+        BadInputError: it is no ONNX, neither of Crossface nor a DFM, or changed since it was read.
     """
     planned = []
     for whom, path in models.items():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import BadInputError, DeviceUnavailableError
 from ..face.align import Affine
 from ..file_state import file_sha256
+from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import Swapper, check_graph, check_landmarks, read_model
 from .kernels import DeviceKernels
@@ -197,6 +198,8 @@ def input_shape(model: Path, batch: int) -> tuple[int, ...]:
         DeviceUnavailableError: no device runs it.
     """
     metadata, _ = read_model(model)
+    if is_dfm(model):
+        raise DeviceUnavailableError(f"{model}: DFM files are drawn with on the CPU only: give --device cpu")
     if metadata.precision == "int8":
         raise DeviceUnavailableError(
             f"{model}: computes in int8, which is for CPUs: export it in fp16, or give --device cpu"

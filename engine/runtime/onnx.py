@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..file_state import FileState
 from ..processor import instructions
@@ -45,6 +49,7 @@ class OnnxRunner:
         threads: 0 for one a core that this process may use.
         exact: every operator as the file has it, none joined or rewritten: slow, and in float32 where the
             file is in bytes.
+        constants: inputs of a file that become weights of these values.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -53,13 +58,19 @@ class OnnxRunner:
     """
 
     def __init__(
-        self, model: Path | bytes, *, name: str | None = None, threads: int = 0, exact: bool = False
+        self,
+        model: Path | bytes,
+        *,
+        name: str | None = None,
+        threads: int = 0,
+        exact: bool = False,
+        constants: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         options = cpu_options(threads)
         if exact:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.name = name or (str(model) if isinstance(model, Path) else "model")
-        self._network = OnnxSession(model, self.name, options, ["CPUExecutionProvider"])
+        self._network = OnnxSession(model, self.name, options, ["CPUExecutionProvider"], constants)
         self.input, self.outputs = self._network.input, self._network.outputs
 
     @property

@@ -7,12 +7,13 @@ points to are mapped instead: nothing is copied, and processes that use one file
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInputError, InputMissingError
 from .base import FloatType, Tensor
@@ -25,6 +26,7 @@ LEAST_WEIGHT_BYTES = 1 << 12
 # Field numbers of ModelProto, GraphProto, TensorProto and StringStringEntryProto (onnx.proto3).
 GRAPH, METADATA_PROPS = 7, 14
 INITIALIZER = 5
+DIMS, DATA_TYPE, INITIALIZER_NAME = 1, 2, 8
 RAW_DATA, DOC_STRING, EXTERNAL_DATA, DATA_LOCATION = 9, 12, 13, 14
 KEY, VALUE = 1, 2
 _EXTERNAL = 1
@@ -97,17 +99,40 @@ def read_signature(file: BinaryIO) -> Signature:
     Raises:
         ValueError: not a protocol buffer, or not a network of one float input and float outputs.
     """
+    inputs, outputs = read_tensors(file)
+    if len(inputs) != 1 or not outputs:
+        raise ValueError("not a network of one float input and float outputs")
+    return Signature(inputs[0][0], tuple(tensor for tensor, _ in outputs), inputs[0][1])
+
+
+# A tensor, and what the file calls its sides.
+Named = tuple[Tensor, tuple[str, ...]]
+
+
+def read_tensors(file: BinaryIO) -> tuple[list[Named], list[Named]]:
+    """Inputs and outputs of a network of any number of them, without a runtime; weights are passed over.
+
+    Args:
+        file: seekable.
+
+    Raises:
+        ValueError: not a protocol buffer, an input or output that is no float tensor, or weights that lie in
+            other files.
+    """
     inputs, outputs = [], []
+    weights: set[str] = set()
     for field in _fields(file):
         if field.number == GRAPH:
             for part in _fields(file, field):
                 if part.number == _INPUT:
                     inputs.append(_tensor(file, part))
                 elif part.number == _OUTPUT:
-                    outputs.append(_tensor(file, part)[0])
-    if len(inputs) != 1 or not outputs:
-        raise ValueError("not a network of one float input and float outputs")
-    return Signature(inputs[0][0], tuple(outputs), inputs[0][1])
+                    outputs.append(_tensor(file, part))
+                elif part.number == INITIALIZER:
+                    _check_inside(file, _fields(file, part))
+                    weights.add(_name(file, part, INITIALIZER_NAME))
+    # Older files list their weights among the inputs.
+    return [named for named in inputs if named[0].name not in weights], outputs
 
 
 def declared(model: Path, shape: tuple[int, ...]) -> Signature:
@@ -146,24 +171,41 @@ def _tensor(file: BinaryIO, value: _Field) -> tuple[Tensor, tuple[str, ...]]:
     return Tensor(_text(file, parts[_NAME]), tuple(sides), _FLOATS[element_type]), tuple(names)
 
 
-def read_graph(file: BinaryIO, name: str) -> bytes:
+def read_graph(
+    file: BinaryIO, name: str, constants: Mapping[str, NDArray[np.float32]] | None = None
+) -> bytes:
     """The model, with its large weights as external data that lies in the very file.
 
     Args:
         file: seekable.
         name: of the file, as the runtime is to look for it.
+        constants: inputs that become weights of these values.
 
     Raises:
-        ValueError: not a protocol buffer.
+        ValueError: not a protocol buffer, or its weights lie in other files.
     """
+    constants = constants or {}
     parts = []
     for field in _fields(file):
         if field.number == GRAPH:
-            graph = [_pointed(file, part, name) for part in _fields(file, field)]
+            graph = [
+                _pointed(file, part, name)
+                for part in _fields(file, field)
+                if part.number != _INPUT or _name(file, part, _NAME) not in constants
+            ]
+            graph += [_weight(*constant) for constant in constants.items()]
             parts.append(message(GRAPH, b"".join(graph)))
         else:
             parts.append(_read(file, field.tag, field.end))
     return b"".join(parts)
+
+
+def _weight(name: str, values: NDArray[np.float32]) -> bytes:
+    """A float32 weight as a field of a graph."""
+    parts = [_number(DIMS << 3 | _VARINT) + _number(side) for side in values.shape]
+    parts += [_number(DATA_TYPE << 3 | _VARINT) + _number(1), message(INITIALIZER_NAME, name.encode())]
+    parts.append(message(RAW_DATA, values.astype("<f4").tobytes()))
+    return message(INITIALIZER, b"".join(parts))
 
 
 def message(number: int, content: bytes) -> bytes:
@@ -201,6 +243,7 @@ def _pointed(file: BinaryIO, field: _Field, name: str) -> bytes:
     if field.number != INITIALIZER:
         return _read(file, field.tag, field.end)
     parts = list(_fields(file, field))
+    _check_inside(file, parts)
     raw = next((part for part in parts if part.number == RAW_DATA), None)
     if raw is None or raw.end - raw.start < LEAST_WEIGHT_BYTES or raw.start % _LEAST_ALIGNMENT_BYTES:
         return _read(file, field.tag, field.end)
@@ -236,6 +279,17 @@ def _fields(file: BinaryIO, outer: _Field | None = None) -> Iterator[_Field]:
 def _read(file: BinaryIO, start: int, end: int) -> bytes:
     file.seek(start)
     return file.read(end - start)
+
+
+def _check_inside(file: BinaryIO, parts: Iterable[_Field]) -> None:
+    """Raises ValueError for a weight in another file: a path in a stranger's file is not followed."""
+    if any(part.number == DATA_LOCATION and _number_at(file, part) == _EXTERNAL for part in parts):
+        raise ValueError("its weights lie in another file: save it as one file")
+
+
+def _name(file: BinaryIO, field: _Field, number: int) -> str:
+    """The text in a part of a field; empty where it has none."""
+    return next((_text(file, part) for part in _fields(file, field) if part.number == number), "")
 
 
 def _text(file: BinaryIO, field: _Field) -> str:

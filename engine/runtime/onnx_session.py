@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 # From 1.29 on ONNX Runtime reports models and runs to its maker unless this is set before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -49,6 +50,7 @@ class OnnxSession:
         name: what errors call it.
         options: for the runtime; the place of the weights is added to them.
         providers: what may run it, in the order of preference.
+        constants: inputs of a file that become weights of these values.
 
     Attributes:
         session: the runtime's own.
@@ -66,12 +68,13 @@ class OnnxSession:
         name: str,
         options: onnxruntime.SessionOptions,
         providers: Sequence[Provider],
+        constants: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         self.name = name
         self._on_device = "CPUExecutionProvider" not in providers
         self._file: BinaryIO | None = None
         if isinstance(model, Path):
-            model = self._mapped(model.resolve(), options)
+            model = self._mapped(model.resolve(), options, constants)
         try:
             # Left alone it tries again on the CPU, and says so on stdout.
             self.session = onnxruntime.InferenceSession(
@@ -121,11 +124,16 @@ class OnnxSession:
     def _is_device(self, reason: str) -> bool:
         return self._on_device and _NO_DEVICE.search(reason) is not None
 
-    def _mapped(self, path: Path, options: onnxruntime.SessionOptions) -> bytes:
+    def _mapped(
+        self,
+        path: Path,
+        options: onnxruntime.SessionOptions,
+        constants: Mapping[str, NDArray[np.float32]] | None,
+    ) -> bytes:
         """The file without its weights, which the session is told to map."""
         try:
             self._file = path.open("rb")
-            model = read_graph(self._file, path.name)
+            model = read_graph(self._file, path.name, constants)
         except OSError as error:
             raise InputMissingError(
                 f"{self.name}: cannot be read ({error.strerror}): check the path"

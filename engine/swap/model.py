@@ -1,11 +1,11 @@
-"""Our ONNX: the swapper's file, and what it says about its own use."""
+"""The swapper's file, ours or a DFM, and what it says about its own use."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError, OutOfMemoryError
+from ..errors import BadInputError, InputMissingError, OutOfMemoryError, UsageError
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
 from ..file_state import FileState, changed, file_sha256, file_state
-from ..runtime.base import Tensor
+from ..runtime.base import Runner, Tensor
 from ..runtime.onnx import OnnxRunner
 from ..runtime.onnx_file import read_metadata
+from .dfm import DfmRunner, is_dfm, read_signature
+from .whole_face import WHOLE_FACE, WHOLE_FACE_COVERAGE
 
 METADATA_KEY = "crossface"
 FORMAT_VERSION = 1
@@ -138,9 +140,10 @@ class Swapper:
     """A person's network, ready to draw: faces in, faces and masks out.
 
     Args:
-        path: an ONNX file of `crossface export`.
+        path: an ONNX file of `crossface export`, or a DFM.
         batch: faces a run; fewer are padded, so that results do not depend on how work is split.
         threads: 0 for one a core.
+        morph: of a DFM that takes one; see `DfmRunner`.
 
     Attributes:
         metadata: how the model must be used.
@@ -148,18 +151,23 @@ class Swapper:
 
     Raises:
         InputMissingError: no such file, or not readable.
-        BadInputError: no ONNX, not of Crossface, or a graph that is not what its metadata says.
+        BadInputError: no ONNX, neither of Crossface nor a DFM, or a graph that is not what its metadata says.
         OutOfMemoryError: no memory for its weights.
     """
 
-    def __init__(self, path: Path, *, batch: int = 16, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, batch: int = 16, threads: int = 0, morph: float | None = None) -> None:
         self.path = path
         self.batch = batch
         self._threads = threads
-        self._runner = OnnxRunner(path, threads=threads)
+        self._runner: DfmRunner | OnnxRunner
+        if is_dfm(path):
+            self._runner = DfmRunner(path, threads=threads, morph=morph)
+            self.metadata = _dfm_metadata(path, self._runner.size_px, self._runner.output_px)
+        else:
+            self._runner = OnnxRunner(path, threads=threads)
+            self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._state = self._runner.state
         self.sha256 = file_sha256(path, self._state)
-        self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._check_graph()
 
     def swap(self, faces: NDArray[np.float32]) -> Drawing:
@@ -204,7 +212,7 @@ class Swapper:
         return Drawing(drawn, masks, finite, redrawn)
 
     def _run(
-        self, runner: OnnxRunner, faces: NDArray[np.float32]
+        self, runner: Runner, faces: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """At most a batch of faces, padded to one, or to a small one: the first faces must not wait."""
         size = self.batch if len(faces) > SMALL_BATCH else min(self.batch, SMALL_BATCH)
@@ -215,7 +223,7 @@ class Swapper:
         return swapped[:count].astype(np.float32, copy=False), mask[:count, 0].astype(np.float32, copy=False)
 
     @functools.cached_property
-    def _careful(self) -> OnnxRunner:
+    def _careful(self) -> Runner:
         """Runs a network in bytes in float32; float32 has nothing better, and float16 is cast anyway."""
         if self.metadata.precision != "int8":
             return self._runner
@@ -255,8 +263,12 @@ def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
 
     Raises:
         InputMissingError: no such file, or not readable.
-        BadInputError: no ONNX, or not of Crossface.
+        BadInputError: no ONNX, or neither of Crossface nor a DFM.
     """
+    if is_dfm(path):
+        signature = read_signature(path)
+        metadata = _dfm_metadata(path, signature.size_px, signature.output_px or signature.size_px)
+        return metadata, signature.state
     try:
         with path.open("rb") as file:
             text, state = read_metadata(file).get(METADATA_KEY), file_state(file.fileno())
@@ -269,11 +281,34 @@ def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
 
 def _metadata(path: Path, text: str | None) -> ModelMetadata:
     if text is None:
-        raise BadInputError(f"{path}: not a Crossface model: make one with crossface export")
+        raise BadInputError(
+            f"{path}: not a Crossface model: make one with crossface export, or if it is a DFM name it .dfm"
+        )
     try:
         return ModelMetadata.from_json(text)
     except BadInputError as error:
         raise BadInputError(f"{path}: {error}") from error
+
+
+def _dfm_metadata(path: Path, size_px: int, output_px: int) -> ModelMetadata:
+    """What is known of a DFM: all but its size and the way that faces are aligned for it is its name."""
+    return ModelMetadata(
+        template=WHOLE_FACE,
+        coverage=WHOLE_FACE_COVERAGE,
+        size_px=size_px,
+        output_px=output_px,
+        identity=path.stem,
+        architecture="dfm",
+        steps=0,
+        data_hash="",
+        software="unknown",
+    )
+
+
+def check_morph(models: Collection[Path], morph: float | None) -> None:
+    """Raises UsageError for a morph factor that none of the models takes."""
+    if morph is not None and not any(is_dfm(path) and read_signature(path).morph for path in models):
+        raise UsageError(f"{', '.join(map(str, models))}: takes no morph factor: leave --morph out")
 
 
 # By whom they are for: a track's number or a person's name as text, None for all others.
@@ -281,14 +316,18 @@ Swappers = Mapping[str | None, Swapper]
 
 
 def load_swappers(
-    models: Mapping[str | None, Path], *, batch: int, threads: int = 0
+    models: Mapping[str | None, Path], *, batch: int, threads: int = 0, morph: float | None = None
 ) -> dict[str | None, Swapper]:
     """Networks that align faces by landmarks that an analysis keeps.
 
     Raises:
         InputMissingError, BadInputError, OutOfMemoryError: as `Swapper`.
+        UsageError: a morph factor that none of them takes.
     """
-    swappers = {whom: Swapper(path, batch=batch, threads=threads) for whom, path in models.items()}
+    check_morph(list(models.values()), morph)
+    swappers = {
+        whom: Swapper(path, batch=batch, threads=threads, morph=morph) for whom, path in models.items()
+    }
     for swapper in swappers.values():
         check_landmarks(swapper.path, swapper.metadata)
     return swappers

@@ -20,12 +20,16 @@ class Networks(Closeable):
         self._loading: Future[Swappers] | None = None
         self._asked: Any = None
 
-    def load(self, models: Mapping[str | None, Path], *, batch: int, threads: int) -> Future[Swappers]:
+    def load(
+        self, models: Mapping[str | None, Path], *, batch: int, threads: int, morph: float | None = None
+    ) -> Future[Swappers]:
         """See `load_swappers`; what it raises comes with the result."""
-        asked = (dict(models), [file_state(path) for path in models.values()], batch, threads)
+        asked = (dict(models), [file_state(path) for path in models.values()], batch, threads, morph)
         if self._loading is None or asked != self._asked:
             self._asked = asked
-            self._loading = self._loader.submit(load_swappers, models, batch=batch, threads=threads)
+            self._loading = self._loader.submit(
+                load_swappers, models, batch=batch, threads=threads, morph=morph
+            )
         return self._loading
 
     def close(self) -> None:

@@ -101,6 +101,16 @@ def test_a_device_is_opened_once_a_pass(tmp_path: Path) -> None:
     assert decoder.opened == 1
 
 
+def test_a_film_that_is_refused_is_tried_once(tmp_path: Path) -> None:
+    decoder, path = EmulatedDecoder(refuses=True), film(tmp_path)
+    told = []
+    for _ in range(3):
+        with Reader(path, trusted=True, hardware=decoder) as reader:
+            told.append(reader.decoded_on)
+            assert sum(1 for _ in reader.decoded()) == 25
+    assert decoder.opened == 1 and len(set(told)) == 1 and "does not decode" in told[0]
+
+
 def brighter(picture: av.VideoFrame, number: int) -> av.VideoFrame:
     planes_of(picture)[0][5, 5] ^= 1
     return picture

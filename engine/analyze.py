@@ -114,7 +114,8 @@ def _parts(
     first, end = (0, index.count) if span is None else (span.first, span.end)
     with watcher.at_work():
         for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):
-            yield watcher.watch(segment)
+            with closing(watcher.watch(segment)) as seen_frames:
+                yield seen_frames
 
 
 def _whole(

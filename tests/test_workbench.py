@@ -6,10 +6,13 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+import pytest
 from emulated_place import EmulatedPlace
 from make_model import make_swapper
 
+from crossface.engine.analyze import analyze
 from crossface.engine.clip import ReadingSettings
+from crossface.engine.events import Progress
 from crossface.engine.jobs.plan import Segment
 from crossface.engine.jobs.watching import Watcher
 from crossface.engine.on_device.workbench import Workbench
@@ -31,6 +34,17 @@ def test_analyses_one_after_the_other_take_no_more_memory(clips: Path) -> None:
             taken.append(lane.allocated_bytes)
     # But for the rings that records go through, which fill in the first runs.
     assert taken[-1] - taken[1] < 0.1 * taken[0]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_analysis_that_is_left_ends_before_its_lane(clips: Path, tmp_path: Path) -> None:
+    place, output = EmulatedPlace(), tmp_path / "shot.faces"
+    with closing(analyze(clips / "single_face.mp4", output, device=place)) as events:
+        frames = 0
+        while frames < 3:
+            event = next(events)
+            frames = event.frame if isinstance(event, Progress) else 0
+    assert len(place.lanes) == 1 and not output.exists()
 
 
 def test_a_model_that_was_replaced_is_loaded_anew(tmp_path: Path) -> None:

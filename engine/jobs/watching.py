@@ -162,7 +162,9 @@ class WatchedParts:
     def __iter__(self) -> Iterator[Iterator[SeenFrame]]:
         with nullcontext() if self._watcher is None else self._watcher.at_work():
             for segment in self._plan.segments:
-                yield self.part(segment)
+                # It ends before the lane does, wherever the iteration is left.
+                with closing(self.part(segment)) as frames:
+                    yield frames
 
     def part(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames; its file is written while they pass.

@@ -90,7 +90,7 @@ def analyze(
             for frame in write_faces(file, header, linked):
                 frames, faces = frames + 1, faces + len(frame.faces)
                 yield Progress("analyze", frames, of)
-        yield from map(Warned, dict.fromkeys(warnings))
+        yield from map(Warned, dict.fromkeys([*warnings, *chosen.news()]))
     if not faces:
         yield Warned(f"{path}: no face found in {frames} frames")
     yield Finished(output, frames, faces)
@@ -114,7 +114,8 @@ def _parts(
     first, end = (0, index.count) if span is None else (span.first, span.end)
     with watcher.at_work():
         for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):
-            yield watcher.watch(segment)
+            with closing(watcher.watch(segment)) as seen_frames:
+                yield seen_frames
 
 
 def _whole(

@@ -145,7 +145,7 @@ def analysed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def of(name: str) -> Path:
         path = folder / f"{name}.faces"
         if not path.exists():
-            list(analyze(clips / name, path))
+            list(analyze(clips / name, path, device="cpu"))
         return path
 
     return of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import av
@@ -52,6 +53,7 @@ class EmulatedDecoder:
 
     Attributes:
         opened: files so far.
+        refused: as of `HardwareDecoder`.
     """
 
     name = "emulated:0 (decoder)"
@@ -65,6 +67,7 @@ class EmulatedDecoder:
         gives_up_at: int | None = None,
     ) -> None:
         self.opened = 0
+        self.refused: dict[Path, str] = {}
         self._change = change
         self._gives_up_at = 0 if refuses else gives_up_at
         self._attached: set[int] = set()

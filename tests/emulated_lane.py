@@ -36,6 +36,7 @@ class EmulatedLane:
         self._memory: dict[int, NDArray[np.uint8]] = {}
         self._work: list[Callable[[], object]] = []
         self._done = 0
+        self._closed = False
 
     def device_buffer(self, bytes: int) -> DeviceBuffer:
         self.allocated_bytes += bytes
@@ -69,6 +70,7 @@ class EmulatedLane:
         self._work.append(lambda: kernel(grid, block, *arguments, **options))
 
     def record(self) -> Event:
+        assert not self._closed, "a lane is not used any more when it is closed"
         return Event(self._done + len(self._work))
 
     def synchronize(self, event: Event | None = None) -> None:
@@ -87,6 +89,7 @@ class EmulatedLane:
     def close(self) -> None:
         self.synchronize()
         self._memory.clear()
+        self._closed = True
 
     def _copy(self, target: int, source: int, array: NDArray[Any], buffer: DeviceBuffer) -> None:
         assert array.flags.c_contiguous and array.nbytes <= buffer.bytes

@@ -101,6 +101,16 @@ def test_a_device_is_opened_once_a_pass(tmp_path: Path) -> None:
     assert decoder.opened == 1
 
 
+def test_a_film_that_is_refused_is_tried_once(tmp_path: Path) -> None:
+    decoder, path = EmulatedDecoder(refuses=True), film(tmp_path)
+    told = []
+    for _ in range(3):
+        with Reader(path, trusted=True, hardware=decoder) as reader:
+            told.append(reader.decoded_on)
+            assert sum(1 for _ in reader.decoded()) == 25
+    assert decoder.opened == 1 and len(set(told)) == 1 and "does not decode" in told[0]
+
+
 def brighter(picture: av.VideoFrame, number: int) -> av.VideoFrame:
     planes_of(picture)[0][5, 5] ^= 1
     return picture
@@ -198,6 +208,28 @@ def test_a_device_that_gives_up_is_an_error(tmp_path: Path) -> None:
         assert reader.decoded_on == decoder.name
         with pytest.raises(DeviceUnavailableError, match="frame 7: give --device cpu"):
             list(reader.decoded())
+
+
+EXTERNAL = av.error.tag_to_code(b"EXT ")
+
+
+@pytest.mark.parametrize(("code", "at"), [(EXTERNAL, 0), (EXTERNAL, 7), (errno.ENOMEM, 7)])
+def test_a_device_that_fails_is_no_damage_of_the_film(tmp_path: Path, code: int, at: int) -> None:
+    """That is how libav tells of a device's memory that is full, for instance."""
+
+    def fail(picture: av.VideoFrame, number: int) -> av.VideoFrame:
+        if number == at:
+            av.error.err_check(-code)
+        return picture
+
+    decoder = EmulatedDecoder(fail)
+    with Reader(film(tmp_path), trusted=True, hardware=decoder) as reader:
+        if at:
+            with pytest.raises(DeviceUnavailableError, match=r"frame \d+ \(.*end what else runs on the GPU"):
+                list(reader.decoded())
+        else:
+            assert decoder.name in reader.decoded_on and reader.decoded_on.startswith("cpu: ")
+            assert list(reader.decoded()) and not reader.warnings
 
 
 def test_addresses_are_those_that_dlpack_tells() -> None:

@@ -140,6 +140,8 @@ def test_fields_in_ten_bits_are_the_cpus(
     assert max(int(np.abs(a - b).max()) for a, b in zip(*films, strict=True)) <= 1
 
 
+# What ends after its lane complains where nobody can catch it.
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_stopped_anywhere_it_goes_on_to_the_same_film(
     clip: Path, swapper: Path, device: Device, tmp_path: Path
 ) -> None:

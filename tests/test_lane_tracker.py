@@ -78,7 +78,11 @@ def watched(
 )
 def lane(request: pytest.FixtureRequest) -> Iterator[Watched]:
     """One for clips of all kinds, one after the other, as a worker has it."""
-    place = EmulatedPlace() if request.param == "emulated" else CudaPlace(cuda_device(), tell=print)
+    place = (
+        EmulatedPlace()
+        if request.param == "emulated"
+        else CudaPlace(cuda_device(), "onnxruntime", tell=print)
+    )
     with watched(place) as lane:
         yield lane
 

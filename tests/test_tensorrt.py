@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -156,6 +158,15 @@ def test_an_interrupt_ends_a_build_and_leaves_nothing(stand_in: Any, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         tensorrt_network(model, progress=interrupted)
     assert list((tmp_path / "engines").iterdir()) == []
+
+
+def test_the_first_logger_stays(stand_in: Any, tmp_path: Path) -> None:
+    """TensorRT goes on writing to it, whatever becomes of the network that brought it."""
+    network = tensorrt_network(make_network(tmp_path / "small.onnx", np.float32))
+    logger = weakref.ref(network._logger)
+    del network
+    gc.collect()
+    assert logger() is not None
 
 
 def test_warnings_of_tensorrt_are_told_and_nothing_less(stand_in: Any, tmp_path: Path) -> None:

@@ -137,8 +137,9 @@ def analysis(work: Work) -> Figures:
     """From the first frame on: then the networks are loaded."""
     with Clip(work.film) as clip:
         whole = Segment(0, 0, clip.frame_count, None, None)
-    with work.place.lane() as lane:
-        bench = Workbench(work.place, lane)
+    place = work.place
+    with place.lane() as lane:
+        bench = Workbench(place, lane)
         watcher = Watcher(work.film, AnalysisSettings(), ReadingSettings(), bench=bench)
         frames, begun_s = -1, 0.0
         for _ in watcher.watch(whole):
@@ -149,8 +150,9 @@ def analysis(work: Work) -> Figures:
 
 def swapping(work: Work) -> Figures:
     """Of frames that are in memory, again and again; a decoder's own stay on the device."""
-    with work.place.lane() as lane, Clip(work.film, hardware=work.place.decoder()) as clip:
-        bench = Workbench(work.place, lane)
+    place = work.place
+    with place.lane() as lane, Clip(work.film, hardware=place.decoder()) as clip:
+        bench = Workbench(place, lane)
         frames = islice(clip.decoded(None, None), IN_MEMORY)
         matched = list(zip(frames, FacesFile(work.faces), strict=False))
         swapper = LaneSwapper(

@@ -11,7 +11,7 @@ from ..video.writing.nvenc import NVENC
 
 
 def decoder_of(place: Place | None) -> HardwareDecoder | None:
-    """For one clip."""
+    """For clips."""
     return None if place is None else place.decoder()
 
 

@@ -17,7 +17,6 @@ from ..face.track import Sighting, Tracker
 from ..frame import Frame
 from ..on_device.frame import Decoded, LaneFrame, in_host
 from ..on_device.place import Place
-from ..on_device.watch import LaneTracker
 from ..on_device.workbench import Workbench
 from ..part_file import PartFile
 from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
@@ -63,7 +62,6 @@ class Watcher:
         self._networks: tuple[Detector, LandmarkFinder] | None = None
         self._place = place if bench is None else bench.place
         self._bench = bench
-        self._tracker: LaneTracker | None = None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -80,19 +78,14 @@ class Watcher:
             try:
                 yield
             finally:
-                self._bench = self._tracker = None
+                self._bench = None
 
     def _sightings_on_lane(
         self, bench: Workbench, clip: Clip, frames: Iterable[Decoded]
     ) -> Iterator[Sighting[LaneFrame]]:
-        if self._tracker is None:
-            self._tracker = LaneTracker(
-                bench.place,
-                bench.lane,
-                settings=detection_settings(self._settings, clip),
-                display=clip.info.display,
-                every=self._settings.detect_every,
-            )
+        tracker = bench.tracker(
+            detection_settings(self._settings, clip), clip.info.display, every=self._settings.detect_every
+        )
         held: deque[LaneFrame] = deque()
 
         def brought() -> Iterator[LaneFrame]:
@@ -101,13 +94,13 @@ class Watcher:
                 yield held[-1]
 
         try:
-            for sighting in self._tracker.follow(brought()):
+            for sighting in tracker.follow(brought()):
                 # Nothing reads it any more.
                 bench.uploader.release(held.popleft())
                 yield sighting
         finally:
-            if held:
-                bench.lane.synchronize()
+            # Its networks may go next, and some faces are followed in vain.
+            bench.lane.synchronize()
             for frame in held:
                 bench.uploader.release(frame)
 
@@ -169,7 +162,9 @@ class WatchedParts:
     def __iter__(self) -> Iterator[Iterator[SeenFrame]]:
         with nullcontext() if self._watcher is None else self._watcher.at_work():
             for segment in self._plan.segments:
-                yield self.part(segment)
+                # It ends before the lane does, wherever the iteration is left.
+                with closing(self.part(segment)) as frames:
+                    yield frames
 
     def part(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames; its file is written while they pass.

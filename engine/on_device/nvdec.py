@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol, cast
 
 import av
@@ -40,7 +41,14 @@ class VideoDevice(Protocol):
 
 
 class HardwareDecoder(VideoDevice, Protocol):
-    """Decodes for one reader on a device; see `Nvdec`."""
+    """Decodes on a device, for any number of readers; see `Nvdec`.
+
+    Attributes:
+        refused: films that are not decoded there, and why. libav says that aloud, and who reads another film
+            meanwhile cannot tell whose it is: so it is tried once, and not for each segment.
+    """
+
+    refused: dict[Path, str]
 
     @property
     def name(self) -> str:
@@ -65,11 +73,15 @@ class Nvdec:
     Args:
         index: of the device, as CUDA counts in this process.
         attached: makes its primary context current on a thread.
+
+    Attributes:
+        refused: see `HardwareDecoder`.
     """
 
     def __init__(self, index: int, attached: Callable[[], AbstractContextManager[object]]) -> None:
         self.name = f"cuda:{index} (nvdec)"
         self.attached = attached
+        self.refused: dict[Path, str] = {}
         # Of itself libav starts the context with other flags than those who were here first.
         options: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
         self.hwaccel = HWAccel("cuda", str(index), True, options, is_hw_owned=True)

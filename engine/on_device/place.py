@@ -75,7 +75,7 @@ class Place(Protocol):
         ...
 
     def decoder(self) -> HardwareDecoder | None:
-        """For one `Reader`; None decodes on the CPU."""
+        """For any `Reader`; None decodes on the CPU."""
         ...
 
     def fingerprint(self) -> dict[str, str]:
@@ -127,6 +127,7 @@ class CudaPlace:
         )
         self._engines: Mapping[str, str] = {}
         self._built = _Built(device, tell)
+        self._decoder = Nvdec(device.index, self.attached)
 
     @property
     def name(self) -> str:
@@ -150,7 +151,7 @@ class CudaPlace:
         return BoundOnnxRunner(model, shape, stream=stream, graph=False)
 
     def decoder(self) -> Nvdec:
-        return Nvdec(self._device.index, self.attached)
+        return self._decoder
 
     def fingerprint(self) -> dict[str, str]:
         return {

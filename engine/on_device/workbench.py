@@ -1,10 +1,16 @@
-"""What a lane that converts keeps from segment to segment: kernels, frames' memory, networks."""
+"""What a lane keeps from segment to segment and job to job: kernels, frames' memory, networks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..face.detector import DetectionSettings
+from ..file_state import FileState
+from ..swap.model import read_model
 from .download import Downloader
 from .drawing import LaneNetwork, Tools
 from .frame import Decoded, LaneFrame
@@ -13,6 +19,7 @@ from .mask_kernels import MaskKernels
 from .place import DeviceLane, Place
 from .upload import Uploader
 from .value_kernels import ValueKernels
+from .watch import LaneTracker
 
 # More than three of the largest batches: how many there are is bounded by the stages that hold them.
 _MOST_FRAMES = 8192
@@ -38,7 +45,8 @@ class Workbench:
         self.tools = Tools(lane, DeviceKernels(lane), MaskKernels(lane), ValueKernels(lane))
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
-        self._networks: dict[tuple[Path, int], LaneNetwork] = {}
+        self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
+        self._trackers: dict[tuple[DetectionSettings, bytes, int], LaneTracker] = {}
 
     def on_device(self, frame: Decoded) -> LaneFrame:
         """A frame for the lane's kernels: uploaded, or a decoder's own.
@@ -54,7 +62,31 @@ class Workbench:
         Raises:
             CrossfaceError: as `LaneNetwork`.
         """
-        for path in models.values():
-            if (path, batch) not in self._networks:
-                self._networks[path, batch] = LaneNetwork(self.place, self.tools, path, batch=batch)
-        return {whom: self._networks[path, batch] for whom, path in models.items()}
+        found = {}
+        for whom, path in models.items():
+            _, state = read_model(path)
+            key = path, state, batch
+            if key not in self._networks:
+                self._networks[key] = LaneNetwork(self.place, self.tools, path, batch=batch)
+            found[whom] = self._networks[key]
+        return found
+
+    def tracker(
+        self, settings: DetectionSettings, display: NDArray[np.float64], *, every: int
+    ) -> LaneTracker:
+        """One of such settings, made once: what it takes of the device's memory it keeps as long as the lane.
+
+        Args:
+            settings: as of `LaneTracker`.
+            display: as of `LaneTracker`.
+            every: as of `LaneTracker`.
+
+        Raises:
+            CrossfaceError: as `LaneTracker`.
+        """
+        key = settings, display.tobytes(), every
+        if key not in self._trackers:
+            self._trackers[key] = LaneTracker(
+                self.place, self.lane, settings=settings, display=display, every=every
+            )
+        return self._trackers[key]

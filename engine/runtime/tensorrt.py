@@ -5,6 +5,7 @@ Networks are strongly typed: an engine computes in the types of the file, and no
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -280,7 +281,10 @@ def _tensors(trt: Any, name: str, engine: Any, context: Any, signature: Signatur
     return found
 
 
+@functools.cache
 def _logger(trt: Any, tell: Callable[[str], None]) -> Any:
+    """One, for good: TensorRT uses the first that it is given for all that follows, and does not hold it."""
+
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

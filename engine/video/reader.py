@@ -205,7 +205,8 @@ class Reader(Closeable):
 
     def _decided(self, hardware: HardwareDecoder) -> str:
         """Goes over to a device's decoder, if that will do; tells where frames are decoded from now on."""
-        if reason := why_not(self.info, self._interlaced, tolerant=self._damage.tolerate):
+        reason = why_not(self.info, self._interlaced, tolerant=self._damage.tolerate)
+        if reason := reason or hardware.refused.get(self.path):
             return f"cpu: {reason}"
         # The thread that decodes uses all this.
         self.close()
@@ -226,6 +227,7 @@ class Reader(Closeable):
             return hardware.name
         self.close()
         self.hardware, self._shape, self._damage = None, None, damage
+        hardware.refused[self.path] = reason
         self._first = self._open()
         return f"cpu: {reason}"
 

@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from ...errors import BadInputError
+from ...errors import BadInputError, DeviceUnavailableError
 from ...on_device.nvdec import HardwareDecoder
 from .damage import Damage, DecoderLog
 from .packets import LATE_STREAM, demuxed
@@ -141,6 +141,12 @@ class Decoding:
             try:
                 pictures = self._decoder.decode(packet)
             except av.error.FFmpegError as error:
+                if self._hardware is not None and isinstance(error, (av.error.ExternalError, MemoryError)):
+                    raise DeviceUnavailableError(
+                        f"{self._damage.path}: {self._hardware.name} fails near frame "
+                        f"{max(0, self.packets - 1)} ({error.strerror}): "
+                        "end what else runs on the GPU, or give --device cpu"
+                    ) from error
                 pictures = []
                 if self._settled:
                     self._damage.meet(

@@ -176,3 +176,11 @@ def stub(stub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
     """Makes trials load the stub of a driver; its variables are set through what this gives."""
     monkeypatch.setenv("LD_LIBRARY_PATH", str(stub_folder))
     return monkeypatch
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with a GPU all other tests stay on the CPU, whose way they are about."""
+    asking = ("gpu", "onnx_cuda", "tensorrt")
+    if not any(request.node.get_closest_marker(f"needs_{need}") for need in asking) and not _lacks_gpu():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

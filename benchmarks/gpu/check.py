@@ -160,7 +160,7 @@ def steps(folder: Path, python: Path, wheels: Path | None, offline: bool) -> lis
         bench("runner-tensorrt", 55, "--runtimes", "tensorrt", "--presets", "fast-128"),
         bench("decode", 10),
         bench("encode", 12),
-        bench("train", 22, "--presets", "fast-128,df-256", "--seconds", "4"),
+        bench("train", 15, "--presets", "fast-128,df-256", "--seconds", "4"),
         # The first one builds the engines of the second, too.
         bench("conversion-1080p", 40, "--size", "1080p", "--frames", "300"),
         bench("conversion-2160p", 30, "--size", "2160p", "--frames", "60"),

@@ -172,10 +172,8 @@ def choose_encoding(
         chosen.setdefault(key, value)
     parameters, hdr = hdr_parameters(encoder, info.mastering_display, info.content_light)
     if encoder == "libx265":
-        hdr = {**hdr, "log-level": "error"}
-        if PIXEL_LAYOUTS[target].bits > 8:
-            # Weighing pictures it reads memory that it has not written: the same film gives other pictures.
-            hdr["weightp"] = "0"
+        # Weighing pictures, the same film gives other pictures now and then, most of all on a busy machine.
+        hdr = {**hdr, "log-level": "error", "weightp": "0"}
     if hdr:
         chosen[parameters] = with_parameters(chosen.get(parameters, ""), hdr)
     if encoder in {"libx264", "libx264rgb"} and "avx512f" in instructions():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -304,6 +305,7 @@ def test_holdouts_that_do_not_fit(tmp_path: Path) -> None:
     small = make_clip(tmp_path / "small.mp4")
     with pytest.raises(BadInputError, match="96x64"):
         CompositorOutputs(reader.info, holdout=small)
+    assert not any(small.name in thread.name for thread in threading.enumerate())
     with pytest.raises(InputMissingError):
         CompositorOutputs(reader.info, holdout=tmp_path / "absent.####.exr")
 

@@ -51,7 +51,11 @@ class Holdout(Closeable):
         if name is None:
             self._reader = Reader(Path(str(path)))
             self._film = iter(self._reader)
-            self._check_size(self._path, self._reader.info.width, self._reader.info.height)
+            try:
+                self._check_size(self._path, self._reader.info.width, self._reader.info.height)
+            except BadInputError:
+                self.close()
+                raise
         else:
             self._first_number = name.numbers()[0]
         self._held: tuple[int, NDArray[np.float32]] | None = None

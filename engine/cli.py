@@ -22,6 +22,7 @@ import click
 from . import weights
 from .analyze import AnalysisSettings, analyze
 from .clip import ReadingSettings
+from .compare_command import compare_command
 from .convert import CompositorPaths, ConversionSettings, convert
 from .errors import CrossfaceError, UsageError
 from .events import Finished
@@ -194,6 +195,7 @@ def weights_command(folder: Path | None, people: bool) -> None:
 
 commands: list[click.Command] = [
     analyze_command,
+    compare_command,
     convert_command,
     faces_command,
     *job_commands,

@@ -15,7 +15,7 @@ from ..on_device.frame import in_host
 from ..part_file import keep_sources
 from .png import write_png
 from .report import clock
-from .strip import Box, Image, beside, caption, face_cell, stacked
+from .strip import GAP_PX, Box, Image, beside, caption, face_cell, stacked
 
 # Pictures of a track, spread over its frames.
 _PICTURES = 5
@@ -67,7 +67,7 @@ def people_sheet(
     rows = {track.track: _Row(track) for track in ranked[:most_tracks]}
     for row, boxes in zip(rows.values(), _boxes(everyone, rows), strict=True):
         row.boxes = boxes
-    width_px = _PICTURES * cell_px + 4 * (_PICTURES - 1)
+    width_px = _PICTURES * cell_px + GAP_PX * (_PICTURES - 1)
     _take_pictures(path, reading or ReadingSettings(), rows.values(), cell_px)
     images = [
         part

@@ -15,14 +15,14 @@ from .text import written
 Box = tuple[float, float, float, float]
 Image = NDArray[np.uint8]
 
-_GAP_PX = 4
+GAP_PX = 4
 # Letters 21 px high on a sheet 1600 px wide.
 _WIDTH_PER_DOT_PX = 500
 
 
 def stacked(rows: Sequence[Image]) -> Image:
     """Rows of one width, one below the other, black lines between them."""
-    gap = np.zeros((_GAP_PX, rows[0].shape[1], 3), np.uint8)
+    gap = np.zeros((GAP_PX, rows[0].shape[1], 3), np.uint8)
     return np.concatenate([part for row in rows for part in (row, gap)][:-1])
 
 
@@ -48,8 +48,8 @@ def strip(old: Frame, new: Frame, box: Box | None, info: VideoInfo, width_px: in
     pixel_aspect = float(info.sample_aspect_ratio or 1)
     on_its_side = info.rotation % 180 == 90
     aspect = (old.width * pixel_aspect / old.height) ** (-1 if on_its_side else 1)
-    picture_px = round((width_px - 3 * _GAP_PX) / (2 + 2 / aspect))
-    height_px = max(1, (width_px - 3 * _GAP_PX - 2 * picture_px) // 2)
+    picture_px = round((width_px - 3 * GAP_PX) / (2 + 2 / aspect))
+    height_px = max(1, (width_px - 3 * GAP_PX - 2 * picture_px) // 2)
     size_px = (height_px, picture_px) if on_its_side else (picture_px, height_px)
     pictures = [kernels.resize(frame, *size_px, pixel_aspect=pixel_aspect)[0] for frame in (old, new)]
     cells = [_shown(picture, info) for picture in pictures]
@@ -62,7 +62,7 @@ def strip(old: Frame, new: Frame, box: Box | None, info: VideoInfo, width_px: in
 
 def beside(cells: Sequence[Image]) -> Image:
     """Pictures of one height, one beside the other, black lines between them."""
-    gap = np.zeros((cells[0].shape[0], _GAP_PX, 3), np.uint8)
+    gap = np.zeros((cells[0].shape[0], GAP_PX, 3), np.uint8)
     return np.concatenate([part for cell in cells for part in (cell, gap)][:-1], axis=1)
 
 

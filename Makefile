@@ -95,6 +95,10 @@ demo: .venv/.base assets
 	.venv/bin/crossface sheet demo/out.mp4 build/clips/single_face.mp4 --faces demo/shot.faces \
 		-o demo/sheet.png
 
+# What each option does, for docs/options.md: small, from the sample model and the demo's clips.
+pictures: .venv/.base assets
+	$(PY) samples/draw_pictures.py build/clips docs/pictures
+
 # The sample model, from clips to ONNX: about an hour on two cores with AVX-512 BF16, longer without.
 # Spans in which hands cover the face, or eyes are closed for long, are left out.
 SAMPLE := build/sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -77,7 +78,7 @@ def compare(
         reading: how the clip is read, and which frames of it.
         device: of the analysis; as of `convert`.
         cell_px: side of a picture.
-        across: pictures in a line of the sheet.
+        across: pictures in a line of the sheet, at most.
 
     Raises:
         UsageError: settings that make no sense; ``out`` is a source.
@@ -117,7 +118,9 @@ def compare(
         with Clip(path, reading) as source:
             base = source.info.time_base
     said = disclosure(planned_models({str(each.model): each.model for each in alternatives}))
-    width_px = min(across, len(columns)) * (cell_px + GAP_PX) - GAP_PX
+    # Lines that are as long as each other, as far as it goes.
+    across = math.ceil(len(columns) / math.ceil(len(columns) / across))
+    width_px = across * (cell_px + GAP_PX) - GAP_PX
     lines = [caption(said, width_px)]
     for row, frame in enumerate(shown):
         lines.append(caption(f"frame {frame.number}  {clock(float(frame.pts * base))}", width_px))

@@ -3,13 +3,15 @@
 Every clip is analysed; of each track of a second or more the transform that faces are aligned by is compared,
 as measured and as it is used, by the corners of a square as high as the face:
 
-    still               share of its frames in which the face keeps still: the measured transform, by a
-                        Savitzky-Golay filter of 15 frames, moves by less than 0.25 % of the face's height a frame
-    shake, steadied     RMS of the corners' second differences there, as measured and as used, in % of the height
+    still               share of its frames in which the face keeps still: from 10 frames before to 10 after,
+                        the measured transform, by a Savitzky-Golay filter of 15 frames, never moves by 0.25 %
+                        of the face's height a frame
+    shake, steadied     RMS of the corners' second differences there, as measured and as used, in % of
+                        the height
     calmer              the former over the latter
     fast                frames in which it moves by more than 1 % a frame
-    lag                 in these, the mean and the largest distance between the corners as measured and as used,
-                        the mean of the four, in % of the height
+    lag                 in these, the mean and the largest distance between the corners as measured and as
+                        used, the mean of the four, in % of the height
     bridged             frames that nobody saw, between two in which the face was seen
 
     python benchmarks/bench_tracks.py [CLIP...] [--json FILE]
@@ -28,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from machine import write_result
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 from scipy.signal import savgol_filter
 
 from crossface.engine.analyze import analyze
@@ -38,7 +41,7 @@ Corners = NDArray[np.float64]
 _SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 _CLIPS = Path(__file__).parents[1] / "build" / "clips"
 _LEAST_FRAMES = 30
-_WINDOW_FRAMES = 15
+_WINDOW_FRAMES, _AROUND_FRAMES = 15, 10
 _STILL, _FAST = 0.0025, 0.01
 
 
@@ -70,7 +73,8 @@ def _of_track(frames: list[dict[str, object]], points: list[int]) -> dict[str, o
     height_px = np.hypot(*(measured[:, 3] - measured[:, 0]).T)
     slow = savgol_filter(measured, _WINDOW_FRAMES, 2, axis=0)
     speed = np.sqrt(np.square(np.gradient(slow, axis=0)).sum(axis=2).mean(axis=1)) / height_px
-    still, fast = speed < _STILL, speed > _FAST
+    # A head that turns back stands still for a moment, and is no still face.
+    still, fast = maximum_filter1d(speed, 2 * _AROUND_FRAMES + 1) < _STILL, speed > _FAST
     shakes = [_shake_pct(each, height_px, still) for each in (measured, used)]
     lag_pct = 100 * np.hypot(*(used - measured).transpose(2, 0, 1)).mean(axis=1)[fast] / height_px[fast]
     return {

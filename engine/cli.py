@@ -140,7 +140,9 @@ def convert_command(
 
 @click.command("faces")
 @click.argument("clip", type=PATH)
-@click.option("-o", "--output", type=PATH, help="The PNG to write; CLIP's name with .faces.png, here, without it.")
+@click.option(
+    "-o", "--output", type=PATH, help="The PNG to write; CLIP's name with .faces.png, here, without it."
+)
 @click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed.")
 @analysis_options
 @ranged_reading_options

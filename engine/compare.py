@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +91,6 @@ def compare(
     keep_sources(out, path, *(each.model for each in alternatives), *([] if faces is None else [Path(faces)]))
     for each in alternatives:
         each.settings.check()
-    drawn: list[list[Image]] = []
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         files: dict[AnalysisSettings, Path] = {}
         for each in alternatives:
@@ -110,7 +108,14 @@ def compare(
         with Networks() as networks:
             for n, each in enumerate(alternatives):
                 before, after = _column(
-                    path, reading, each, files[each.analysis], shown, networks, Path(scratch) / "records", cell_px
+                    path,
+                    reading,
+                    each,
+                    files[each.analysis],
+                    shown,
+                    networks,
+                    Path(scratch) / "records",
+                    cell_px,
                 )
                 columns.setdefault(_AS_IT_WAS, before)
                 columns[each.name] = after

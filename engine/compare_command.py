@@ -11,7 +11,14 @@ import click
 from .clip import ReadingSettings
 from .compare import Alternative, compare
 from .errors import UsageError
-from .options import PATH, analysis_options, conversion_options, device_option, progress_option, ranged_reading_options
+from .options import (
+    PATH,
+    analysis_options,
+    conversion_options,
+    device_option,
+    progress_option,
+    ranged_reading_options,
+)
 from .progress import Format, show
 from .settings import AnalysisSettings, ConversionSettings
 
@@ -57,7 +64,9 @@ def alternatives_of(model: Path, axes: Sequence[str]) -> list[Alternative]:
         for name, value in chosen:
             arguments += _argument(name, value)
         try:
-            path, settings, analysis = _settings_of.main(arguments, prog_name="convert", standalone_mode=False)
+            path, settings, analysis = _settings_of.main(
+                arguments, prog_name="convert", standalone_mode=False
+            )
         except click.UsageError as error:
             raise UsageError(f"--grid: {error.format_message()}") from error
         varied = [f"{name} {value}" for name, value in chosen if len(dict(parsed)[name]) > 1]
@@ -91,7 +100,9 @@ def _argument(name: str, value: str) -> list[str]:
 @click.argument("clip", type=PATH)
 @click.argument("model", type=PATH)
 @click.argument("axes", metavar="[OPTION=A,B]...", nargs=-1)
-@click.option("--grid", "first_axes", multiple=True, metavar="OPTION=A,B", help="Any option of convert, and its values.")
+@click.option(
+    "--grid", "first_axes", multiple=True, metavar="OPTION=A,B", help="Any option of convert, and its values."
+)
 @click.option("-o", "--output", type=PATH, default=Path("compare.png"), help="The PNG to write.")
 @click.option("--at", metavar="FRAME,FRAME", help="Frames to show, counted from 0; else some with a face.")
 @click.option("--rows", type=click.IntRange(1, 50), default=3, help="Frames shown.")

@@ -25,7 +25,6 @@ from crossface.engine.review.people import people_sheet
 
 _MODEL = Path(__file__).with_name("demo.onnx")
 _CELL_PX = 176
-_TWO = "two people"
 _TWO_FRAMES = 24
 
 
@@ -40,7 +39,6 @@ class Compared:
 
 COMPARED = {
     "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
-    "faces-of": Compared(_TWO, ("faces-of=largest,left",), (12,)),
 }
 
 
@@ -50,20 +48,24 @@ def draw(clips: Path, folder: Path, names: list[str]) -> None:
     if unknown:
         raise SystemExit(f"no picture is called {unknown[0]}: there are {', '.join([*COMPARED, 'faces'])}")
     with tempfile.TemporaryDirectory() as scratch:
-        two = Path(scratch) / "two.mp4"
         for name, each in COMPARED.items():
             if name in names or not names:
-                clip = _two_people(clips, two) if each.clip == _TWO else clips / each.clip
+                clip = clips / each.clip
                 # No frame after the last one shown is read.
                 reading = ReadingSettings(end=str(max(each.at)))
                 sheet = folder / f"{name}.png"
                 for _ in compare(
-                    clip, alternatives_of(_MODEL, each.grid), sheet, at=each.at, reading=reading, cell_px=_CELL_PX
+                    clip,
+                    alternatives_of(_MODEL, each.grid),
+                    sheet,
+                    at=each.at,
+                    reading=reading,
+                    cell_px=_CELL_PX,
                 ):
                     pass
                 print(sheet, flush=True)
         if "faces" in names or not names:
-            faces = Path(scratch) / "shot.faces"
+            two, faces = Path(scratch) / "two.mp4", Path(scratch) / "shot.faces"
             for _ in analyze(_two_people(clips, two), faces, device="cpu"):
                 pass
             people_sheet(two, faces, folder / "faces.png", cell_px=120)
@@ -72,8 +74,6 @@ def draw(clips: Path, folder: Path, names: list[str]) -> None:
 
 def _two_people(clips: Path, path: Path) -> Path:
     """The man and the woman of the demo, side by side."""
-    if path.exists():
-        return path
     with (
         av.open(str(clips / "single_face.mp4")) as man,
         av.open(str(clips / "WolfgangLanger_Pexels.mp4")) as woman,

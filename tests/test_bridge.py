@@ -1,4 +1,4 @@
-"""Tracks have no holes: gaps are bridged, dips of presence lifted, and what is no track is dropped and told."""
+"""Tracks have no holes: gaps are bridged, dips of presence lifted; what is no track is dropped and told."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def linked(frames: Sequence[Sequence[Face]], *, shots: Sequence[int] = ()) -> li
 @settings(max_examples=20)
 @given(gap=st.integers(1, GAP_FRAMES), start=st.integers(6, 40), bystander=st.booleans())
 def test_a_gap_is_bridged_where_the_face_moved_on(gap: int, start: int, bystander: bool) -> None:
-    """As by the tracker: after a gap a face has a new number. Truth is the motion that it was made up with."""
+    """After a gap the tracker gives a new number. Truth is the motion that the clip was made up with."""
     other: list[Face] = [(7, 600.0, 300.0, 80.0)] if bystander else []
     frames: list[list[Face]] = [
         other + ([] if start <= n < start + gap else [moving(n, 0 if n < start else 1)]) for n in range(70)
@@ -143,7 +143,9 @@ def test_the_file_says_which_places_are_between(tmp_path: Path) -> None:
         header = FacesHeader("0" * 64, 800, 400, "1/512", {}, "a test")
         list(write_faces(file, header, link(parts_of(frames, []), "all"), tracks))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [bool(line["faces"][0].get("bridged")) for line in lines[1:-1]] == [20 <= n < 24 for n in range(50)]
+    assert [bool(line["faces"][0].get("bridged")) for line in lines[1:-1]] == [
+        20 <= n < 24 for n in range(50)
+    ]
     assert all("raw" in face or "bridged" in face for line in lines[1:-1] for face in line["faces"])
     assert tracks[0].bridged_frames == 4 and tracks[0].frames == 50
     assert len(lines[1]["faces"][0]["landmarks"]) == len(KEPT_POINTS)

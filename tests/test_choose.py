@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -53,7 +54,9 @@ def test_numbers_are_those_of_the_sheet() -> None:
 
 def test_the_left_one_stays_when_somebody_only_passes() -> None:
     passing = (3, 40.0, 200.0, 70.0)
-    frames: list[list[Face]] = [[MIDDLE, RIGHT]] * 40 + [[MIDDLE, RIGHT, passing]] * 8 + [[MIDDLE, RIGHT]] * 40
+    frames: list[list[Face]] = (
+        [[MIDDLE, RIGHT]] * 40 + [[MIDDLE, RIGHT, passing]] * 8 + [[MIDDLE, RIGHT]] * 40
+    )
     assert chosen(frames, "left") == [[1]] * 88
     stays = [[MIDDLE, RIGHT]] * 40 + [[MIDDLE, RIGHT, passing]] * 60
     assert chosen(stays, "left") == [[1]] * 40 + [[3]] * 60
@@ -66,7 +69,7 @@ def test_two_who_change_places_do_not_flicker() -> None:
         for _ in range(100)
     ]
     found = chosen(frames, "left")
-    assert sum(a != b for a, b in zip(found, found[1:], strict=False)) <= 1
+    assert sum(a != b for a, b in itertools.pairwise(found)) <= 1
 
 
 @pytest.mark.parametrize("select", ["biggest", "", "1;2", "-1", "1.5", "person", "somebody.png"])
@@ -96,7 +99,8 @@ def test_the_person_is_found_and_nobody_else(tmp_path: Path) -> None:
     (part,) = parts_of([[LEFT, MIDDLE, RIGHT]] * 60, [])
     numbers = {face.track: int(face.box[0]) for face in part[0].faces}
     looks = {
-        track: [people[n] + rng.normal(0, 0.02, LOOK_NUMBERS) for _ in range(10)] for n, track in enumerate(numbers)
+        track: [people[n] + rng.normal(0, 0.02, LOOK_NUMBERS) for _ in range(10)]
+        for n, track in enumerate(numbers)
     }
     path = tmp_path / "part"
     with path.open("w") as file:
@@ -106,7 +110,9 @@ def test_the_person_is_found_and_nobody_else(tmp_path: Path) -> None:
         frames = link([kept], "person", person=Person(people[n]).text)
         assert [[face.track for face in frame.faces if face.chosen] for frame in frames] == [[track]] * 60
     stranger = Person(rng.normal(0, 0.08, LOOK_NUMBERS))
-    assert not any(face.chosen for frame in link([kept], "person", person=stranger.text) for face in frame.faces)
+    assert not any(
+        face.chosen for frame in link([kept], "person", person=stranger.text) for face in frame.faces
+    )
 
 
 def test_a_person_reads_as_it_was_written() -> None:
@@ -125,7 +131,10 @@ def portraits(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     man, woman = folder / "man.png", folder / "woman.jpg"
     with av.open(str(clips / "face_noface.mov")) as film:
         write_png(man, next(film.decode(video=0)).to_ndarray(format="rgb24"))
-    with av.open(str(clips / "WolfgangLanger_Pexels.mp4")) as film, av.open(str(woman), "w", format="mjpeg") as jpeg:
+    with (
+        av.open(str(clips / "WolfgangLanger_Pexels.mp4")) as film,
+        av.open(str(woman), "w", format="mjpeg") as jpeg,
+    ):
         frame = next(picture for n, picture in enumerate(film.decode(video=0)) if n == 300)
         stream = jpeg.add_stream("mjpeg", rate=1, options={"qscale": "2"})
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuvj420p"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from test_cli import Crossface, crossface  # noqa: F401
 
+from crossface.engine.compare import compare
 from crossface.engine.compare_command import alternatives_of
 from crossface.engine.errors import BadInputError, UsageError
 from crossface.engine.face.faces_file import FacesFile
@@ -125,7 +127,7 @@ def test_the_sheet_of_people_shows_each_track(
     pictures = [sheet[TEXT_PX + GAP_PX :, left : left + 160].astype(int) for left in range(0, 5 * 164, 164)]
     # Faces, all of one man in one place, and not one picture five times.
     assert all(picture.std() > 20 for picture in pictures)
-    assert all(0 < np.abs(a - b).mean() < 40 for a, b in zip(pictures, pictures[1:], strict=False))
+    assert all(0 < np.abs(a - b).mean() < 40 for a, b in itertools.pairwise(pictures))
 
 
 def test_a_sheet_of_nobody(clips: Path, analysed: Callable[[str], Path], tmp_path: Path) -> None:
@@ -153,9 +155,7 @@ def test_a_sheet_has_so_many_rows_and_says_that_there_are_more(
 def test_a_faces_file_of_another_clip_shows_no_frame(
     clips: Path, swapper: Path, analysed: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    from crossface.engine.compare import compare
-
-    with pytest.raises(BadInputError, match="no face|not what was analysed"):
+    with pytest.raises(BadInputError, match="shows no face"):
         list(
             compare(
                 clips / "no_face.mp4",

@@ -15,6 +15,7 @@ from crossface.engine.errors import BadInputError
 from crossface.engine.face.link import LinkedFrame, link
 from crossface.engine.face.seen import SeenFile, write_seen
 
+
 def walk(count: int, seed: int = 0) -> list[list[Face]]:
     """One face that wanders about, and another that comes in the middle."""
     rng = np.random.default_rng(seed)

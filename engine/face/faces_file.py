@@ -126,7 +126,7 @@ class Track:
     """A track's entry in the last line. Times are in ``time_base`` units.
 
     Attributes:
-        dropped: why none of its frames was chosen, whatever was chosen of others; None where it was no reason.
+        dropped: why it was chosen in none of its frames; None where that was not the reason.
     """
 
     track: int

@@ -17,7 +17,7 @@ from ..errors import UsageError
 LOOK_NUMBERS = 128
 _DTYPE = np.dtype("<f2")
 # Distance of a track's mean look from the person up to which it is them: to be found, and to stay so.
-_FOUND, _STAYS = 0.50, 0.55
+FOUND, _STAYS = 0.50, 0.55
 
 
 def packed(look: NDArray[np.floating]) -> bytes:
@@ -58,7 +58,9 @@ class Person:
         try:
             return cls(unpacked(base64.b64decode(text, validate=True)))
         except ValueError as error:
-            raise UsageError("the person who is looked for is not known: give a picture of their face") from error
+            raise UsageError(
+                "the person who is looked for is not known: give a picture of their face"
+            ) from error
 
     @property
     def text(self) -> str:
@@ -70,5 +72,5 @@ class Person:
         return float(np.linalg.norm(look - self.look))
 
     def is_like(self, distance: float, *, found: bool) -> bool:
-        """Whether a track so far away is this person; one that was ``found`` before may be a little farther."""
-        return distance < (_STAYS if found else _FOUND)
+        """Whether a track so far away is this person; who was ``found`` before may be a little farther."""
+        return distance < (_STAYS if found else FOUND)

@@ -212,7 +212,7 @@ def _parsed_frame(fields: Mapping[str, Any]) -> SeenFrame:
         data = base64.b64decode(packed, validate=True)
         if len(data) != 8 * len(KEPT_POINTS):
             raise ValueError(f"{len(data)} bytes of landmarks")
-        look = base64.b64decode(*looks, validate=True) if looks else b""
+        look = base64.b64decode(looks[0], validate=True) if looks else b""
         if look:
             unpacked(look)
         faces.append(SeenFace(int(track), float(presence), (x0, y0, x1, y1), data, look))

@@ -19,7 +19,7 @@ from .strip import GAP_PX, Box, Image, beside, caption, face_cell, stacked
 
 # Pictures of a track, spread over its frames.
 _PICTURES = 5
-_SWAPPED, _LEFT, _DROPPED = (150, 230, 150), (230, 230, 230), (150, 150, 150)
+_SWAPPED, _STAYS, _DROPPED = (150, 230, 150), (230, 230, 230), (150, 150, 150)
 
 
 @dataclass
@@ -124,7 +124,7 @@ def _filled(row: _Row, width_px: int) -> Image:
 def _said(track: Track, base: Fraction) -> str:
     times = f"{clock(float(track.first_pts * base))} to {clock(float(track.last_pts * base))}"
     person = "" if track.person is None else f"  {track.person}"
-    state = "swapped" if track.swap else f"dropped: {track.dropped}" if track.dropped else "left"
+    state = "swapped" if track.swap else f"dropped: {track.dropped}" if track.dropped else "stays"
     return (
         f"track {track.track}{person}  shot {track.shot}  {times}  "
         f"{track.frames} frames  {track.mean_height_px:.0f} px  {state}"
@@ -132,4 +132,4 @@ def _said(track: Track, base: Fraction) -> str:
 
 
 def _colour(track: Track) -> tuple[int, int, int]:
-    return _SWAPPED if track.swap else _DROPPED if track.dropped else _LEFT
+    return _SWAPPED if track.swap else _DROPPED if track.dropped else _STAYS

@@ -1,8 +1,8 @@
 """dlib's network that tells faces apart, from dlib's own file to ONNX.
 
-The file is a stream: the layers one after another, from the picture to the result, each by its name, then its
-weights, then numbers that its shape says already. Weights are a version, four sizes and 32-bit floats; a whole
-number is a byte that counts the bytes that follow (with a sign in its highest bit), least significant first.
+The file is a stream: the layers one after another, from the picture to the result, each by its name, then
+its weights, then numbers that its shape says already. Weights are a version, four sizes and 32-bit floats; a
+whole number is a byte that counts the bytes that follow (with a sign in its highest bit), the least first.
 What is between the convolutions is not read: it is the residual network of He et al. (CVPR 2016) with 29
 layers, half as wide, as dlib documents it.
 """
@@ -43,7 +43,7 @@ def convert(source: bytes) -> onnx.ModelProto:
         BadInputError: another file than dlib's.
     """
     graph = _Graph(_layers(source))
-    x = graph.emit("Mul", "image", graph.constant(np.float32([255 / _SCALE])))
+    x = graph.emit("Mul", "image", graph.constant(np.array([255 / _SCALE], np.float32)))
     mean = np.array(_MEAN_RGB, np.float32).reshape(1, 3, 1, 1) / _SCALE
     x = graph.emit("Sub", x, graph.constant(mean))
     x = graph.emit("Relu", graph.convolution(x, 3, 32, size=7, stride=2))
@@ -95,7 +95,7 @@ class _Graph:
     def halves(self, values: Array) -> str:
         """Weights that are kept in 16 bits, and used in 32."""
         kept = self.constant(values.astype(np.float16))
-        return self.emit("Cast", kept, **{"to": TensorProto.FLOAT})
+        return self.emit("Cast", kept, to=TensorProto.FLOAT)
 
     def convolution(self, x: str, before: int, channels: int, *, size: int = 3, stride: int = 1) -> str:
         """With the factor and the offset a channel that follow it."""

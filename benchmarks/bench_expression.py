@@ -23,16 +23,15 @@ every frame, as it is between two faces of different shape. Measure frames that 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from judges import measures, pose
-from judges.command import Figures, arguments, gather, tell
+from judges.command import Figures, answer
 from judges.watch import Pair, Seen
 from numpy.typing import NDArray
 
-from crossface.engine.errors import BadInputError, CrossfaceError
+from crossface.engine.errors import BadInputError
 
 
 def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) -> Figures:
@@ -102,15 +101,8 @@ def _median(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 
 def main() -> None:
-    options = arguments(__doc__)
-    watched = gather(options)
-    question = "what of an expression survives the swap, by landmarks that took no part"
-    tell(question, figures(watched.pairs, watched.target), watched, options.json)
+    answer("what of an expression survives the swap, by landmarks that took no part", __doc__, figures)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CrossfaceError as error:
-        print(f"bench_expression: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    main()

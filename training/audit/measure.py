@@ -24,6 +24,21 @@ _BLOCKS = 16
 
 
 @dataclass(frozen=True)
+class FaceAudited:
+    """A face of a faceset has been measured.
+
+    Attributes:
+        faceset: its folder.
+        face: faces measured so far.
+        of: faces in it.
+    """
+
+    faceset: Path
+    face: int
+    of: int
+
+
+@dataclass(frozen=True)
 class PictureMeasures:
     """What the pixels of one face tell.
 
@@ -97,8 +112,8 @@ class FaceMeasures:
         return len(self.yaw_deg)
 
 
-def measure(faceset: Faceset) -> Generator[int, None, FaceMeasures]:
-    """Measures all faces; gives how many are done, and returns the measures.
+def measure(faceset: Faceset) -> Generator[FaceAudited, None, FaceMeasures]:
+    """Measures all faces.
 
     Raises:
         InputMissingError: a picture is missing.
@@ -118,7 +133,7 @@ def measure(faceset: Faceset) -> Generator[int, None, FaceMeasures]:
             pictures.append(
                 measure_picture(rgb, landmarks[number], pose, number, _source_px(record, pose, number))
             )
-        yield number + 1
+        yield FaceAudited(faceset.folder, number + 1, len(faceset.records))
     if faults:
         more = f"; {len(faults) - _ENOUGH_NAMES} more" if len(faults) > _ENOUGH_NAMES else ""
         raise BadInputError(

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import BadInputError
-from ...engine.review.png import read_png
 from ...engine.swap.mask import hull
 from ..faceset import FaceRecord, Faceset
 from .expression import brow_raise, eye_contrast, eye_open, mouth_open, mouth_width
@@ -124,9 +123,8 @@ def measure(faceset: Faceset) -> Generator[FaceAudited, None, FaceMeasures]:
     pictures: list[PictureMeasures] = []
     faults: list[str] = []
     for number, record in enumerate(faceset.records):
-        path = faceset.folder / record.file
         try:
-            rgb = _read(path, faceset.size_px)
+            rgb = faceset.picture(record)
         except BadInputError as error:
             faults.append(str(error))
         else:
@@ -237,13 +235,3 @@ def _posed(records: Sequence[FaceRecord]) -> tuple[NDArray[np.float32], Pose]:
 def _source_px(record: FaceRecord, pose: Pose, number: int) -> float:
     enlarged = np.sqrt(abs(np.linalg.det(record.transform[:, :2])))
     return float(pose.scale[number] * enlarged)
-
-
-def _read(path: Path, size_px: int) -> NDArray[np.uint8]:
-    picture = read_png(path)
-    if picture.shape != (size_px, size_px, 3):
-        raise BadInputError(
-            f"{path}: is {picture.shape[1]}x{picture.shape[0]}, not {size_px} px square "
-            "as its faceset says: extract again"
-        )
-    return picture

@@ -372,8 +372,7 @@ def _write_preview(run: Run, path: Path, curves: SummaryWriter) -> PreviewWritte
 
 
 def _tell(run: Run, done: StepDone, model: Path) -> None:
-    progress = run.learner.progress
-    Status.of(done, progress.elapsed_s, progress.measured, run.rollbacks).write(model)
+    Status.of(done, run.learner.progress, run.rollbacks).write(model)
 
 
 def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:

@@ -14,7 +14,8 @@ import pytest
 from emulated_lane import EmulatedLane
 from numpy.typing import DTypeLike, NDArray
 
-from crossface.engine.device import DeviceBuffer, Lane, choose
+from crossface.engine.device import DeviceBuffer, Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.frame import Frame
 from crossface.engine.on_device.kernels import DeviceKernels
 from crossface.engine.on_device.memory import DeviceFrame, DevicePlane, DeviceTensor

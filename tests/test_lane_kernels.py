@@ -15,7 +15,8 @@ SCRIPT = """
 import ctypes, re, struct
 import numpy as np
 from crossface.engine import _native
-from crossface.engine.device import SIGNATURES, Lane, choose
+from crossface.engine.device import SIGNATURES, Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.on_device.mask_kernels import MaskKernels
 from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
 from crossface.engine.on_device.records import FOUND_MESH, STATISTICS

@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossface.engine.device import DeviceBuffer, Lane, choose
+from crossface.engine.device import DeviceBuffer, Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.errors import CrossfaceError
 from crossface.engine.frame import ColourDescription, Matrix, Siting, Transfer
 from crossface.engine.on_device.kernels import DeviceKernels

@@ -60,14 +60,14 @@ class Workbench:
         """Of files, loaded once.
 
         Raises:
-            CrossfaceError: as `LaneNetwork`.
+            CrossfaceError: as `read_model` and `LaneNetwork`.
         """
         found = {}
         for whom, path in models.items():
-            _, state = read_model(path)
-            key = path, state, batch
+            model = read_model(path)
+            key = path, model.state, batch
             if key not in self._networks:
-                self._networks[key] = LaneNetwork(self.place, self.tools, path, batch=batch)
+                self._networks[key] = LaneNetwork(self.place, self.tools, model, batch=batch)
             found[whom] = self._networks[key]
         return found
 

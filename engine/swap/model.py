@@ -258,8 +258,23 @@ def check_graph(path: Path, metadata: ModelMetadata, tensors: Sequence[Tensor]) 
         raise BadInputError(f"{path}: its graph is not what its metadata says: export the model again")
 
 
-def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
-    """What a model says of itself, and the state of its file; its network is not loaded.
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model says of itself.
+
+    Attributes:
+        path: of its file.
+        metadata: how it must be used.
+        state: of the file when it was read.
+    """
+
+    path: Path
+    metadata: ModelMetadata
+    state: FileState
+
+
+def read_model(path: Path) -> ModelFile:
+    """Reads what a model says of itself; its network is not loaded.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -268,7 +283,7 @@ def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
     if is_dfm(path):
         signature = read_signature(path)
         metadata = _dfm_metadata(path, signature.size_px, signature.output_px or signature.size_px)
-        return metadata, signature.state
+        return ModelFile(path, metadata, signature.state)
     try:
         with path.open("rb") as file:
             text, state = read_metadata(file).get(METADATA_KEY), file_state(file.fileno())
@@ -276,7 +291,7 @@ def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
         raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
     except ValueError as error:
         raise BadInputError(f"{path}: not an ONNX network ({error})") from error
-    return _metadata(path, text), state
+    return ModelFile(path, _metadata(path, text), state)
 
 
 def _metadata(path: Path, text: str | None) -> ModelMetadata:

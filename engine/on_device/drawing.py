@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, DeviceUnavailableError
+from ..errors import DeviceUnavailableError
 from ..face.align import Affine
-from ..file_state import file_sha256
+from ..file_state import changed, file_sha256
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
@@ -185,7 +185,7 @@ class LaneNetwork:
     def _careful(self) -> Swapper:
         swapper = Swapper(self.path, batch=1, threads=1)
         if swapper.sha256 != self.sha256:
-            raise BadInputError(f"{self.path}: was changed while it was in use: start again")
+            raise changed(self.path)
         return swapper
 
 

@@ -168,7 +168,7 @@ class Swapper:
             self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._state = self._runner.state
         self.sha256 = file_sha256(path, self._state)
-        self._check_graph()
+        check_graph(path, self.metadata, (self._runner.input, *self._runner.outputs))
 
     def swap(self, faces: NDArray[np.float32]) -> Drawing:
         """Draws the model's person with the expressions of ``faces``.
@@ -234,9 +234,6 @@ class Swapper:
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise changed(self.path)
         return OnnxRunner(content, name=str(self.path), threads=self._threads, exact=True)
-
-    def _check_graph(self) -> None:
-        check_graph(self.path, self.metadata, (self._runner.input, *self._runner.outputs))
 
 
 def check_graph(path: Path, metadata: ModelMetadata, tensors: Sequence[Tensor]) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError, OutOfMemoryError, UsageError
+from ..errors import BadInputError, InputMissingError, OutOfMemoryError, UsageError, unreadable
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
 from ..file_state import FileState, changed, file_sha256, file_state
@@ -285,7 +285,7 @@ def read_model(path: Path) -> ModelFile:
         with path.open("rb") as file:
             text, state = read_metadata(file).get(METADATA_KEY), file_state(file.fileno())
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise BadInputError(f"{path}: not an ONNX network ({error})") from error
     return ModelFile(path, _metadata(path, text), state)

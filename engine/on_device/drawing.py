@@ -15,13 +15,13 @@ from ..file_state import changed, file_sha256
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
-from .kernels import DeviceKernels
-from .mask_kernels import MaskKernels
+from .kernels.masks import MaskKernels
+from .kernels.pictures import DeviceKernels
+from .kernels.values import ValueKernels
 from .memory import DeviceFrame, DeviceTensor
 from .place import DeviceLane, Place, Shape
 from .sheet import Sheet
 from .tensors import buffer_of, new_tensor
-from .value_kernels import ValueKernels
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from ..swap.model import read_model
 from .download import Downloader
 from .drawing import LaneNetwork, Tools
 from .frame import Decoded, LaneFrame
-from .kernels import DeviceKernels
-from .mask_kernels import MaskKernels
+from .kernels.masks import MaskKernels
+from .kernels.pictures import DeviceKernels
+from .kernels.values import ValueKernels
 from .place import DeviceLane, Place
 from .upload import Uploader
-from .value_kernels import ValueKernels
 from .watch import LaneTracker
 
 # More than three of the largest batches: how many there are is bounded by the stages that hold them.

@@ -21,8 +21,9 @@ from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.seen import seen
 from crossface.engine.face.track import Sighting, Tracker
 from crossface.engine.frame import Frame
+from crossface.engine.on_device.cuda_place import CudaPlace
 from crossface.engine.on_device.frame import LaneFrame
-from crossface.engine.on_device.place import CudaPlace, Place
+from crossface.engine.on_device.place import Place
 from crossface.engine.on_device.tools import Tools
 from crossface.engine.on_device.upload import Uploader
 from crossface.engine.on_device.watch import LaneTracker, frames_held

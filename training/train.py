@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ..engine.device import Choice, choose
+from ..engine.device_choice import Choice, choose
 from ..engine.errors import BusyError, DeviceUnavailableError, OutputError, UsageError
 from ..engine.events import Warned
 from .checkpoint import CHECKPOINT_NAME

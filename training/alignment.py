@@ -45,6 +45,31 @@ def code_moments(code_a: Tensor, code_b: Tensor) -> Tensor:
         return means + (covariance_a - covariance_b).square().sum() / spread.square()
 
 
+def code_cycle(again: Tensor, code: Tensor) -> Tensor:
+    """How far codes of crossed faces are from the codes that these were drawn from, over their spread.
+
+    After Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV
+    2017, on codes in place of pictures: what a decoder has drawn of an expression is to be understood as the
+    same one. The codes that are asked for stand still, or they would come to meet what is made of them.
+
+    Args:
+        again: `[M,L]`, of the crossed faces; carries the gradient.
+        code: `[N,L]`, N >= 2 and N >= M; the first M are what these were drawn from.
+
+    Returns:
+        A scalar: 0 where they are the same, 1 where they are as far off as the mean of all codes is.
+
+    Raises:
+        UsageError: one code has no spread.
+    """
+    if len(code) < 2:
+        raise UsageError("the loss cycle needs a batch of two faces or more: give --batch")
+    with torch.autocast(code.device.type, enabled=False):
+        wanted = code.detach().float()
+        spread = (wanted - wanted.mean(dim=0)).square().sum(dim=1).mean().clamp_min(1e-12)
+        return (again.float() - wanted[: len(again)]).square().sum(dim=1).mean() / spread
+
+
 class CodeCritic(nn.Module):
     """Tells from a code whose it is: `[N,L]` -> `[N]`, above zero for B.
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossface.engine.errors import UsageError
-from crossface.training.alignment import CodeCritic, code_adversary, code_moments
+from crossface.training.alignment import CodeCritic, code_adversary, code_cycle, code_moments
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +143,25 @@ def test_the_game_makes_two_people_hard_to_tell_apart() -> None:
         code_adversary(critic, a, b).backward()
         optimiser.step()
     assert np.mean(measured[-50:]) < 0.5 * measured[0]
+
+
+def test_a_code_that_comes_around_costs_nothing_and_their_mean_costs_one() -> None:
+    code = _codes(8, 6, 4) * 3 + 1
+    assert float(code_cycle(code, code)) == 0
+    assert float(code_cycle(code.mean(0).expand(6, 4), code)) == pytest.approx(1)
+    # Half of them, worked out in NumPy; and whatever the codes' length.
+    again, numbers = _codes(9, 3, 4), code.double().numpy()
+    apart = ((again.numpy() - numbers[:3]) ** 2).sum(1).mean()
+    expected = apart / ((numbers - numbers.mean(0)) ** 2).sum(1).mean()
+    assert float(code_cycle(again, code)) == pytest.approx(expected, rel=1e-5)
+    assert float(code_cycle(again * 50, code * 50)) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(UsageError, match="batch of two"):
+        code_cycle(code[:1], code[:1])
+    assert math.isfinite(float(code_cycle(torch.zeros(2, 4), torch.zeros(2, 4))))
+
+
+def test_what_comes_around_follows_the_code_and_not_the_code_it() -> None:
+    again, code = _codes(10, 4, 4).requires_grad_(), _codes(11, 4, 4).requires_grad_()
+    code_cycle(again, code).backward()
+    assert code.grad is None and again.grad is not None
+    assert float(code_cycle(again - 0.5 * again.grad, code)) < float(code_cycle(again, code))

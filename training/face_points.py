@@ -121,7 +121,6 @@ def face_points(watched: Watched, landmarks: NDArray[np.floating], side_px: int)
     turn = np.swapaxes(pose.scale[:, None, None] * pose.rotation[:, :2, :2], 1, 2) / half_px
     rest = np.broadcast_to(at_rest(watched), (len(places), len(POINTS), 2))
     parts = places, watched.eyes_open[:, None], turn, rest
-    # Landmarks of no face at all have no pose.
     numbers = (np.nan_to_num(part, posinf=0.0, neginf=0.0).astype(np.float32) for part in parts)
     return FacePoints(*(torch.from_numpy(np.ascontiguousarray(part)) for part in numbers))
 
@@ -132,16 +131,23 @@ def at_rest(watched: Watched) -> NDArray[np.float64]:
     It is symmetric because mirrored faces are learnt beside the others.
     """
     ahead = np.stack([watched.ahead[index] for index in POINTS], axis=1)
-    turned = np.hypot(watched.pose.yaw_deg, watched.pose.pitch_deg - np.median(watched.pose.pitch_deg))
-    straight = np.argsort(turned, kind="stable")[: _share(len(ahead), _STRAIGHT_SHARE)]
-    shut = np.argsort(mouth_open(watched.ahead)[straight], kind="stable")
-    rest = np.median(ahead[straight[shut[: _share(len(shut), _SHUT_SHARE)]]], axis=0)
+    # Landmarks of no face at all have no pose.
+    known = np.flatnonzero(np.isfinite(ahead).all(axis=(1, 2)))
+    if not len(known):
+        return MEAN_FACE.double().numpy()
+    yaw, pitch, gap = (
+        each[known] for each in (watched.pose.yaw_deg, watched.pose.pitch_deg, mouth_open(watched.ahead))
+    )
+    straight = _least(np.hypot(yaw, pitch - np.median(pitch)), _STRAIGHT_SHARE)
+    shut = straight[_least(gap[straight], _SHUT_SHARE)]
+    rest = np.median(ahead[known[shut]], axis=0)
     symmetric: NDArray[np.float64] = (rest + rest[MIRRORED.numpy()] * (-1.0, 1.0)) / 2
     return symmetric
 
 
-def _share(count: int, share: float) -> int:
-    return max(1, round(count * share))
+def _least(values: NDArray[np.float64], share: float) -> NDArray[np.intp]:
+    """Where the least of ``values`` are, at least one of them."""
+    return np.argsort(values, kind="stable")[: max(1, round(len(values) * share))]
 
 
 def _other_side(vectors: Tensor) -> Tensor:

@@ -82,11 +82,12 @@ def test_it_learns_to_read(reader: LandmarkReader, stores: tuple[FaceStore, Face
     for store in stores:
         batch = _batch(store, 999)
         assert float(legibility(reader, batch.target, _points(batch))) > 0.6
-        # Eyes and mouth corners, in half sides of the picture; a px is a sixteenth.
         told = reader(batch.target)[:, :-1].unflatten(1, (-1, 2)) * (0.2 / TINY.coverage) + reader.mean_face
         corners = [POINTS.index(index) for index in (33, 133, 61, 291)]
-        apart = (told - _points(batch).places)[:, corners].norm(dim=2)
-        assert float(apart.mean()) < 0.6 / 16
+        told, places = told[:, corners].detach(), _points(batch).places[:, corners]
+        # Corners of eyes and mouth, to a px or so, where the faces stray by two.
+        astray = (places - places.mean(dim=0)).norm(dim=2).mean()
+        assert float((told - places).norm(dim=2).mean()) < 0.6 * float(astray)
 
 
 def test_nothing_is_to_be_read_in_grey(reader: LandmarkReader, stores: tuple[FaceStore, FaceStore]) -> None:

@@ -177,7 +177,7 @@ def test_codes_learn_what_a_still_decoder_makes_of_them(
         descent.zero_grad()
         loss().backward()
         descent.step()
-    assert float(loss()) < 0.8 * float(before)
+    assert loss().item() < 0.8 * before.item()
 
 
 def test_a_step_asks_of_crossed_faces_only_what_can_be_read(

@@ -138,7 +138,7 @@ class Objective(nn.Module):
         if settings.cycle:
             half = crossed[: (len(code_a) + 1) // 2].contiguous(memory_format=torch.channels_last)
             again = self.network.code(half)[:, :latent]
-            more = more + settings.cycle * code_cycle(again, code_a[:, :latent])
+            more = more + settings.cycle * code_cycle(again, code_a[: len(again), :latent])
         if settings.landmarks:
             more = more + settings.landmarks * self._landmarks(crossed, faces_a, faces_b, drawn_b)
         return more

@@ -28,6 +28,7 @@ from .review.report import clock
 from .review.strip import GAP_PX, Box, Image, beside, caption, face_cell, stacked
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import MEMORY_FRAMES
+from .swap.model import read_model
 from .swap.networks import Networks
 
 _AS_IT_WAS = "as it was"
@@ -122,7 +123,7 @@ def compare(
                 yield Progress("convert", n + 1, len(alternatives))
         with Clip(path, reading) as source:
             base = source.info.time_base
-    said = disclosure(planned_models({str(each.model): each.model for each in alternatives}))
+    said = disclosure(planned_models({str(each.model): read_model(each.model) for each in alternatives}))
     # Lines that are as long as each other, as far as it goes.
     across = math.ceil(len(columns) / math.ceil(len(columns) / across))
     width_px = across * (cell_px + GAP_PX) - GAP_PX

@@ -12,7 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from ..clip import Clip, ReadingSettings
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from ..frame import ColourDescription, Frame, Matrix, Siting
 from ..on_device.frame import in_host
 from ..review.png import read_png
@@ -49,7 +49,7 @@ def _shown(path: Path) -> tuple[Frame, NDArray[np.float64]]:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     if magic == _PNG:
         return _frame(read_png(path)), display_matrix()
     if magic.startswith(_JPEG):

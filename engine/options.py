@@ -12,6 +12,7 @@ import click
 
 from .clip import OnMissing, ReadingSettings
 from .errors import UsageError
+from .face.choose import names_faces
 from .face.portrait import find_person
 from .progress import FORMATS
 from .settings import AnalysisSettings, ConversionSettings
@@ -158,7 +159,7 @@ def _reading_settings(
 
 
 def _analysis_settings(*, faces_of: str, **others: Any) -> AnalysisSettings:
-    if Path(faces_of).is_file():
+    if not names_faces(faces_of) and Path(faces_of).is_file():
         return AnalysisSettings(select="person", person=find_person(Path(faces_of)).text, **others)
     settings = AnalysisSettings(select=faces_of, **others)
     settings.check()

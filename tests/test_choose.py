@@ -14,6 +14,7 @@ import pytest
 from make_seen import Face, parts_of
 
 from crossface.engine.analyze import AnalysisSettings, analyze
+from crossface.engine.compare_command import alternatives_of
 from crossface.engine.errors import BadInputError, InputMissingError, UsageError
 from crossface.engine.face.choose import check_selection
 from crossface.engine.face.faces_file import FacesFile
@@ -177,6 +178,17 @@ def test_a_picture_finds_its_person(
     lines = list(FacesFile(out))
     assert len(lines) == 12
     assert [[face.box[0] > 640 for face in line.faces] for line in lines] == [[bool(side)]] * 12
+
+
+@pytest.mark.needs_people
+def test_a_picture_on_the_command_line_becomes_a_person(portraits: dict[str, Path]) -> None:
+    """What is kept is what the picture shows, not its path: a plan may go to other machines."""
+    (found,) = alternatives_of(Path("b.onnx"), [f"faces-of={portraits['woman']}"])
+    assert found.analysis.select == "person"
+    assert found.analysis.person == find_person(portraits["woman"]).text
+    assert str(portraits["woman"]) not in repr(found.analysis)
+    (named,) = alternatives_of(Path("b.onnx"), ["faces-of=left"])
+    assert (named.analysis.select, named.analysis.person) == ("left", "")
 
 
 @pytest.mark.needs_people

@@ -60,7 +60,9 @@ def test_no_bytes_get_far(before: bytes, tag: bytes, after: bytes) -> None:
 
 
 @pytest.mark.needs_people
-def test_weights_are_fetched_only_where_somebody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_fetched_only_where_somebody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is missing is named with the command that brings it."""
     from crossface.engine.errors import ConfigurationError
     from crossface.engine.weights import face_models

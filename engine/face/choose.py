@@ -54,11 +54,16 @@ class ChosenFrame:
 Ranks = Callable[[Mapping[int, SeenFace]], dict[int, float]]
 
 
+def names_faces(select: str) -> bool:
+    """Whether it is a selection that stands for itself: a name, or numbers of tracks."""
+    return select in SELECTIONS or _tracks(select) is not None
+
+
 def check_selection(select: str, person: str) -> None:
     """Raises UsageError for a selection that `choose` does not know."""
     if select == "person":
         Person.parse(person)
-    elif select not in SELECTIONS and _tracks(select) is None:
+    elif not names_faces(select):
         raise UsageError(
             f"faces of {select!r}: give {', '.join(SELECTIONS)}, numbers of tracks as 0,3, or a picture"
         )

@@ -22,6 +22,8 @@ __all__ = ["RADIUS_FRAMES", "smooth"]
 # In heights of the face. Measured on the clips: `benchmarks/bench_tracks.py`.
 _PLACE = Tolerance(motion=(0.01, 0.03), noise=(0.008, 0.0025), moved=(0.02, 0.004))
 _SHAPE = Tolerance(motion=(0.005, 0.015), noise=(0.004, 0.0015), moved=(0.02, 0.004))
+# Landmarks of smaller faces are as exact in px, not in heights.
+_LEAST_HEIGHT_PX = 48.0
 # Of a square as high as the face: a transform is known by where it takes them.
 _CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
@@ -112,8 +114,10 @@ class _Smoother:
         at = tuple(times)
         here = tracks[track].corners
         height_px = float(np.hypot(*(here[3] - here[0])))
-        corners = steadied(np.stack([f.corners for f in faces]), at, height_px, _PLACE, together=True)
-        shape = steadied(np.stack([f.shape for f in faces]), at, 1.0, _SHAPE, together=False)
+        unit_px = max(height_px, _LEAST_HEIGHT_PX)
+        corners = steadied(np.stack([f.corners for f in faces]), at, unit_px, _PLACE, together=True)
+        unit = unit_px / height_px
+        shape = steadied(np.stack([f.shape for f in faces]), at, unit, _SHAPE, together=False)
         # Points that were steadied apart would move the whole face a little.
         upright = similarity(shape[self._rows], self._template)
         return apply(similarity(_CORNERS, corners), apply(upright, shape))

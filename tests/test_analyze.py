@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from cover_face import cover_face
 from make_clips import make_clip
 from numpy.typing import NDArray
 
@@ -100,23 +101,7 @@ def test_a_face_that_comes_in_between_two_searches_is_followed_back(clips: Path,
     """Grey covers the face but for some frames in the middle of a search interval."""
     late = tmp_path / "late.mp4"
     shown = range(11, 33)
-    with (
-        av.open(str(clips / "single_face.mp4")) as source,
-        av.open(str(late), "w") as target,
-    ):
-        stream = target.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "10"})
-        stream.width, stream.height = 640, 360
-        for number, picture in zip(range(45), source.decode(video=0), strict=False):
-            planes = picture.to_ndarray()
-            luma = planes[:360]
-            if number not in shown:
-                # A plain column where the face is, and the rest as it was: no cut.
-                luma[:, 160:480] = 90
-                planes[360:] = 128
-            changed = av.VideoFrame.from_ndarray(planes, "yuv420p")
-            changed.pts, changed.time_base = number, Fraction(1, 25)
-            target.mux(stream.encode(changed))
-        target.mux(stream.encode(None))
+    cover_face(clips, late, [number not in shown for number in range(45)])
     found = {}
     for every in (1, 19):
         out = tmp_path / f"{every}.faces"

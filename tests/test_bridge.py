@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cover_face import cover_face
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_seen import SHAPE, Face, parts_of
 
+from crossface.engine.analyze import analyze
 from crossface.engine.face.bridge import GAP_FRAMES
 from crossface.engine.face.choose import LEAST_FRAMES
 from crossface.engine.face.faces_file import FacesFile, FacesHeader, Track, dropped_tracks, write_faces
 from crossface.engine.face.link import LinkedFrame, link
 from crossface.engine.face.seen import KEPT_POINTS, SeenFrame
+
+
+# Of the face in the first frames of the clip, px.
+BOX = (206, 91, 369, 292)
 
 
 def moving(n: int, track: int = 0) -> Face:
@@ -149,3 +155,25 @@ def test_the_file_says_which_places_are_between(tmp_path: Path) -> None:
     assert all("raw" in face or "bridged" in face for line in lines[1:-1] for face in line["faces"])
     assert tracks[0].bridged_frames == 4 and tracks[0].frames == 50
     assert len(lines[1]["faces"][0]["landmarks"]) == len(KEPT_POINTS)
+
+
+def test_a_real_face_that_is_covered_for_a_moment(
+    clips: Path, analysed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """What lies between is near where the face was, as the uncovered clip shows; no frame is without it."""
+    covered = [20 <= n < 26 for n in range(45)]
+    # No larger than the face: what changes a third of the picture is taken for a cut.
+    cover_face(clips, tmp_path / "covered.mp4", covered, BOX)
+    out = tmp_path / "covered.faces"
+    list(analyze(tmp_path / "covered.mp4", out, device="cpu"))
+    found, truth = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (out, analysed("single_face.mp4"))
+    )
+    assert [[face["track"] for face in line["faces"]] for line in found[1:-1]] == [[0]] * 45
+    assert [bool(line["faces"][0].get("bridged")) for line in found[1:-1]] == covered
+    for n, (line, expected) in enumerate(zip(found[1:-1], truth[1:-1], strict=False)):
+        places, true = (np.array(each["faces"][0]["landmarks"]) for each in (line, expected))
+        apart = np.hypot(*(places - true).T).mean() / np.ptp(true[:, 1])
+        assert apart < (0.06 if covered[n] else 0.03), n
+    assert [len(line.faces) for line in FacesFile(out)] == [1] * 45

@@ -9,7 +9,7 @@ Every track is looked at each ``--every`` frames. Two measures, over looks of on
     found       share of pictures nearer than the distance that is used to the person's own mean
     wrong       share of pictures that near to somebody else's
 
-    python benchmarks/bench_people.py NAME=CLIP[#TRACK]... [--every 40] [--json FILE]
+    python benchmarks/bench_people.py [NAME=CLIP[#TRACK]...] [--every 40] [--json FILE]
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.face.looks import LookFinder
 from crossface.engine.face.person import FOUND, unpacked
 
+_CLIPS = Path(__file__).parents[1] / "build" / "clips"
+_PEOPLE = (
+    f"man={_CLIPS / 'single_face.mp4'}",
+    f"man={_CLIPS / 'face_noface.mov'}",
+    f"woman={_CLIPS / 'WolfgangLanger_Pexels.mp4'}",
+)
 Looks = NDArray[np.float64]
 
 
@@ -93,13 +99,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("people", nargs="+", metavar="NAME=CLIP[#TRACK]")
+    parser.add_argument(
+        "people", nargs="*", metavar="NAME=CLIP[#TRACK]", help="man and woman of the demo without any"
+    )
     parser.add_argument("--every", type=int, default=40, help="frames from one look to the next")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     clips: dict[str, dict[int, list[Looks]]] = {}
     people: dict[str, list[Looks]] = defaultdict(list)
-    for text in options.people:
+    for text in options.people or _PEOPLE:
         name, equals, where = text.partition("=")
         clip, _, track = where.partition("#")
         if not (name and equals and clip):

@@ -119,12 +119,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("clips", nargs="*", type=Path, default=sorted(_CLIPS.iterdir()))
+    parser.add_argument("clips", nargs="*", type=Path, help="those of the tests without any")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     all_figures = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for clip in options.clips:
+        for clip in options.clips or sorted(_CLIPS.iterdir()):
             faces = Path(scratch) / "shot.faces"
             for _ in analyze(clip, faces, device="cpu", overwrite=True):
                 pass

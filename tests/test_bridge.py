@@ -21,7 +21,6 @@ from crossface.engine.face.faces_file import FacesFile, FacesHeader, Track, drop
 from crossface.engine.face.link import LinkedFrame, link
 from crossface.engine.face.seen import KEPT_POINTS, SeenFrame
 
-
 # Of the face in the first frames of the clip, px.
 BOX = (206, 91, 369, 292)
 

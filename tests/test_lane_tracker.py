@@ -217,7 +217,7 @@ def test_where_smaller_faces_are_wanted_a_glance_is_a_search(clips: Path) -> Non
         frames.append(shown_as(frame, frame.source.reformat(640, 720)))
     settings = DetectionSettings(long_side_px=960, pixel_aspect=2.0)
     display = np.diag([2.0, 1.0])
-    host = Tracker(Detector(long_side_px=960, pixel_aspect=2.0), LandmarkFinder(display=display), every=3)
+    host = Tracker(Detector(settings), LandmarkFinder(display=display), every=3)
     with watched(every=3, display=display, settings=settings) as lane:
         assert_same(list(lane.follow(frames)), list(host.follow(frames)))
 

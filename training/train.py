@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from ..engine.device import Choice, choose
+from ..engine.device_choice import Choice, choose
 from ..engine.errors import BusyError, DeviceUnavailableError, OutputError, UsageError
 from ..engine.events import Warned
 from ..engine.review.png import read_png

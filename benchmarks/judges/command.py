@@ -99,7 +99,7 @@ def gather(options: argparse.Namespace) -> Watched:
         "target": options.target and options.target.name,
     }
     for model in models:
-        metadata, _ = read_model(model)
+        metadata = read_model(model).metadata
         about |= {"model": model.name, "architecture": metadata.architecture, "steps": metadata.steps}
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         made = options.converted

@@ -13,11 +13,11 @@ from ..face.detector import Detection, DetectionSettings
 from ..weights import locate
 from .answers import Answers
 from .frame import LaneFrame
-from .kernels import DeviceKernels
+from .kernels.pictures import DeviceKernels
+from .kernels.values import ValueKernels
 from .network import BoundNetwork
 from .place import DeviceLane, Place
 from .tensors import new_tensor
-from .value_kernels import ValueKernels
 
 Decode = Callable[[], list[Detection]]
 

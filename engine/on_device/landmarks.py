@@ -21,12 +21,12 @@ from ..weights import locate
 from .answers import Answers
 from .chains import FACES_A_RUN, Chain, ChainedMesh, Chains
 from .frame import LaneFrame
-from .kernels import DeviceKernels
+from .kernels.pictures import DeviceKernels
+from .kernels.values import ValueKernels
 from .memory import decimated
 from .network import BoundNetwork
 from .place import DeviceLane, Place
 from .tensors import new_tensor
-from .value_kernels import ValueKernels
 
 
 class LaneLandmarkFinder(MeshFinder[LaneFrame]):

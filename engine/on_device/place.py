@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ..device import DeviceBuffer, Event, Lane, attached
-from ..errors import InputMissingError
+from ..errors import unreadable
 from ..file_state import file_sha256, file_state
 from ..probe.driver import CudaDevice
 from ..probe.process import FATBIN
@@ -100,7 +100,7 @@ def engine_name(model: Path, shape: Shape) -> str:
     try:
         state = file_state(model)
     except OSError as error:
-        raise InputMissingError(f"{model}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(model, error) from error
     return f"{file_sha256(model, state)[:16]} {'x'.join(map(str, shape))}"
 
 

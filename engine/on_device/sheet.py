@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .kernels.records import STATISTICS
 from .place import DeviceLane
-from .records import STATISTICS
 from .tensors import buffer_of, new_tensor
 
 

@@ -31,7 +31,7 @@ from .answers import Answer, Answers
 from .chains import FACES_A_RUN
 from .detector import LaneDetector
 from .frame import LaneFrame
-from .kernels import DeviceKernels
+from .kernels.pictures import DeviceKernels
 from .landmarks import LaneLandmarkFinder
 from .place import DeviceLane, Place, Shape
 from .tensors import new_tensor

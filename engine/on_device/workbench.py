@@ -14,11 +14,11 @@ from ..swap.model import read_model
 from .download import Downloader
 from .drawing import LaneNetwork, Tools
 from .frame import Decoded, LaneFrame
-from .kernels import DeviceKernels
-from .mask_kernels import MaskKernels
+from .kernels.masks import MaskKernels
+from .kernels.pictures import DeviceKernels
+from .kernels.values import ValueKernels
 from .place import DeviceLane, Place
 from .upload import Uploader
-from .value_kernels import ValueKernels
 from .watch import LaneTracker
 
 # More than three of the largest batches: how many there are is bounded by the stages that hold them.
@@ -60,14 +60,14 @@ class Workbench:
         """Of files, loaded once.
 
         Raises:
-            CrossfaceError: as `LaneNetwork`.
+            CrossfaceError: as `read_model` and `LaneNetwork`.
         """
         found = {}
         for whom, path in models.items():
-            _, state = read_model(path)
-            key = path, state, batch
+            model = read_model(path)
+            key = path, model.state, batch
             if key not in self._networks:
-                self._networks[key] = LaneNetwork(self.place, self.tools, path, batch=batch)
+                self._networks[key] = LaneNetwork(self.place, self.tools, model, batch=batch)
             found[whom] = self._networks[key]
         return found
 

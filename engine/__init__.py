@@ -4,7 +4,10 @@ from .analyze import AnalysisSettings, analyze
 from .clip import ReadingSettings
 from .convert import CompositorPaths, ConversionSettings, convert
 from .errors import CrossfaceError
-from .events import Event, Finished, Progress, Warned
+from .events import Event, Finished, Noted, Progress, Warned
+from .provenance.credentials import Signing
+from .provenance.identity import Identity
+from .provenance.verify import verify
 from .review.sheet import sheet
 
 __all__ = [
@@ -14,10 +17,14 @@ __all__ = [
     "CrossfaceError",
     "Event",
     "Finished",
+    "Identity",
+    "Noted",
     "Progress",
     "ReadingSettings",
+    "Signing",
     "Warned",
     "analyze",
     "convert",
     "sheet",
+    "verify",
 ]

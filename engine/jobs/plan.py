@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from fractions import Fraction
@@ -71,6 +71,13 @@ class PlannedModel:
     consent: Consent | None
     whom: str | None
     rights_stated: bool = False
+
+    def __str__(self) -> str:
+        """Who is drawn, and by whose leave; on one line, for people."""
+        leave = (
+            "the user has stated to have the rights" if self.consent is None else f"consent {self.consent}"
+        )
+        return f"{self.path}: draws {self.identity}: {leave}"
 
 
 @dataclass(frozen=True)

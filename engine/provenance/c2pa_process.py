@@ -13,8 +13,8 @@ import resource
 import sys
 from typing import Any, BinaryIO, TextIO
 
-# Manifests of other makers are not fetched, nor is anybody asked whether a certificate was revoked. Thumbnails
-# would show the source's people.
+# Manifests that lie elsewhere are not fetched, nor is anybody asked whether a certificate was revoked.
+# Thumbnails would show the source's people.
 _SETTINGS: dict[str, Any] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},

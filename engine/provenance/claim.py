@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 # C2PA asks for a name space of one's own around what it does not define.
 OWN = "org.crossface."
+# Label of what `unhashed` finds.
+UNHASHED = f"{OWN}unhashed"
 _SOURCE = "source"
 
 
@@ -40,16 +42,18 @@ class Claim:
     frames_changed: int
     faces: int
 
-    def manifest(self) -> dict[str, Any]:
-        """The definition of a manifest; its only ingredient is `ingredient`."""
+    def manifest(self, unhashed_sha256: str | None = None) -> dict[str, Any]:
+        """The definition of a manifest; its only ingredient is `ingredient`.
+
+        Args:
+            unhashed_sha256: of an MP4 or MOV file, see `unhashed`.
+        """
         # C2PA wants the first action to say what was opened.
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_SOURCE]}}
-        return {
-            "claim_generator_info": [_software()],
-            "assertions": [
-                {"label": "c2pa.actions.v2", "data": {"actions": [opened, self._done()]}},
-            ],
-        }
+        assertions = [{"label": "c2pa.actions.v2", "data": {"actions": [opened, self._done()]}}]
+        if unhashed_sha256 is not None:
+            assertions.append({"label": UNHASHED, "data": {"sha256": unhashed_sha256}})
+        return {"claim_generator_info": [_software()], "assertions": assertions}
 
     def ingredient(self) -> Ingredient:
         """The clip; its own credentials are carried on where it is a file."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInputError, InputMissingError, UsageError
+from ..errors import BadInputError, UsageError, unreadable
 
 _FIELDS = ("who", "by", "scope", "expires", "reference")
 
@@ -121,7 +121,7 @@ def read_consent(text: str) -> Consent:
         with open(text, "rb") as file:
             return Consent.from_fields(tomllib.load(file))
     except OSError as error:
-        raise InputMissingError(f"{text}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(text, error) from error
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{text}: no consent record ({error}): see docs/responsible-use.md") from error
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ConfigurationError, UsageError
 from ..part_file import PartFile
 from ..sequence.name import SequenceName
+from ..video.writing.output_file import Seal
 from .c2pa_file import (
     EMBEDDING,
     CredentialsError,
@@ -24,6 +25,7 @@ from .c2pa_file import (
 )
 from .claim import Claim
 from .identity import SELF_SIGNED, Identity, identity_of_files, local_identity
+from .unhashed import unhashed_sha256
 
 # To embed is to write the file once more; what is larger keeps its credentials beside it.
 LARGEST_EMBEDDED_BYTES = 2 << 30
@@ -46,8 +48,8 @@ class Signing:
     identity: Identity | None = None
     unsigned_because: str | None = None
 
-    def signer(self) -> Signer | None:
-        """Whoever signs, tried out; None where nobody does.
+    def signer(self) -> Signer:
+        """Whoever signs, tried out.
 
         Raises:
             UsageError: half of an identity, or two, or no reason to sign nothing.
@@ -60,7 +62,7 @@ class Signing:
             if not self.unsigned_because.strip():
                 raise UsageError("--no-credentials wants a reason, which is told in the film")
             # A certificate may come from the environment of all jobs.
-            return None
+            return Signer(None, self.unsigned_because.strip())
         check_installed()
         if self.certificate is not None and self.key is not None:
             if self.identity is not None:
@@ -74,18 +76,22 @@ class Signer:
     """Signs outputs.
 
     Attributes:
-        identity: as whom.
+        identity: as whom; None where nothing is signed.
+        unsigned_because: the reason for that.
     """
 
-    identity: Identity
+    identity: Identity | None
+    unsigned_because: str | None = None
 
-    def seal(self, output: Path, claim: Callable[[], Claim]) -> Callable[[Path, Path], bool]:
-        """What signs a film when it is whole, and before it has its name; see `OutputFile`.
+    def seal(self, output: Path, claim: Callable[[], Claim]) -> Seal | None:
+        """What signs a film when it is whole, and before it has its name; None where nothing is signed.
 
         Args:
             output: the film.
-            claim: what is said of it.
+            claim: gives what is said of it, when it is whole.
         """
+        if self.identity is None:
+            return None
 
         def seal(written: Path, signed: Path) -> bool:
             size_bytes = written.stat().st_size
@@ -97,7 +103,7 @@ class Signer:
 
         return seal
 
-    def sign_sequence(self, name: SequenceName, pictures: Sequence[Path], claim: Claim) -> Path:
+    def sign_sequence(self, name: SequenceName, pictures: Sequence[Path], claim: Claim) -> None:
         """Writes the list of the pictures' hashes, and its credentials beside it.
 
         Args:
@@ -105,40 +111,38 @@ class Signer:
             pictures: that were written.
             claim: what is said of them.
 
-        Returns:
-            The list.
-
         Raises:
             CredentialsError: it cannot be signed.
             OutputError: it cannot be written.
         """
+        if self.identity is None:
+            return
         listed = hash_list_of(name)
         files = {picture.name: sha256_of(picture) for picture in sorted(pictures)}
         fields = {"crossface_sequence": _LIST_VERSION, "files": files}
         with PartFile(listed, overwrite=True) as part:
             part.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
             self._sign_beside(part, listed, claim)
-        return listed
+
+    def told(self, output: Path) -> dict[str, Any]:
+        """What a report says of the credentials of a finished film."""
+        if self.identity is None:
+            return {"credentials": "none", "reason": self.unsigned_because}
+        return {
+            "credentials": sidecar_of(output).name if sidecar_of(output).exists() else "in the file",
+            "signer": self.identity.name,
+            "self_signed": self.identity.name == SELF_SIGNED,
+        }
 
     def _sign_beside(self, written: Path, output: Path, claim: Claim) -> None:
         with PartFile(sidecar_of(output), overwrite=True) as part:
             self._sign(written, claim, mime_of(output), sidecar=part)
 
     def _sign(self, written: Path, claim: Claim, mime: str, **where: Path) -> None:
-        write_credentials(
-            written, claim.manifest(), self.identity, mime=mime, ingredient=claim.ingredient(), **where
-        )
-
-
-def told(signing: Signing, signer: Signer | None, output: Path) -> dict[str, Any]:
-    """What a report says of the credentials of a finished film."""
-    if signer is None:
-        return {"credentials": "none", "reason": signing.unsigned_because}
-    return {
-        "credentials": sidecar_of(output).name if sidecar_of(output).exists() else "in the file",
-        "signer": signer.identity.name,
-        "self_signed": signer.identity.name == SELF_SIGNED,
-    }
+        assert self.identity is not None
+        is_mp4 = any(mime == mime_of(Path(suffix)) for suffix in EMBEDDING)
+        manifest = claim.manifest(unhashed_sha256(written) if is_mp4 else None)
+        write_credentials(written, manifest, self.identity, mime=mime, ingredient=claim.ingredient(), **where)
 
 
 def hash_list_of(name: SequenceName) -> Path:

@@ -1,4 +1,4 @@
-"""Who signs: a certificate of the user's and its key, whatever holds it; or an identity of this machine's own.
+"""Who signs: a certificate of the user's and its key, whatever holds it; or this machine's own identity.
 
 A key is read and used in this process only; the process that writes credentials asks for signatures. What
 holds a key that cannot be read, such as a hardware security module, is an `Identity` whose ``sign`` asks it.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import ConfigurationError, InputMissingError
+from ..errors import ConfigurationError, unreadable
 from .configuration import configuration_folder
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def local_identity() -> Identity:
 
     Raises:
         OutputError: the configuration folder cannot be written.
-        ConfigurationError: its file is damaged, has expired or is open to others; or the extra ``sign`` is not
-            installed.
+        ConfigurationError: its file is damaged, has expired or is open to others; or the extra ``sign`` is
+            not installed.
     """
     _need_extra()
     from .local_certificate import make_local_certificate  # needs the extra
@@ -102,7 +102,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
 
 
 def _read_key(path: Path) -> bytes:
@@ -112,12 +112,12 @@ def _read_key(path: Path) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise ConfigurationError(
-                    f"{path}: holds a private key, and is open to others (mode {mode:03o}): chmod 600 it, and "
-                    "replace the key if somebody may have read it"
+                    f"{path}: holds a private key, and is open to others (mode {mode:03o}): chmod 600 it, "
+                    "and replace the key if somebody may have read it"
                 )
             return file.read()
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
 
 
 def _identity(certificates: bytes, key: bytes, certificate_path: Path, key_path: Path) -> Identity:
@@ -140,11 +140,11 @@ def _identity(certificates: bytes, key: bytes, certificate_path: Path, key_path:
         raise ConfigurationError(
             f"{key_path}: is not the key of {certificate_path}: the signer's certificate comes first there"
         )
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     if not chain[0].not_valid_before_utc <= now <= chain[0].not_valid_after_utc:
         raise ConfigurationError(
             f"{certificate_path}: holds from {chain[0].not_valid_before_utc:%Y-%m-%d} to "
-            f"{chain[0].not_valid_after_utc:%Y-%m-%d} only: get another one; of a local identity, delete the file"
+            f"{chain[0].not_valid_after_utc:%Y-%m-%d} only: get another one; delete it if it is {_LOCAL_NAME}"
         )
     algorithm, sign = _signing(private, key_path)
     return Identity(_pem(chain), algorithm, sign, _name_of(chain[0]))
@@ -180,7 +180,7 @@ def _name_of(certificate: Certificate) -> str:
     for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
         for attribute in certificate.subject.get_attributes_for_oid(kind):
             return str(attribute.value)
-    return certificate.subject.rfc4514_string()
+    return str(certificate.subject.rfc4514_string())
 
 
 def _pem(chain: list[Certificate]) -> str:

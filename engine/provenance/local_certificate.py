@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import tempfile
@@ -44,10 +45,9 @@ def make_local_certificate(path: Path) -> None:
                 file.write(pem)
                 file.flush()
                 os.fsync(number)
-            try:
+            # Another process may have been first, and its identity counts.
+            with contextlib.suppress(FileExistsError):
                 os.link(name, path)
-            except FileExistsError:
-                pass  # another process was first, and its identity counts
         finally:
             os.unlink(name)
     except OSError as error:
@@ -60,7 +60,7 @@ def _local_chain(
     key: ec.EllipticCurvePrivateKey, root_key: ec.EllipticCurvePrivateKey
 ) -> list[x509.Certificate]:
     """The certificate of a local identity and the root above it."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     root_id = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
 
     def named(common_name: str) -> x509.Name:

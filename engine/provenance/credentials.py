@@ -25,7 +25,7 @@ from .c2pa_file import (
 )
 from .claim import Claim
 from .identity import SELF_SIGNED, Identity, identity_of_files, local_identity
-from .unhashed import unhashed_sha256
+from .unhashed import manifest_box, unhashed_sha256
 
 # To embed is to write the file once more; what is larger keeps its credentials beside it.
 LARGEST_EMBEDDED_BYTES = 2 << 30
@@ -96,7 +96,7 @@ class Signer:
         def seal(written: Path, signed: Path) -> bool:
             size_bytes = written.stat().st_size
             if output.suffix.lower() in EMBEDDING and size_bytes <= LARGEST_EMBEDDED_BYTES:
-                self._sign(written, claim(), mime_of(output), target=signed)
+                self._sign(written, output, claim(), target=signed)
                 return True
             self._sign_beside(written, output, claim())
             return False
@@ -129,20 +129,27 @@ class Signer:
         if self.identity is None:
             return {"credentials": "none", "reason": self.unsigned_because}
         return {
-            "credentials": sidecar_of(output).name if sidecar_of(output).exists() else "in the file",
+            "credentials": "in the file" if manifest_box(output) else sidecar_of(output).name,
             "signer": self.identity.name,
             "self_signed": self.identity.name == SELF_SIGNED,
         }
 
     def _sign_beside(self, written: Path, output: Path, claim: Claim) -> None:
         with PartFile(sidecar_of(output), overwrite=True) as part:
-            self._sign(written, claim, mime_of(output), sidecar=part)
+            self._sign(written, output, claim, sidecar=part)
 
-    def _sign(self, written: Path, claim: Claim, mime: str, **where: Path) -> None:
+    def _sign(self, written: Path, output: Path, claim: Claim, **where: Path) -> None:
+        """Signs what will have the name ``output``."""
         assert self.identity is not None
-        is_mp4 = any(mime == mime_of(Path(suffix)) for suffix in EMBEDDING)
-        manifest = claim.manifest(unhashed_sha256(written) if is_mp4 else None)
-        write_credentials(written, manifest, self.identity, mime=mime, ingredient=claim.ingredient(), **where)
+        unhashed = unhashed_sha256(written) if output.suffix.lower() in EMBEDDING else None
+        write_credentials(
+            written,
+            claim.manifest(unhashed),
+            self.identity,
+            mime=mime_of(output),
+            ingredient=claim.ingredient(),
+            **where,
+        )
 
 
 def hash_list_of(name: SequenceName) -> Path:

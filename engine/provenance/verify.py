@@ -7,26 +7,24 @@ credentials.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BadInputError, ConfigurationError, InputMissingError, unreadable
 from ..sequence.name import SequenceName, find_sequence
-from ..video.reading.boxes import boxes_at, mp4_shape
+from ..video.reading.boxes import mp4_shape
 from ..video.source import check_path
 from .c2pa_file import EMBEDDING, CredentialsError, found_sidecar, mime_of, read_credentials
 from .credentials import hash_list_of, sha256_of
 from .manifest_store import Manifests
 from .read_words import words_of_film, words_of_pictures
-from .unhashed import unhashed_sha256
+from .unhashed import is_as_written, is_padding_clean, manifest_box, unhashed_sha256
 
 State = Literal["trusted", "valid", "doubtful", "tampered", "unchecked", "absent"]
 Verdict = Literal["marked", "unmarked", "tampered", "unsigned"]
 
 _EXIT_CODES: dict[Verdict, int] = {"marked": 0, "unmarked": 1, "tampered": 3, "unsigned": 4}
-# The box of an MP4 or MOV file that holds a manifest (C2PA specification 2.2, A.5.1).
-C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 
 @dataclass(frozen=True)
@@ -134,15 +132,15 @@ def verify(path: Path | str, *, anchors: Path | str | None = None) -> Verificati
 def _of_film(path: Path, anchors: str | None) -> Credentials:
     is_mp4 = mp4_shape(path) is not None
     mime = "video/mp4" if is_mp4 and path.suffix.lower() not in EMBEDDING else mime_of(path)
-    inside = is_mp4 and any(kind == b"uuid" and body.startswith(C2PA_BOX) for kind, body in boxes_at(path))
-    sidecar = None if inside else found_sidecar(path)
-    if not inside and sidecar is None:
+    box = manifest_box(path) if is_mp4 else None
+    sidecar = None if box is not None else found_sidecar(path)
+    if box is None and sidecar is None:
         return Credentials("absent")
     found = _checked(path, mime, sidecar, anchors)
     said = found.manifests and found.manifests.unhashed_sha256
-    if found.state != "tampered" and said is not None and said != unhashed_sha256(path):
+    if said is not None and (said != unhashed_sha256(path) or not (box is None or is_as_written(box))):
         problem = "bytes that the signature leaves out, at the file's head or between its parts, were changed"
-        return Credentials("tampered", found.where, found.manifests, (*found.problems, problem))
+        return replace(found, state="tampered", problems=(*found.problems, problem))
     return found
 
 
@@ -158,7 +156,7 @@ def _of_sequence(name: SequenceName, anchors: str | None) -> Credentials:
         return found
     problems = _changed(name, listed)
     if problems:
-        return Credentials("tampered", found.where, found.manifests, (*found.problems, *problems))
+        return replace(found, state="tampered", problems=(*found.problems, *problems))
     return found
 
 
@@ -192,8 +190,11 @@ def _checked(file: Path, mime: str, sidecar: Path | None, anchors: str | None) -
         state = "trusted" if answer["state"] == "Trusted" else "valid"
     elif manifests.failures and all(code.startswith("signingCredential.") for code in manifests.failures):
         state = "doubtful"
-    problems = tuple(f"{code}: {text}" for code, text in manifests.failures.items())
-    return Credentials(state, where, manifests, problems)
+    problems = [f"{code}: {text}" for code, text in manifests.failures.items()]
+    if not is_padding_clean(manifest_box(file) or b"" if sidecar is None else sidecar.read_bytes()):
+        state = "tampered"
+        problems.append("something was written where the signature's place is filled up")
+    return Credentials(state, where, manifests, tuple(problems))
 
 
 def _text(path: Path) -> str:

@@ -71,7 +71,7 @@ def test_a_record_says_what_its_user_wrote(tmp_path: Path) -> None:
         ('reference = "a"\nscope = [1]', "scope"),
         ('reference = "a"\nexpiry = 2027-12-31', "expiry"),
         ("reference", "no consent record"),
-        ('reference = "\\ud800"', ""),
+        ('reference = "\\ud800"', "Unicode"),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path: Path, text: str, says: str) -> None:

@@ -172,7 +172,7 @@ def _done(order: dict[str, Any], identity: Identity | None = None) -> dict[str, 
                 if "to_sign" not in answer:
                     break
                 assert identity is not None
-                signature = identity.sign(base64.b64decode(answer["to_sign"]))
+                signature = _signature(identity, base64.b64decode(answer["to_sign"]))
                 _send(process, {"signature": base64.b64encode(signature).decode()})
                 line = b""
             process.stdin.close()
@@ -183,6 +183,13 @@ def _done(order: dict[str, Any], identity: Identity | None = None) -> dict[str, 
         raise CredentialsError(answer["error"], answer["kind"])
     done: dict[str, Any] = answer
     return done
+
+
+def _signature(identity: Identity, data: bytes) -> bytes:
+    try:
+        return identity.sign(data)
+    except Exception as error:  # whatever holds the key: its driver, a network, a card
+        raise CredentialsError(f"{identity.name} gives no signature: {error}") from error
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .clip import ReadingSettings
 from .errors import DeviceUnavailableError, UsageError
-from .events import Event, Noted, Warned
+from .events import Event, Warned
 from .jobs.cores import available, network_threads
 from .jobs.fingerprint import is_of_gpu
 from .jobs.finish import already_done
@@ -100,7 +100,6 @@ def convert(
     read = {whom: read_model(path) for whom, path in models.items()}
     planned = planned_models(read, rights_stated=rights_stated)
     signer = (signing or Signing()).signer()
-    yield from (Noted(line) for line in map(str, planned))
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())

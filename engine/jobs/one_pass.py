@@ -16,7 +16,7 @@ from ..analyze import analyze
 from ..clip import Clip, ReadingSettings
 from ..compositing import CompositorOutputs
 from ..errors import UsageError
-from ..events import Event, Finished, Progress, Warned
+from ..events import Event, Finished, Noted, Progress, Warned
 from ..face.faces_file import FacesFile
 from ..on_device.frame import in_host
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
@@ -54,6 +54,7 @@ def convert_in_one_pass(
     job = _Job(clip, output, models, signer, settings, reading, compositing, overwrite)
     words = disclosure(models, unsigned_because=signer.unsigned_because)
     losses = job.rehearse()
+    yield from (Noted(str(model)) for model in models)
     yield from map(Warned, losses)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         given = faces is not None

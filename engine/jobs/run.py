@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from typing import Literal
 
 from ..errors import BusyError, ConfigurationError, UsageError
-from ..events import Event, Progress, Routed, Warned
+from ..events import Event, Noted, Progress, Routed, Warned
 from ..on_device.choice import CPU, Chosen
 from ..on_device.place import Place
 from ..on_device.workbench import Workbench
@@ -57,6 +57,7 @@ def run(
         CrossfaceError: as `convert`.
     """
     sweep(folder.path)
+    yield from (Noted(str(model)) for model in plan.models)
     yield from map(Warned, dict.fromkeys([*plan.warnings, *plan.losses]))
     missing = [segment.number for segment in plan.segments if folder.sidecar(segment.number, plan) is None]
     converted = True

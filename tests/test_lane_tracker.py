@@ -21,8 +21,10 @@ from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.seen import seen
 from crossface.engine.face.track import Sighting, Tracker
 from crossface.engine.frame import Frame
+from crossface.engine.on_device.cuda_place import CudaPlace
 from crossface.engine.on_device.frame import LaneFrame
-from crossface.engine.on_device.place import CudaPlace, Place
+from crossface.engine.on_device.place import Place
+from crossface.engine.on_device.tools import Tools
 from crossface.engine.on_device.upload import Uploader
 from crossface.engine.on_device.watch import LaneTracker, frames_held
 from crossface.engine.video.planes import planes_of
@@ -65,7 +67,7 @@ def watched(
 ) -> Iterator[Watched]:
     place, settings = place or EmulatedPlace(), settings or DetectionSettings()
     with place.lane() as lane:
-        tracker = LaneTracker(place, lane, settings=settings, display=display, every=every)
+        tracker = LaneTracker(place, Tools(lane), settings=settings, display=display, every=every)
         yield Watched(lane, tracker, frames_held(every))
 
 
@@ -252,7 +254,7 @@ def test_a_run_that_is_left_does_not_enter_the_next(clips: Path) -> None:
     frames = frames_of(clips / "noface_face.mov", 20, start=88)
     place = EmulatedPlace()
     with place.lane() as lane:
-        tracker = LaneTracker(place, lane, settings=DetectionSettings())
+        tracker = LaneTracker(place, Tools(lane), settings=DetectionSettings())
         uploader = Uploader(lane)
         left = tracker.follow(map(uploader.upload, frames))
         list(islice(left, 9))

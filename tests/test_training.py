@@ -118,7 +118,7 @@ def test_the_store_holds_the_models_crop_at_its_size(facesets: tuple[Path, Path]
 def test_every_face_comes_once_an_epoch(faces: int, count: int, steps: int) -> None:
     pixels = torch.arange(faces, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 5, 1, 1)
     store = FaceStore(pixels, 1.0)
-    drawn = [int(face) for step in range(steps) for face in store.draw(step, count, 3, 0)[:, 0, 0, 0]]
+    drawn = [int(face) for step in range(steps) for face in store.draw(step, count, 3, 0).pixels[:, 0, 0, 0]]
     for start in range(0, len(drawn) - faces + 1, faces):
         assert sorted(drawn[start : start + faces]) == list(range(faces))
 

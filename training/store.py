@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from ..engine.part_file import PartFile
 from ..engine.review.png import read_png
 from ..engine.runtime.onnx import available_cores
 from ..engine.swap.mask import fill, hull
+from .face_points import FacePoints, face_points, watch
 from .faceset import INDEX_NAME, FaceRecord, Faceset
 from .presets import Preset
 from .sampling import measures, one_epoch
@@ -50,6 +51,18 @@ _DECODED_AHEAD = 64
 _BUSY_PAUSE_S = 0.2
 
 
+class Faces(NamedTuple):
+    """Some faces of one person, as stored.
+
+    Attributes:
+        pixels: uint8 `[N,5,T,T]`.
+        points: of these pictures; None where the store has none.
+    """
+
+    pixels: Tensor
+    points: FacePoints | None
+
+
 @dataclass(frozen=True)
 class FaceStore:
     """All faces of one person.
@@ -60,23 +73,26 @@ class FaceStore:
         span: side of the model's crop over the side of the stored crop; both have one centre.
         epoch: int64 `[E]`, the faces of one epoch in any order: every face, rare ones more than once;
             each once where None.
+        points: of all faces, on the CPU; None where nothing is known of them.
     """
 
     pixels: Tensor
     span: float
     epoch: Tensor | None = None
+    points: FacePoints | None = None
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 
-    def draw(self, step: int, count: int, seed: int, stream: int) -> Tensor:
-        """The faces of one step: uint8 `[count,5,T,T]`, where the store's pixels are.
+    def draw(self, step: int, count: int, seed: int, stream: int) -> Faces:
+        """The faces of one step; the pixels where the store's are.
 
         Every face is shown before any epoch begins again: an epoch is a
         permutation that follows from (seed, stream, epoch) alone, so that a
         resumed run needs no more than its step number.
         """
-        return self._gather(self.chosen(step, count, seed, stream))
+        index = self.chosen(step, count, seed, stream)
+        return Faces(self._gather(index), None if self.points is None else self.points.at(index))
 
     def chosen(self, step: int, count: int, seed: int, stream: int) -> Tensor:
         """Which faces `draw` gives: int64 `[count]` on the CPU."""
@@ -129,14 +145,15 @@ def load_store(faceset: Faceset, preset: Preset, device: torch.device, *, balanc
             f"{preset.coverage:g}: extract again with a larger coverage"
         )
     pixels = _mapped(faceset, _Layout(faceset, round(preset.size_px / span), preset.size_px))
-    epoch = None
-    if balanced:
-        scale = pixels.shape[-1] / faceset.size_px
-        landmarks = np.stack([record.crop_landmarks() for record in faceset.records]) * scale
-        epoch = one_epoch(measures(pixels, landmarks))
+    side_px = pixels.shape[-1]
+    landmarks = np.stack([record.crop_landmarks() for record in faceset.records])
+    landmarks *= side_px / faceset.size_px
+    watched = watch(pixels, landmarks)
+    epoch = one_epoch(measures(watched)) if balanced else None
+    points = face_points(watched, landmarks, side_px)
     if device.type == "cuda" and pixels.numel() <= _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
         pixels = pixels.to(device)
-    return FaceStore(pixels, span, epoch)
+    return FaceStore(pixels, span, epoch, points)
 
 
 def priority(landmarks: NDArray[np.float64], side_px: int, margin_px: float) -> NDArray[np.float32]:

@@ -122,9 +122,7 @@ def train(
             "steps, minutes, batch, accumulate, learning rate, threads and keep must be above zero"
         )
     network = _preset(preset)
-    perceptual = None if perceptual_weights is None else Perceptual(Path(perceptual_weights))
-    if losses.perceptual and perceptual is None:
-        raise UsageError("the loss perceptual needs --perceptual-weights")
+    perceptual = _perceptual(losses, perceptual_weights)
     choice = choose(device)
     place = _device(device, choice)
     sets = _faceset(faceset_a), _faceset(faceset_b)
@@ -212,26 +210,33 @@ def find_rate(
     faceset_b: Path,
     *,
     preset: str | Preset = "fast-128",
+    base: Path | None = None,
     steps: int = 100,
     seed: int = 0,
     batch: int | None = None,
+    accumulate: int = 1,
+    losses: LossSettings = DEFAULT_LOSSES,
+    perceptual_weights: Path | None = None,
     threads: int | None = None,
     device: str = "auto",
 ) -> Generator[Tried]:
     """Tries ever higher learning rates on a network of its own, see `rate_search`; writes nothing.
 
-    Args: as of `train`.
+    Args: as of `train`; the rate that suits depends on all of them.
 
     Raises:
         UsageError, InputMissingError, BadInputError, DeviceUnavailableError: as `train`.
     """
     network = _preset(preset)
+    perceptual = _perceptual(losses, perceptual_weights)
     place = _device(device, choose(device))
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
+    if base is not None:
+        ModelCard.new(network, ("a", "b"), sets, base=ModelCard.read(Path(base)))  # refuses another network
     with (
         _threads(threads),
         Run(
-            learner=Learner(network, place, seed),
+            learner=Learner(network, place, seed, base, losses),
             stores=_stores(sets, network, place),
             held_out=None,
             until_plateau=False,
@@ -240,9 +245,19 @@ def find_rate(
             batch=batch or network.batch,
             learning_rate=network.learning_rate,
             world=World(0, 1, place),
+            losses=losses,
+            perceptual=perceptual,
+            accumulate=accumulate,
         ) as run,
     ):
         yield from search_rate(run, steps)
+
+
+def _perceptual(losses: LossSettings, weights: Path | None) -> Perceptual | None:
+    perceptual = None if weights is None else Perceptual(Path(weights))
+    if losses.perceptual and perceptual is None:
+        raise UsageError("the loss perceptual needs --perceptual-weights")
+    return perceptual
 
 
 def _faceset(given: Path | Faceset) -> Faceset:

@@ -11,7 +11,8 @@ from ..device_choice import choose
 from ..errors import BadInputError, ConfigurationError, DeviceUnavailableError, OutOfMemoryError
 from ..probe.driver import CudaDevice
 from ..probe.trial import TINY_NETWORK, TINY_SHAPE
-from .place import RUNTIMES, CudaPlace, DeviceLane, Place
+from .cuda_place import RUNTIMES, CudaPlace
+from .place import DeviceLane, Place
 from .tensors import new_tensor
 
 # A kernel that is in every build for GPUs.

@@ -15,13 +15,11 @@ from ..file_state import changed, file_sha256
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
-from .kernels.masks import MaskKernels
-from .kernels.pictures import DeviceKernels
-from .kernels.values import ValueKernels
 from .memory import DeviceFrame, DeviceTensor
-from .place import DeviceLane, Place, Shape
+from .place import Place, Shape
 from .sheet import Sheet
 from .tensors import buffer_of, new_tensor
+from .tools import Tools
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,6 @@ class ToDraw:
     drawn_placed: Affine
     outline: NDArray[np.float32]
     share: float
-
-
-@dataclass(frozen=True)
-class Tools:
-    """A lane, and the kernels on it."""
-
-    lane: DeviceLane
-    pictures: DeviceKernels
-    masks: MaskKernels
-    values: ValueKernels
 
 
 class LaneNetwork:

@@ -12,12 +12,10 @@ from ..face.detector import DetectionSettings
 from ..file_state import FileState
 from ..swap.model import read_model
 from .download import Downloader
-from .drawing import LaneNetwork, Tools
+from .drawing import LaneNetwork
 from .frame import Decoded, LaneFrame
-from .kernels.masks import MaskKernels
-from .kernels.pictures import DeviceKernels
-from .kernels.values import ValueKernels
 from .place import DeviceLane, Place
+from .tools import Tools
 from .upload import Uploader
 from .watch import LaneTracker
 
@@ -42,7 +40,7 @@ class Workbench:
 
     def __init__(self, place: Place, lane: DeviceLane) -> None:
         self.place, self.lane = place, lane
-        self.tools = Tools(lane, DeviceKernels(lane), MaskKernels(lane), ValueKernels(lane))
+        self.tools = Tools(lane)
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
@@ -87,6 +85,6 @@ class Workbench:
         key = settings, display.tobytes(), every
         if key not in self._trackers:
             self._trackers[key] = LaneTracker(
-                self.place, self.lane, settings=settings, display=display, every=every
+                self.place, self.tools, settings=settings, display=display, every=every
             )
         return self._trackers[key]

@@ -4,7 +4,7 @@ from .analyze import AnalysisSettings, analyze
 from .clip import ReadingSettings
 from .convert import CompositorPaths, ConversionSettings, convert
 from .errors import CrossfaceError
-from .events import Event, Finished, Noted, Progress, Warned
+from .events import Event, Finished, Progress, Warned
 from .provenance.credentials import Signing
 from .provenance.identity import Identity
 from .provenance.verify import verify
@@ -18,7 +18,6 @@ __all__ = [
     "Event",
     "Finished",
     "Identity",
-    "Noted",
     "Progress",
     "ReadingSettings",
     "Signing",

@@ -247,4 +247,5 @@ def _disk_bytes(index: SourceIndex, info: VideoInfo, encoding: Encoding, frames:
         per_pixel = _BYTES_PER_PIXEL["ffv1"]
     video = int(frames * info.width * info.height * per_pixel)
     others = sum(each.size_bytes for each in index.streams if each.index != index.stream_index)
-    return 2 * video + others
+    # Parts, the film joined from them, and that once more while it is signed.
+    return 3 * video + 2 * others

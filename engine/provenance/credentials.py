@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError, UsageError
+from ..errors import ConfigurationError, OutputError, UsageError
 from ..part_file import PartFile
 from ..sequence.name import SequenceName
 from ..video.writing.output_file import Seal
@@ -112,8 +112,7 @@ class Signer:
             claim: what is said of them.
 
         Raises:
-            CredentialsError: it cannot be signed.
-            OutputError: it cannot be written.
+            OutputError: it cannot be signed, or not written; the pictures stay.
         """
         if self.identity is None:
             return
@@ -122,7 +121,13 @@ class Signer:
         fields = {"crossface_sequence": _LIST_VERSION, "files": files}
         with PartFile(listed, overwrite=True) as part:
             part.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
-            self._sign_beside(part, listed, claim)
+            try:
+                self._sign_beside(part, listed, claim)
+            except CredentialsError as error:
+                raise OutputError(
+                    f"{name}: cannot be signed ({error}): the pictures are there, unsigned; mend what is wrong "
+                    "and run the same command again with --overwrite"
+                ) from error
 
     def told(self, output: Path) -> dict[str, Any]:
         """What a report says of the credentials of a finished film."""

@@ -125,12 +125,12 @@ class OutputFile:
         self._part.discard()
 
     def _sign(self, seal: Seal) -> None:
-        signed = self._part.path.with_suffix(".signed")
+        signed, unsigned = (self._part.path.with_suffix(suffix) for suffix in (".signed", ".unsigned"))
         try:
             if seal(self._part.path, signed):
                 self._part.take(signed)
+            unsigned.unlink(missing_ok=True)  # of a run that failed here
         except CrossfaceError as error:
-            unsigned = self._part.path.with_suffix(".unsigned")
             self._part.leave(unsigned)
             raise OutputError(
                 f"{self.path}: cannot be signed ({error}): it lies unsigned in {unsigned.name}; "

@@ -54,8 +54,8 @@ def convert_in_one_pass(
     job = _Job(clip, output, models, signer, settings, reading, compositing, overwrite)
     words = disclosure(models, unsigned_because=signer.unsigned_because)
     losses = job.rehearse()
-    yield from (Noted(str(model)) for model in models)
     yield from map(Warned, losses)
+    yield from (Noted(str(model)) for model in models)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         given = faces is not None
         if faces is None:

@@ -57,8 +57,8 @@ def run(
         CrossfaceError: as `convert`.
     """
     sweep(folder.path)
-    yield from (Noted(str(model)) for model in plan.models)
     yield from map(Warned, dict.fromkeys([*plan.warnings, *plan.losses]))
+    yield from (Noted(str(model)) for model in plan.models)
     missing = [segment.number for segment in plan.segments if folder.sidecar(segment.number, plan) is None]
     converted = True
     if missing and executor is not None:

@@ -16,6 +16,9 @@ from ..video.reading.boxes import boxes_at
 # The box that holds a manifest (A.5.1): its uuid, version and flags, purpose, place of a Merkle tree.
 C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _BEFORE_MANIFEST = C2PA_BOX + bytes(4) + b"manifest\0" + bytes(8)
+# How the description of a manifest store begins (ISO/IEC 19566-5), wherever it lies.
+_STORE = b"jumd" + bytes.fromhex("6332706100110010800000aa00389b71")
+_HEAD_BYTES = 1 << 20
 _LEFT_OUT = (b"ftyp", b"free", b"skip", b"mfra")
 # In CBOR: a map of one pair, from the text "pad" to bytes, with their count in one byte or in two.
 _PADDING = re.compile(rb"\xa1\x63pad(?:\x58(.)|\x59(..))", re.DOTALL)
@@ -35,6 +38,12 @@ def manifest_box(path: Path) -> bytes | None:
     return next(
         (body for kind, body in boxes_at(path) if kind == b"uuid" and body.startswith(C2PA_BOX)), None
     )
+
+
+def holds_manifest(path: Path) -> bool:
+    """Whether there is one near the beginning of a file, if only in a box that is none any more."""
+    with path.open("rb") as file:
+        return _STORE in file.read(_HEAD_BYTES)
 
 
 def is_as_written(box: bytes) -> bool:

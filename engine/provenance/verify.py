@@ -19,7 +19,7 @@ from .c2pa_file import EMBEDDING, CredentialsError, found_sidecar, mime_of, read
 from .credentials import hash_list_of, sha256_of
 from .manifest_store import Manifests
 from .read_words import words_of_film, words_of_pictures
-from .unhashed import is_as_written, is_padding_clean, manifest_box, unhashed_sha256
+from .unhashed import holds_manifest, is_as_written, is_padding_clean, manifest_box, unhashed_sha256
 
 State = Literal["trusted", "valid", "doubtful", "tampered", "unchecked", "absent"]
 Verdict = Literal["marked", "unmarked", "tampered", "unsigned"]
@@ -133,8 +133,9 @@ def _of_film(path: Path, anchors: str | None) -> Credentials:
     is_mp4 = mp4_shape(path) is not None
     mime = "video/mp4" if is_mp4 and path.suffix.lower() not in EMBEDDING else mime_of(path)
     box = manifest_box(path) if is_mp4 else None
-    sidecar = None if box is not None else found_sidecar(path)
-    if box is None and sidecar is None:
+    inside = box is not None or holds_manifest(path)
+    sidecar = None if inside else found_sidecar(path)
+    if not inside and sidecar is None:
         return Credentials("absent")
     found = _checked(path, mime, sidecar, anchors)
     said = found.manifests and found.manifests.unhashed_sha256

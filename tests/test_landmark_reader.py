@@ -52,7 +52,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[FaceStore, FaceSto
 
 
 def _batch(store: FaceStore, step: int, count: int = 8) -> Batch:
-    faces = store.draw(step, count, 0, 0)
+    faces = store.faces(store.chosen(step, count, 0, 0))
     # Pixels and points move alike: what a reader of drawn faces has to tell is where they are.
     moving = Augmentation(shift=0.1, scale=0.1)
     return augment(faces.pixels, store.span, TINY.size_px, generator(1, step), moving, faces.points)

@@ -64,14 +64,13 @@ class Loader(Closeable):
 
     def _on_device(self, store: FaceStore, step: int, stream: int) -> Faces:
         rank, size, device = self._world.rank, self._world.size, self._world.device
-        pixels, points = store.draw(step, size * self._count, self._seed, stream)
-        mine = slice(rank * self._count, (rank + 1) * self._count)
-        pixels = pixels[mine]
+        of_all = store.chosen(step, size * self._count, self._seed, stream)
+        pixels, points = store.faces(of_all[rank * self._count :][: self._count])
         if pixels.device.type != device.type:
             # Only from pinned memory does a copy run beside what the device computes.
             pixels = pixels.pin_memory().to(device, non_blocking=True)
         if points is not None:
-            points = points.at(mine).to(device, pinned=device.type == "cuda")
+            points = points.to(device, pinned=device.type == "cuda")
         return Faces(pixels, points)
 
     def close(self) -> None:

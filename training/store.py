@@ -31,7 +31,6 @@ from torch.nn import functional
 from ..engine.errors import BadInputError, BusyError, InputMissingError, OutputError
 from ..engine.face.align import LEFT_EYE, LIPS, RIGHT_EYE
 from ..engine.part_file import PartFile
-from ..engine.review.png import read_png
 from ..engine.runtime.onnx import available_cores
 from ..engine.swap.mask import fill, hull
 from .face_points import FacePoints, face_points, watch
@@ -84,18 +83,17 @@ class FaceStore:
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 
-    def draw(self, step: int, count: int, seed: int, stream: int) -> Faces:
-        """The faces of one step; the pixels where the store's are.
+    def faces(self, index: Tensor) -> Faces:
+        """Some faces; their pixels where the store's are."""
+        return Faces(self._gather(index), None if self.points is None else self.points.at(index))
+
+    def chosen(self, step: int, count: int, seed: int, stream: int) -> Tensor:
+        """The faces of one step: int64 `[count]` on the CPU.
 
         Every face is shown before any epoch begins again: an epoch is a
         permutation that follows from (seed, stream, epoch) alone, so that a
         resumed run needs no more than its step number.
         """
-        index = self.chosen(step, count, seed, stream)
-        return Faces(self._gather(index), None if self.points is None else self.points.at(index))
-
-    def chosen(self, step: int, count: int, seed: int, stream: int) -> Tensor:
-        """Which faces `draw` gives: int64 `[count]` on the CPU."""
         faces = torch.arange(len(self)) if self.epoch is None else self.epoch
         length, first = len(faces), step * count
         order = torch.cat(
@@ -221,14 +219,8 @@ class _Layout:
 
     def _face(self, record: FaceRecord) -> NDArray[np.uint8]:
         """One face of `FaceStore.pixels`."""
-        path, source_px, side_px = self.faceset.folder / record.file, self.faceset.size_px, self.shape[-1]
-        picture = read_png(path)
-        if picture.shape != (source_px, source_px, 3):
-            raise BadInputError(
-                f"{path}: is {picture.shape[1]}x{picture.shape[0]}, not {source_px} px square "
-                "as its faceset says: extract again"
-            )
-        landmarks = record.crop_landmarks().astype(np.float64) * (side_px / source_px)
+        picture, side_px = self.faceset.picture(record), self.shape[-1]
+        landmarks = record.crop_landmarks().astype(np.float64) * (side_px / self.faceset.size_px)
         face = np.empty(self.shape[1:], np.uint8)
         face[:3] = _resized(picture, side_px)
         face[3] = _as_bytes(hull(landmarks, side_px))

@@ -181,12 +181,13 @@ def find_coverage(a: FaceMeasures, b: FaceMeasures) -> Coverage:
         both = examples(a, b, dimensions, mirrored=True) | known
         gaps += _gaps(a, names, both, both)
         together |= ~both
-    unseen = [~np.all([seen[(name,)][way] for name in EXPRESSIVE], axis=0) for way in (0, 1)]
+    unseen, unseen_mirrored = (~np.all([seen[(name,)][way] for name in EXPRESSIVE], axis=0) for way in (0, 1))
     return Coverage(
-        tuple(sorted(gaps, key=lambda gap: (gap.mirrored, len(gap.dimensions), -gap.share))),
-        *(float(faces.mean()) for faces in unseen),
+        gaps=tuple(sorted(gaps, key=lambda gap: (gap.mirrored, len(gap.dimensions), -gap.share))),
+        unseen=float(unseen.mean()),
+        unseen_mirrored=float(unseen_mirrored.mean()),
         # A face that is counted once is not counted again.
-        float((together & ~unseen[1]).mean()),
+        unseen_together=float((together & ~unseen_mirrored).mean()),
     )
 
 

@@ -125,8 +125,8 @@ class Signer:
                 self._sign_beside(part, listed, claim)
             except CredentialsError as error:
                 raise OutputError(
-                    f"{name}: cannot be signed ({error}): the pictures are there, unsigned; mend what is wrong "
-                    "and run the same command again with --overwrite"
+                    f"{name}: cannot be signed ({error}): the pictures are there, unsigned; "
+                    "mend what is wrong and run the same command again with --overwrite"
                 ) from error
 
     def told(self, output: Path) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def test_a_damaged_checkpoint_is_named(facesets: tuple[Path, Path], tmp_path: Pa
     list(_train(facesets, tmp_path, steps=1))
     path = tmp_path / CHECKPOINT_NAME
     content = path.read_bytes()
-    newer = content.replace(rb'\"format\": 1', rb'\"format\": 2')
+    newer = content.replace(rb"\"format\": 1", rb"\"format\": 2")
     assert newer != content
     for damaged in (content[: len(content) // 2], b"", b"\xff" * 64, newer):
         path.write_bytes(damaged)

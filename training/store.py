@@ -105,6 +105,10 @@ class FaceStore:
         start = first % length
         return faces[order[start : start + count]]
 
+    def spread(self, count: int) -> list[int]:
+        """Which faces to look at for an impression of all: ``count`` at even distances."""
+        return [len(self) * (2 * n + 1) // (2 * count) for n in range(count)]
+
     def centred(self, index: list[int], size_px: int) -> Tensor:
         """Faces as the model will meet them, not warped: float32 `[len(index),5,S,S]` in 0..1."""
         faces = self._gather(torch.tensor(index)).float() / 255

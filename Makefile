@@ -54,9 +54,9 @@ clean:
 .venv/.modules: .venv/.created FORCE
 	@echo $(MODULES) | cmp -s - $@ || echo $(MODULES) > $@
 
-# What a render node has: no PyTorch.
+# What a node has that converts and joins: no PyTorch.
 .venv/.base: .venv/.created .venv/.modules pyproject.toml CMakeLists.txt $(KERNELS)
-	$(PIP) install --no-build-isolation --editable .
+	$(PIP) install --no-build-isolation --editable ".[sign]"
 	touch $@
 
 .venv/.full: .venv/.base
@@ -112,4 +112,4 @@ sample-model: setup
 	.venv/bin/crossface train $(SAMPLE)/man $(SAMPLE)/woman -o $(SAMPLE)/model --preset fast-128 \
 		--steps 4600 --identity-a pyfeat-man --identity-b pexels-woman
 	.venv/bin/crossface export $(SAMPLE)/model --to b --precision fp16-storage \
-		-o samples/demo.onnx --overwrite
+		--consent samples/consent.toml -o samples/demo.onnx --overwrite

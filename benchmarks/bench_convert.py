@@ -96,7 +96,7 @@ def inside(clip: Path, model: Path) -> dict[str, float]:
     Decoders and encoders have threads of their own. Exact where the difference of large sums is not: what
     runs beside a conversion changes the time of everything in it.
     """
-    from crossface.engine import ConversionSettings, convert
+    from crossface.engine import ConversionSettings, Progress, convert
     from crossface.engine.pipeline import Prefetch
     from crossface.engine.runtime.onnx import OnnxRunner
 
@@ -123,7 +123,8 @@ def inside(clip: Path, model: Path) -> dict[str, float]:
         settings = ConversionSettings(encoder_options={"preset": "ultrafast"})
         begun_s = 0.0
         for event in convert(clip, model, Path(folder) / "out.mp4", settings=settings):
-            begun_s = begun_s or time.thread_time()  # from the first frame on
+            if isinstance(event, Progress):
+                begun_s = begun_s or time.thread_time()  # from the first frame on
             last = event
         spent_s["ours"] += time.thread_time() - begun_s
     frames = last.frames  # type: ignore[union-attr]

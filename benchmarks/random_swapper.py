@@ -19,6 +19,7 @@ def write_random_swapper(path: Path, network: str, precision: Literal["fp32", "f
     import torch
 
     from crossface.engine.face.align import TEMPLATE
+    from crossface.engine.provenance.consent import Consent
     from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
     from crossface.training.export import to_onnx
     from crossface.training.models import build
@@ -38,6 +39,7 @@ def write_random_swapper(path: Path, network: str, precision: Literal["fp32", "f
         steps=0,
         data_hash="0" * 64,
         software="a benchmark",
+        consent=Consent("nobody is drawn"),
         precision=precision,
     )
     onnx.helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})

@@ -5,6 +5,9 @@ from .clip import ReadingSettings
 from .convert import CompositorPaths, ConversionSettings, convert
 from .errors import CrossfaceError
 from .events import Event, Finished, Progress, Warned
+from .provenance.credentials import Signing
+from .provenance.identity import Identity
+from .provenance.verify import verify
 from .review.sheet import sheet
 
 __all__ = [
@@ -14,10 +17,13 @@ __all__ = [
     "CrossfaceError",
     "Event",
     "Finished",
+    "Identity",
     "Progress",
     "ReadingSettings",
+    "Signing",
     "Warned",
     "analyze",
     "convert",
     "sheet",
+    "verify",
 ]

@@ -40,12 +40,16 @@ from .options import (
     overwrite_option,
     progress_option,
     ranged_reading_options,
+    rights_option,
+    signing_options,
     swap_option,
     targets_of,
     workers_option,
 )
 from .probe.command import probe_command
 from .progress import Format, show
+from .provenance.command import verify_command
+from .provenance.credentials import Signing
 from .review.people import people_sheet
 from .review.sheet import sheet
 
@@ -93,6 +97,8 @@ def analyze_command(
 @conversion_options
 @analysis_options
 @ranged_reading_options
+@signing_options
+@rights_option
 @overwrite_option
 @progress_option
 def convert_command(
@@ -106,6 +112,8 @@ def convert_command(
     settings: ConversionSettings,
     analysis: AnalysisSettings,
     reading: ReadingSettings,
+    signing: Signing,
+    rights_stated: bool,
     overwrite: bool,
     progress: Format,
     **compositing: Path | None,
@@ -132,6 +140,8 @@ def convert_command(
                 device=device,
                 workers=workers,
                 executor=executor,
+                signing=signing,
+                rights_stated=rights_stated,
                 kept=kept,
                 overwrite=overwrite,
             )
@@ -203,6 +213,7 @@ commands: list[click.Command] = [
     *job_commands,
     submit_command,
     sheet_command,
+    verify_command,
     probe_command,
     weights_command,
 ]

@@ -17,13 +17,14 @@ from .jobs.finish import already_done
 from .jobs.folder import JobFolder, folder_of
 from .jobs.kept import Kept
 from .jobs.one_pass import convert_in_one_pass
-from .jobs.plan import Plan, disclosure
+from .jobs.plan import Plan
 from .jobs.planning import make_plan, planned_models
 from .jobs.run import run
 from .on_device.choice import CPU, Chosen
 from .on_device.drawing import input_shape
 from .on_device.place import Place
 from .part_file import keep_sources
+from .provenance.credentials import Signing
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
 from .swap.model import ModelFile, read_model
@@ -44,6 +45,8 @@ def convert(
     device: str | Place = "auto",
     workers: int = 1,
     executor: str | None = None,
+    signing: Signing | None = None,
+    rights_stated: bool = False,
     kept: Kept | None = None,
     overwrite: bool = False,
 ) -> Generator[Event]:
@@ -68,13 +71,16 @@ def convert(
             On a device, iterate and close in one thread.
         workers: processes that work side by side; the output is the same for any number.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
+        signing: who signs the content credentials; the identity of this machine where None.
+        rights_stated: you have the right to draw the people whose models hold no consent; said once a model.
         kept: networks and workers, from one call to the next.
         overwrite: replace ``output``, and a job of another plan.
 
     Raises:
+        RefusedError: the consent in a model has ended; or there is none, and the rights were never stated.
         UsageError: settings that make no sense, or that the encoder refuses; ``output`` is a source.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
-        ConfigurationError: face models are missing, or what image sequences need.
+        ConfigurationError: face models are missing, or what image sequences or content credentials need.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
         BusyError: another process works on the same output.
         DeviceUnavailableError: a GPU was asked for by name, and cannot be used.
@@ -93,6 +99,8 @@ def convert(
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
     # What is wrong with one is told before anything is loaded.
     read = {whom: read_model(path) for whom, path in models.items()}
+    planned = planned_models(read, rights_stated=rights_stated)
+    signer = (signing or Signing()).signer()
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())
@@ -111,7 +119,8 @@ def convert(
                 clip,
                 loading.result(),
                 output,
-                disclosure(planned_models(read)),
+                planned,
+                signer,
                 faces=faces,
                 settings=settings,
                 analysis=analysis,
@@ -129,6 +138,7 @@ def convert(
             analysis=analysis,
             reading=reading,
             place=chosen.place,
+            rights_stated=rights_stated,
             overwrite=folder.may_replace(output, overwrite=overwrite),
         )
         with folder.locked():
@@ -139,7 +149,14 @@ def convert(
                     return
             plan.write(folder.plan_path)
             yield from run(
-                plan, folder, kept, chosen=chosen, workers=workers, executor=executor, overwrite=overwrite
+                plan,
+                folder,
+                kept,
+                signer,
+                chosen=chosen,
+                workers=workers,
+                executor=executor,
+                overwrite=overwrite,
             )
 
 

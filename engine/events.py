@@ -32,6 +32,13 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Something that the user should have before their eyes, in one line; nothing is wrong."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Routed:
     """Where the stages of a conversion run, as its first frame has decided.
 
@@ -66,4 +73,4 @@ class Finished:
     already: bool = False
 
 
-Event = Progress | Warned | Routed | Finished
+Event = Progress | Warned | Noted | Routed | Finished

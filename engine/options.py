@@ -15,6 +15,8 @@ from .errors import UsageError
 from .face.choose import names_faces
 from .face.portrait import find_person
 from .progress import FORMATS
+from .provenance.consent import Consent, read_consent
+from .provenance.credentials import Signing
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import METHODS
 from .swap.dfm import DEFAULT_MORPH
@@ -36,6 +38,14 @@ class _Rate(click.ParamType[Fraction]):
         return rate
 
 
+class _ConsentText(click.ParamType[Consent]):
+    name = "file.toml|reference"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Consent:
+        return read_consent(value)
+
+
+CONSENT = _ConsentText()
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 device_option = click.option(
     "--device",
@@ -122,6 +132,24 @@ _CONVERSION = (
         "--morph",
         type=click.FloatRange(0, 1),
         help=f"Of DFMs that take it: the share of the person drawn; {DEFAULT_MORPH} without it.",
+    ),
+)
+
+
+_SIGNING = (
+    click.option(
+        "--sign-cert",
+        "certificate",
+        type=PATH,
+        envvar="CROSSFACE_SIGN_CERT",
+        help="Who signs: certificate as PEM, then those that vouch for it; this machine's own without it.",
+    ),
+    click.option("--sign-key", "key", type=PATH, envvar="CROSSFACE_SIGN_KEY", help="Its key, as PEM."),
+    click.option(
+        "--no-credentials",
+        "unsigned_because",
+        metavar="REASON",
+        help="Leave the signed content credentials out; the reason goes into film and report.",
     ),
 )
 
@@ -221,6 +249,12 @@ swap_option = click.option(
     metavar="WHOM=MODEL",
     help="A track's number or a person's name in the faces file, and the model for them; more than once.",
 )
+rights_option = click.option(
+    "--i-have-the-rights",
+    "rights_stated",
+    is_flag=True,
+    help="You may draw whoever's consent is not in their model; asked for once a model, and recorded.",
+)
 workers_option = click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -229,5 +263,6 @@ workers_option = click.option(
 )
 reading_options = _gathered(_READING, "reading", _reading_settings)
 ranged_reading_options = _gathered(_RANGE + _READING, "reading", _reading_settings)
+signing_options = _gathered(_SIGNING, "signing", Signing)
 analysis_options = _gathered(_ANALYSIS, "analysis", _analysis_settings)
 conversion_options = _gathered(_CONVERSION, "settings", _conversion_settings)

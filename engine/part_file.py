@@ -120,6 +120,37 @@ class PartFile:
             self.discard()
             raise
 
+    def take(self, path: Path) -> None:
+        """Makes another file of the same folder the part; locked all the while.
+
+        Raises:
+            OutputError: it cannot be moved.
+        """
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._lock_file(file)
+                os.replace(path, self.path)
+            except BaseException:
+                os.close(file)
+                raise
+        except OSError as error:
+            raise self.error(error.strerror) from error
+        self._release()
+        self._lock = file
+
+    def leave(self, path: Path) -> None:
+        """Gives the part another name of the same folder instead of the target's.
+
+        Raises:
+            OutputError: it cannot be moved.
+        """
+        try:
+            os.replace(self.path, path)
+        except OSError as error:
+            raise self.error(error.strerror) from error
+        self._release()
+
     def __del__(self) -> None:
         # A signal may raise between the making of the part and the ``with`` that is to look after it.
         if getattr(self, "_lock", None) is not None:

@@ -46,6 +46,8 @@ def show(stream: Generator[Event], progress: Format) -> None:
                 advance(event)
             elif isinstance(event, events.Warned):
                 warn(event)
+            elif isinstance(event, events.Noted):
+                click.echo(f"crossface: {event.message}", err=True)
             elif isinstance(event, events.Routed):
                 _tell_route(event, progress)
             elif progress == "json":

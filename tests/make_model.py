@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from crossface.engine.face.align import TEMPLATE
+from crossface.engine.provenance.consent import Consent
 from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
 
 SIZE_PX = 64
@@ -28,6 +29,7 @@ def metadata(**changes: Any) -> ModelMetadata:
         "steps": 0,
         "data_hash": "0" * 64,
         "software": "a test",
+        "consent": Consent("nobody is drawn"),
     }
     return ModelMetadata(**{**fields, **changes})
 

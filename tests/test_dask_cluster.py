@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unsigned import UNSIGNED
 
 from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import BadInputError, CrossfaceError, DeviceUnavailableError, UsageError
@@ -234,7 +235,7 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
         return plan, folder
 
     here, here_folder = planned("here.mov")
-    list(run(here, here_folder, kept))
+    list(run(here, here_folder, kept, UNSIGNED.signer()))
     there, folder = planned("there.mov")
     assert len(there.segments) == 3
     list(run_on_dask(cluster, folder.plan_path, "analyze", there.segments))
@@ -253,7 +254,7 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
     killer.start()
     list(run_on_dask(cluster, folder.plan_path, "convert", there.segments))
     assert killed
-    list(run(there, folder, kept))
+    list(run(there, folder, kept, UNSIGNED.signer()))
     assert there.output.read_bytes() == here.output.read_bytes()
 
 

@@ -23,8 +23,8 @@ from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import BadInputError, InputMissingError, UsageError
 from crossface.engine.face.align import apply, invert
 from crossface.engine.face.faces_file import FacesFile
-from crossface.engine.jobs.plan import disclosure
 from crossface.engine.jobs.planning import planned_models
+from crossface.engine.provenance.words import disclosure
 from crossface.engine.swap.mask import MaskSettings, hull
 from crossface.engine.swap.model import Swapper, load_swappers, read_model
 from crossface.engine.swap.whole_face import LANDMARK_OF
@@ -106,7 +106,7 @@ def test_who_is_drawn_is_what_the_file_is_called(tmp_path: Path) -> None:
     metadata = model.metadata
     assert (metadata.identity, metadata.consent, metadata.size_px) == ("Ada L", None, 128)
     sha256 = Swapper(path).sha256
-    text = disclosure(planned_models({None: model}))
+    text = disclosure(planned_models({None: model}, rights_stated=True))
     assert "AI-generated" in text and f"identity Ada L, DFM {sha256[:16]}" in text
 
 
@@ -214,7 +214,9 @@ def test_a_clip_is_converted_with_a_dfm(clips: Path, analysed: Callable[[str], P
     settings = replace(FFV1, mask=MaskSettings(feather=0.01))
     reading = ReadingSettings(end="3")
     clip = clips / "single_face.mp4"
-    finished, _ = run(convert(clip, model, film, faces=faces, settings=settings, reading=reading))
+    finished, _ = run(
+        convert(clip, model, film, faces=faces, settings=settings, reading=reading, rights_stated=True)
+    )
     assert (finished.frames, finished.faces) == (4, 4)
     assert "identity Ada, DFM" in comment(film)
     places = {LANDMARK_OF[point]: place for point, place in zip(POINTS_68, MEAN_FACE + MOVED, strict=True)}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crossface.engine.cli import main
 from crossface.engine.errors import UsageError
+from crossface.engine.provenance.consent import Consent
 from crossface.engine.swap.model import Swapper
 from crossface.training.checkpoint import load_average
 from crossface.training.dfm import crop_in_whole_face, to_dfm
@@ -172,7 +173,7 @@ def test_what_such_a_file_cannot_hold_is_refused(model: Path, tmp_path: Path) ->
         ("b.dfm", {}),
         ("b.dfm", {"dfm": True, "precision": "fp16"}),
         ("b.dfm", {"dfm": True, "form": "winograd"}),
-        ("b.dfm", {"dfm": True, "consent": "form 17"}),
+        ("b.dfm", {"dfm": True, "consent": Consent("form 17")}),
     ]
     for name, options in wrong:
         with pytest.raises(UsageError, match="--dfm"):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError, UsageError
 from crossface.engine.face.align import TEMPLATE
+from crossface.engine.provenance.consent import Consent
 from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
 from crossface.training.checkpoint import load_average
 from crossface.training.export import Form, Precision, export, to_onnx
@@ -124,12 +125,12 @@ def test_half_precision_halves_the_file_and_keeps_the_picture(precision: Precisi
 
 
 def test_the_file_says_how_it_must_be_used(model: Path, tmp_path: Path) -> None:
-    file = export(model, to="a", output=tmp_path / "a.onnx", consent="form 17")
+    file = export(model, to="a", output=tmp_path / "a.onnx", consent=Consent("form 17"))
     graph = onnx.load(file)
     properties = {entry.key: entry.value for entry in graph.metadata_props}
     metadata = ModelMetadata.from_json(properties.pop(METADATA_KEY))
     assert not properties
-    assert (metadata.identity, metadata.consent, metadata.steps) == ("Ada", "form 17", 60)
+    assert (metadata.identity, metadata.consent, metadata.steps) == ("Ada", Consent("form 17"), 60)
     assert (metadata.size_px, metadata.output_px, metadata.coverage) == (32, 32, TINY.coverage)
     assert metadata.template == dict(TEMPLATE)
     assert len(metadata.data_hash) == 64
@@ -137,7 +138,7 @@ def test_the_file_says_how_it_must_be_used(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_card_beside_the_file_says_what_it_learnt_from(model: Path, tmp_path: Path) -> None:
-    output = export(model, to="b", output=tmp_path / "ben.onnx", consent="form 7")
+    output = export(model, to="b", output=tmp_path / "ben.onnx", consent=Consent("form 7"))
     page = (tmp_path / "ben.card.md").read_text()
     card = ModelCard.read(model)
     for said in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -16,8 +17,9 @@ from make_model import make_swapper
 from split_clip import split_clip
 from test_convert import QUICK, X264, audio_packets, comment, planes, run, times_s
 from test_convert_formats import pictures, woven, write
+from unsigned import UNSIGNED
 
-from crossface.engine import convert
+from crossface import engine
 from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import ConfigurationError, DeviceUnavailableError, UsageError
 from crossface.engine.events import Progress, Routed, Warned
@@ -32,6 +34,7 @@ from crossface.engine.on_device.choice import choose_places, run_a_network
 from crossface.engine.on_device.place import Place
 from crossface.engine.settings import CompositorPaths, ConversionSettings
 
+convert = partial(engine.convert, signing=UNSIGNED)
 Device = str | Place
 
 LOSSLESS = replace(X264, colour="reinhard", segment_s=0.4)
@@ -177,7 +180,7 @@ def test_any_order_of_segments_gives_the_same_film(
     list(do_segments(job, folder, [0, 1, 2], "analyze", device=device))
     for number in (2, 0, 1):
         list(do_segments(job, folder, [number], "convert", device=device))
-    list(finish(job, folder, overwrite=False))
+    list(finish(job, folder, UNSIGNED.signer(), overwrite=False))
     assert other.read_bytes() == film.read_bytes()
 
 

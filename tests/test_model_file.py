@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from crossface.engine.errors import BadInputError, InputMissingError
 from crossface.engine.face.align import LANDMARK_COUNT
+from crossface.engine.provenance.consent import Consent
 from crossface.engine.swap.model import ModelMetadata, Swapper
 
 VALID = json.loads(metadata().to_json())
@@ -27,6 +28,18 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
     max_leaves=8,
 )
+
+
+@st.composite
+def consents(draw: st.DrawFn) -> Consent:
+    said = words.map(str.strip).filter(bool)
+    return Consent(
+        draw(said),
+        who=draw(st.none() | said),
+        by=draw(st.none() | said),
+        scope=tuple(draw(st.lists(words, max_size=3))),
+        expires=draw(st.none() | st.dates()),
+    )
 
 
 @st.composite
@@ -43,7 +56,7 @@ def described(draw: st.DrawFn) -> ModelMetadata:
         identity=draw(words),
         steps=draw(st.integers(0, 10**9)),
         data_hash=draw(words),
-        consent=draw(st.none() | words),
+        consent=draw(st.none() | consents()),
     )
 
 

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 from split_clip import split_clip
+from unsigned import UNSIGNED_OPTIONS
 
 from crossface.engine.cli import main
 
 COMMAND = [sys.executable, "-c", "from crossface.engine.cli import main; main()"]
 SEGMENTS = 6
-OPTIONS = ["--segment-seconds", "0.4", "--preset", "ultrafast", "--encoder-threads", "1"]
+PLANNED = ["--segment-seconds", "0.4", "--preset", "ultrafast", "--encoder-threads", "1"]
+OPTIONS = [*PLANNED, *UNSIGNED_OPTIONS]
 # What a job looks like when it is at a stage; none of it lasts long.
 STAGES: dict[str, Callable[[Path], bool]] = {
     "analysis": lambda out: any(job(out).glob(".seen-*.part")),
@@ -160,11 +162,12 @@ def test_segments_by_different_processes_in_any_order_give_the_same_film(
             main([*arguments])
         return int(ended.value.code or 0)
 
-    assert run("plan", str(clip), str(swapper), "-o", str(out), *OPTIONS) == 0
+    assert run("plan", str(clip), str(swapper), "-o", str(out), *PLANNED) == 0
     plan = capsys.readouterr().out.strip()
     assert plan == str(job(out) / "plan.json")
     assert run("segment", plan, "--seg", "2", "--stage", "convert") == 75, "its neighbours are not analysed"
-    assert run("join", plan) == 66, "nothing is converted"
+    joined = ("join", plan, *UNSIGNED_OPTIONS)
+    assert run(*joined) == 66, "nothing is converted"
     for number in (5, 0, 3, 2, 4, 1):
         assert run("segment", plan, "--seg", str(number), "--stage", "analyze") == 0
     # 3 and 1 come before their predecessors, and must measure the colours before them anew.
@@ -175,14 +178,14 @@ def test_segments_by_different_processes_in_any_order_give_the_same_film(
     part = job(out) / "part-0002.mp4"
     content = part.read_bytes()
     part.write_bytes(content[:-1])
-    assert run("join", plan) == 65 and str(part) in capsys.readouterr().err and not out.exists()
+    assert run(*joined) == 65 and str(part) in capsys.readouterr().err and not out.exists()
     part.write_bytes(content)
     out.write_text("precious")
     for _ in range(2):
-        assert run("join", plan) == 73 and out.read_text() == "precious", "not ours, however often we try"
+        assert run(*joined) == 73 and out.read_text() == "precious", "not ours, however often we try"
     out.unlink()
-    assert run("join", plan) == 0 and out.read_bytes() == whole
-    assert run("join", plan) == 0 and "already done" in capsys.readouterr().err
+    assert run(*joined) == 0 and out.read_bytes() == whole
+    assert run(*joined) == 0 and "already done" in capsys.readouterr().err
 
 
 def test_a_second_process_finds_the_job_busy(clip: Path, swapper: Path, whole: bytes, tmp_path: Path) -> None:

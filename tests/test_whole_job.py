@@ -13,6 +13,7 @@ from test_convert import QUICK, audio_packets, run, times_s
 from crossface.engine import analyze, convert, kernels, sheet
 from crossface.engine.face.align import apply, crop_to_frame, invert
 from crossface.engine.face.faces_file import FacesFile
+from crossface.engine.provenance.consent import Consent
 from crossface.engine.review.png import read_png
 from crossface.engine.swap.model import Swapper
 from crossface.engine.video.reader import Reader
@@ -51,7 +52,7 @@ def job(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
     list(
         train(faceset_a, faceset_b, folder / "model", steps=STEPS, batch=2, threads=1, device="cpu", **names)
     )
-    model = export(folder / "model", to="b", output=folder / "swap.onnx")
+    model = export(folder / "model", to="b", output=folder / "swap.onnx", consent=Consent("a test's"))
     faces, film = folder / "shot.faces", folder / "out.mp4"
     list(analyze(source, faces))
     finished, _ = run(convert(source, model, film, faces=faces, settings=QUICK))

@@ -7,17 +7,20 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from make_model import make_swapper
 from split_clip import split_clip
 from test_convert import QUICK, run
+from unsigned import UNSIGNED
 
-from crossface.engine import convert
+from crossface import engine
 from crossface.engine.errors import OutputExistsError
 from crossface.engine.jobs.kept import Kept
 
+convert = partial(engine.convert, signing=UNSIGNED)
 SETTINGS = replace(QUICK, segment_s=0.4)
 
 

@@ -5,6 +5,7 @@ It says nothing of the people beyond what its user wrote, and names no clip.
 
 from __future__ import annotations
 
+from ..engine.provenance.consent import Consent
 from .checkpoint import Progress
 from .held_out import RUN_FACES
 from .model_card import ModelCard
@@ -18,7 +19,7 @@ def card_page(
     person: Person,
     *,
     precision: str,
-    consent: str | None,
+    consent: Consent | None,
     picture: str | None = None,
 ) -> str:
     """Markdown.
@@ -29,14 +30,17 @@ def card_page(
         progress: of the checkpoint that was exported.
         person: whose face is drawn.
         precision: of the file.
-        consent: reference to the consent of the person drawn.
+        consent: of the person drawn.
         picture: name of a picture beside the page, where one may be shown.
     """
     other: Person = "a" if person == "b" else "b"
     rows = [
         ("who is drawn", card.identity(person)),
         ("whose expressions the encoder knows too", card.identity(other)),
-        ("consent", consent or "**none on file**: ask the person who is drawn before you use this model"),
+        (
+            "consent",
+            str(consent or "**none on file**: ask the person who is drawn before you use this model"),
+        ),
         ("network", f"{card.preset.name}, {card.preset.size_px} px, {precision}"),
         ("faces", f"{_faces(card, person)} of {card.identity(person)}, {_faces(card, other)} of the other"),
         ("data", f"sha256 `{card.data_hash}` over both facesets"),

@@ -10,7 +10,7 @@ import click
 
 from ..engine.clip import ReadingSettings
 from ..engine.errors import BadInputError, UsageError
-from ..engine.options import PATH, overwrite_option, reading_options
+from ..engine.options import CONSENT, PATH, overwrite_option, reading_options
 from ..engine.progress import StatusLine
 from .needs import need
 from .train_commands import pretrain_command, train_command
@@ -131,7 +131,11 @@ def audit_command(faceset_a: Path, faceset_b: Path, output: Path, report_only: b
 )
 @click.option("--morph", type=float, default=1.0, help="liae: 0..1, how much the face becomes the other's.")
 @click.option("--dfm", is_flag=True, help="Write a .dfm for other tools; its name says who is drawn.")
-@click.option("--consent", help="Reference to the consent of the person drawn; stored in the model.")
+@click.option(
+    "--consent",
+    type=CONSENT,
+    help="Consent of the person drawn, stored in the model; what train was given without it.",
+)
 @click.option("--best", is_flag=True, help="Of the step that drew held-out faces best, not of the last one.")
 @click.option(
     "--picture", is_flag=True, help="Show the training's last preview, with both people, in the card."

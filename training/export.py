@@ -14,6 +14,7 @@ from torch import nn
 
 from ..engine.errors import InputMissingError, UsageError
 from ..engine.part_file import PartFile
+from ..engine.provenance.consent import Consent
 from ..engine.swap.dfm import DFM_SUFFIX, is_dfm
 from ..engine.swap.model import METADATA_KEY, ModelMetadata
 from .card_page import card_page
@@ -45,7 +46,7 @@ def export(
     calibrate: Path | None = None,
     morph: float = 1.0,
     dfm: bool = False,
-    consent: str | None = None,
+    consent: Consent | None = None,
     best: bool = False,
     picture: bool = False,
     overwrite: bool = False,
@@ -67,7 +68,7 @@ def export(
         calibrate: faceset of the faces that the model will be given, from which ``int8`` takes its ranges.
         morph: how much the face becomes that of ``to``, 0..1: below 1 for ``liae`` presets only.
         dfm: write a DFM, for other tools; see `training.dfm`. Who is drawn is then the name of the file.
-        consent: reference to the consent of the person drawn.
+        consent: of the person drawn; what `train` was given where None.
         best: of the checkpoint that drew held-out faces best, instead of the last one.
         picture: show the training's last preview in the card; both people are in it.
         overwrite: replace a file that is there.
@@ -110,7 +111,7 @@ def export(
             steps=progress.step,
             data_hash=card.data_hash,
             software=card.software,
-            consent=consent,
+            consent=consent or card.consent(to),
             precision=precision if precision in ("fp16", "int8") else "fp32",
         )
         if dfm:
@@ -125,7 +126,9 @@ def export(
         part.write_bytes(laid_out(graph))
     with PartFile(Path(output).with_suffix(".card.md"), overwrite=True) as part:
         name = Path(output).name
-        page = card_page(name, card, progress, to, precision=precision, consent=consent, picture=shown)
+        page = card_page(
+            name, card, progress, to, precision=precision, consent=metadata.consent, picture=shown
+        )
         part.write_text(page, encoding="utf-8")
     return Path(output)
 

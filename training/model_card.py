@@ -12,6 +12,7 @@ from typing import Any
 from ..engine.errors import BadInputError, InputMissingError, UsageError
 from ..engine.face.align import TEMPLATE
 from ..engine.part_file import PartFile
+from ..engine.provenance.consent import Consent
 from .faceset import Faceset
 from .models import Person
 from .presets import Preset
@@ -33,6 +34,7 @@ class ModelCard:
         holds_out: whether a few faces of each set are kept from training.
         faces_a, faces_b: how many the facesets hold; None where a model was begun before that was noted.
         base: hash of the data that its first weights had learnt from; None where they were random.
+        consent_a, consent_b: of the two people; None where none was given.
     """
 
     preset: Preset
@@ -47,6 +49,8 @@ class ModelCard:
     faces_a: int | None = None
     faces_b: int | None = None
     base: str | None = None
+    consent_a: Consent | None = None
+    consent_b: Consent | None = None
 
     @staticmethod
     def new(
@@ -54,6 +58,7 @@ class ModelCard:
         identities: tuple[str, str],
         facesets: tuple[Faceset, Faceset],
         *,
+        consents: tuple[Consent | None, Consent | None] = (None, None),
         holds_out: bool = False,
         base: ModelCard | None = None,
     ) -> ModelCard:
@@ -74,6 +79,8 @@ class ModelCard:
             faces_a=len(a.records),
             faces_b=len(b.records),
             base=None if base is None else base.data_hash,
+            consent_a=consents[0],
+            consent_b=consents[1],
         )
 
     @property
@@ -84,9 +91,14 @@ class ModelCard:
     def identity(self, person: Person) -> str:
         return self.identity_a if person == "a" else self.identity_b
 
+    def consent(self, person: Person) -> Consent | None:
+        return self.consent_a if person == "a" else self.consent_b
+
     def write(self, model: Path) -> None:
         """Raises: OutputError."""
         fields = {"model": FORMAT_VERSION, **asdict(self)}
+        for name, consent in (("consent_a", self.consent_a), ("consent_b", self.consent_b)):
+            fields[name] = None if consent is None else consent.to_fields()
         with PartFile(model / MODEL_NAME, overwrite=True) as part:
             part.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
@@ -103,6 +115,9 @@ class ModelCard:
                 for name, value in fields.pop("preset").items()
             }
             template = {int(index): (float(x), float(y)) for index, (x, y) in fields.pop("template").items()}
+            for name in ("consent_a", "consent_b"):
+                if fields.get(name) is not None:
+                    fields[name] = Consent.from_fields(fields[name])
             return ModelCard(preset=Preset(**preset), template=template, **fields)
         except OSError as error:
             raise InputMissingError(
@@ -113,7 +128,7 @@ class ModelCard:
 
 
 def check_same(card: ModelCard, wanted: ModelCard, model: Path) -> None:
-    """A model goes on with the network and the faces that it was started with.
+    """A model goes on with the network, the faces and the consents that it was started with.
 
     Raises:
         UsageError: it does not; names what differs.
@@ -130,3 +145,6 @@ def check_same(card: ModelCard, wanted: ModelCard, model: Path) -> None:
             raise UsageError(
                 f"{model}: was started with another {person} faceset: give that one, or another folder"
             )
+    for kept, given in ((card.consent_a, wanted.consent_a), (card.consent_b, wanted.consent_b)):
+        if given is not None and given != kept:
+            raise UsageError(f"{model}: was started with another consent: give a new one to crossface export")

@@ -20,6 +20,7 @@ import torch
 from ..engine.device_choice import Choice, choose
 from ..engine.errors import BusyError, DeviceUnavailableError, OutputError, UsageError
 from ..engine.events import Warned
+from ..engine.provenance.consent import Consent
 from .checkpoint import CHECKPOINT_NAME
 from .course import Pace, beside, in_charge
 from .events import TrainingEvent
@@ -64,6 +65,8 @@ def train(
     perceptual_weights: Path | None = None,
     identity_a: str = "a",
     identity_b: str = "b",
+    consent_a: Consent | None = None,
+    consent_b: Consent | None = None,
     threads: int | None = None,
     device: str = "auto",
 ) -> Generator[TrainingEvent]:
@@ -97,6 +100,8 @@ def train(
         perceptual_weights: file with the weights of LPIPS, where the losses ask for it; see `perceptual`.
         identity_a: name of person A, for the exported model.
         identity_b: name of person B.
+        consent_a: of person A, for the exported model.
+        consent_b: of person B.
         threads: for PyTorch on the CPU; as it is where None.
         device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for the better one that is here; see `choose`.
             Where that is the CPU, the first event tells why.
@@ -123,7 +128,14 @@ def train(
     place = _device(device, choice)
     sets = _faceset(faceset_a), _faceset(faceset_b)
     began = None if base is None else ModelCard.read(Path(base))
-    wanted = ModelCard.new(network, (identity_a, identity_b), sets, holds_out=hold_out, base=began)
+    wanted = ModelCard.new(
+        network,
+        (identity_a, identity_b),
+        sets,
+        consents=(consent_a, consent_b),
+        holds_out=hold_out,
+        base=began,
+    )
     if until_plateau and not (hold_out and can_spare(sets)):
         raise _no_plateau()
     model = Path(model)

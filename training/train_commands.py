@@ -14,7 +14,7 @@ import click
 from ..engine.cli import Stopped
 from ..engine.events import Warned
 from ..engine.memory import keep_large_blocks
-from ..engine.options import PATH, device_option
+from ..engine.options import CONSENT, PATH, device_option
 from ..engine.progress import StatusLine, warn
 from .needs import need
 from .presets import PRESETS
@@ -85,6 +85,8 @@ def _training_options(command: Command) -> Command:
 @click.option("--base", type=PATH, metavar="MODEL", help="Begin with the weights of what pretrain made.")
 @click.option("--identity-a", default="a", help="Name of person A, for the exported model.")
 @click.option("--identity-b", default="b", help="Name of person B.")
+@click.option("--consent-a", type=CONSENT, help="Consent of person A, for the exported model.")
+@click.option("--consent-b", type=CONSENT, help="Consent of person B.")
 @click.option(
     "--list-presets",
     is_flag=True,

@@ -13,7 +13,7 @@ import numpy as np
 from machine import write_result
 from numpy.typing import NDArray
 
-from crossface.engine import ConversionSettings, ReadingSettings, convert
+from crossface.engine import ConversionSettings, ReadingSettings, Signing, convert
 from crossface.engine.clip import Clip
 from crossface.engine.errors import CrossfaceError, UsageError
 from crossface.engine.swap.model import read_model
@@ -87,6 +87,7 @@ def _arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--range", metavar="START-END", help="of the clip, in seconds")
     parser.add_argument("--target", type=Path, metavar="CLIP", help="that shows the model's person")
     parser.add_argument("--target-range", metavar="START-END", help="of it, in seconds")
+    parser.add_argument("--i-have-the-rights", action="store_true", help="as of crossface convert")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     if not options.paths and not options.converted:
@@ -132,7 +133,16 @@ def _gather(options: argparse.Namespace) -> Watched:
         if made is None:
             made, span = Path(scratch) / "converted.mov", reading(options.range)
             settings = ConversionSettings(encoder_options=LOSSLESS)
-            for _ in convert(source, models[0], made, faces=options.faces, settings=settings, reading=span):
+            for _ in convert(
+                source,
+                models[0],
+                made,
+                faces=options.faces,
+                settings=settings,
+                reading=span,
+                signing=Signing(unsigned_because="looked at by programs, and thrown away"),
+                rights_stated=options.i_have_the_rights,
+            ):
                 pass
         return Watched(watch_files(source, made, options.range), target, about)
 

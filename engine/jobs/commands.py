@@ -21,10 +21,13 @@ from ..options import (
     overwrite_option,
     progress_option,
     ranged_reading_options,
+    rights_option,
+    signing_options,
     swap_option,
     workers_option,
 )
 from ..progress import Format, show
+from ..provenance.credentials import Signing
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.networks import Networks
 from ..video.join import check_part
@@ -33,7 +36,7 @@ from .finish import already_done
 from .folder import JobFolder, folder_of, open_job
 from .plan import Plan
 from .planning import make_plan
-from .run import Stages, do_segments, finish
+from .run import Stages, check_consents, do_segments, finish
 from .segment_range import parse_segments
 
 
@@ -48,6 +51,7 @@ from .segment_range import parse_segments
 @analysis_options
 @ranged_reading_options
 @device_option
+@rights_option
 @overwrite_option
 def plan_command(
     clip: Path,
@@ -60,6 +64,7 @@ def plan_command(
     analysis: AnalysisSettings,
     reading: ReadingSettings,
     device: str,
+    rights_stated: bool,
     overwrite: bool,
 ) -> None:
     """Plan the conversion of CLIP, for "segment" and "join". Only packets are read."""
@@ -73,6 +78,7 @@ def plan_command(
         analysis=analysis,
         reading=reading,
         place=chosen.place,
+        rights_stated=rights_stated,
         overwrite=overwrite,
     )
     folder = JobFolder(folder_of(output) if plan_path is None else plan_path.parent, plan_path)
@@ -84,7 +90,7 @@ def plan_command(
             elif not overwrite:
                 plan.check_same(before, folder.plan_path)
         plan.write(folder.plan_path)
-    for line in [*chosen.news(), *_summary(plan), *plan.warnings, *plan.losses]:
+    for line in [*chosen.news(), *map(str, plan.models), *_summary(plan), *plan.warnings, *plan.losses]:
         click.echo(f"crossface: {line}", err=True)
     click.echo(folder.plan_path)
 
@@ -136,10 +142,11 @@ def segment_command(
 
 @click.command("join")
 @click.argument("plan", type=PATH)
+@signing_options
 @overwrite_option
 @progress_option
-def join_command(plan: Path, overwrite: bool, progress: Format) -> None:
-    """Join the finished segments of PLAN into its output."""
+def join_command(plan: Path, signing: Signing, overwrite: bool, progress: Format) -> None:
+    """Join the finished segments of PLAN into its output, and sign that."""
     job, folder = open_job(plan)
 
     def events() -> Generator[Event]:
@@ -149,7 +156,8 @@ def join_command(plan: Path, overwrite: bool, progress: Format) -> None:
                 yield done
             else:
                 _check_source(job)
-                yield from finish(job, folder, overwrite=overwrite)
+                check_consents(job)
+                yield from finish(job, folder, signing.signer(), overwrite=overwrite)
 
     show(events(), progress)
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from ..clip import Clip
 from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
@@ -14,24 +15,34 @@ from ..events import Event, Finished, Progress, Warned
 from ..face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
 from ..face.link import link
 from ..part_file import PartFile
+from ..provenance.claim import Claim
+from ..provenance.credentials import Signer
+from ..provenance.words import disclosure
 from ..review.write import write_review
 from ..video.info import VideoInfo
 from ..video.join import Join
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
-from .plan import Plan, disclosure
+from .plan import Plan, PlannedModel
 from .watching import WatchedParts
 
 
 def join(
-    plan: Plan, folder: JobFolder, sidecars: Sequence[Sidecar], *, told: Sequence[str] = (), overwrite: bool
+    plan: Plan,
+    folder: JobFolder,
+    sidecars: Sequence[Sidecar],
+    signer: Signer,
+    *,
+    told: Sequence[str] = (),
+    overwrite: bool,
 ) -> Generator[Event]:
-    """Joins finished parts into the output, and reviews it.
+    """Joins finished parts into the output, signs it, and reviews it.
 
     Args:
         plan: of the job.
         folder: of the job.
         sidecars: of all parts, in order.
+        signer: of the film.
         told: warnings that the user has had already.
         overwrite: replace an output that is there.
 
@@ -42,6 +53,9 @@ def join(
     """
     _check_fingerprints(plan, sidecars)
     faces = sum(sidecar.faces for sidecar in sidecars)
+    changed = sum(sidecar.frames_changed for sidecar in sidecars)
+    claim = Claim(plan.source, plan.source_hash, plan.models, plan.frames, changed, faces)
+    words = disclosure(plan.models, unsigned_because=signer.unsigned_because)
     with Clip(plan.source, plan.reading) as clip:
         film = Join(
             plan.output,
@@ -49,8 +63,9 @@ def join(
             [sidecar.part for sidecar in sidecars],
             plan.conversion.encoding(clip.source, plan.output),
             span=clip.span_s,
-            comment=disclosure(plan.models) if faces else None,
+            comment=words if faces else None,
             overwrite=overwrite,
+            seal=signer.seal(plan.output, lambda: claim),
         )
         with film:
             for frames in film:
@@ -73,6 +88,10 @@ def join(
             reading=plan.reading,
             warnings=[*told, *later],
             routes=[sidecar.route for sidecar in sidecars],
+            provenance={
+                "models": [_told(model) for model in plan.models],
+                **signer.told(plan.output),
+            },
         )
     except CrossfaceError as error:  # the film is whole all the same
         yield Warned(str(error))
@@ -133,6 +152,15 @@ def _finished(plan: Plan, folder: JobFolder, faces: int) -> Generator[Event]:
     )
     folder.clear_segments()
     yield Finished(plan.output, plan.frames, faces)
+
+
+def _told(model: PlannedModel) -> dict[str, Any]:
+    return {
+        "identity": model.identity,
+        "sha256": model.sha256,
+        "consent": None if model.consent is None else model.consent.to_fields(),
+        "rights_stated_by_user": model.rights_stated,
+    }
 
 
 def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:

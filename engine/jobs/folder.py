@@ -52,6 +52,7 @@ class Sidecar:
         plan: its id.
         part: the file.
         faces: swapped in it.
+        frames_changed: in which one was swapped.
         warnings: of its reading and conversion.
         colours: measured in its last frames, which the next segment begins with.
         fingerprint: of the machine that made it.
@@ -61,6 +62,7 @@ class Sidecar:
     plan: str
     part: Part
     faces: int
+    frames_changed: int
     warnings: tuple[str, ...]
     colours: tuple[Measured, ...]
     fingerprint: dict[str, str]
@@ -122,6 +124,7 @@ class JobFolder:
                 fields["plan"],
                 part,
                 int(fields["faces"]),
+                int(fields["frames_changed"]),
                 tuple(fields["warnings"]),
                 colours,
                 dict(fields["fingerprint"]),

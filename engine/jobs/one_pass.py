@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -16,10 +16,13 @@ from ..analyze import analyze
 from ..clip import Clip, ReadingSettings
 from ..compositing import CompositorOutputs
 from ..errors import UsageError
-from ..events import Event, Finished, Progress, Warned
+from ..events import Event, Finished, Noted, Progress, Warned
 from ..face.faces_file import FacesFile
 from ..on_device.frame import in_host
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
+from ..provenance.claim import Claim
+from ..provenance.credentials import Signer
+from ..provenance.words import disclosure
 from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
 from ..sequence.writer import SequenceWriter
@@ -29,6 +32,7 @@ from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
 from .finish import nothing_swapped
+from .plan import PlannedModel
 from .segment import batches, check_end, match
 
 
@@ -36,7 +40,8 @@ def convert_in_one_pass(
     clip: Path,
     swappers: Swappers,
     output: Path,
-    disclosure: str,
+    models: Sequence[PlannedModel],
+    signer: Signer,
     *,
     faces: Path | None,
     settings: ConversionSettings,
@@ -46,9 +51,11 @@ def convert_in_one_pass(
     overwrite: bool,
 ) -> Generator[Event]:
     """As `convert`, which says what the arguments are."""
-    job = _Job(clip, output, settings, reading, compositing, overwrite)
+    job = _Job(clip, output, models, signer, settings, reading, compositing, overwrite)
+    words = disclosure(models, unsigned_because=signer.unsigned_because)
     losses = job.rehearse()
     yield from map(Warned, losses)
+    yield from (Noted(str(model)) for model in models)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         given = faces is not None
         if faces is None:
@@ -63,7 +70,7 @@ def convert_in_one_pass(
             _check(faces_file, job)
         if faces_file.swaps:
             with contextlib.suppress(_NothingSwappedError):
-                yield from _untold(_converted(job, swappers, faces_file, disclosure), losses)
+                yield from _untold(_converted(job, swappers, faces_file, words), losses)
                 return
         yield Warned(nothing_swapped(clip, output, copied=False, tried=faces_file.swaps))
         yield from _untold(_converted(job, swappers, faces_file, None), losses)
@@ -79,6 +86,8 @@ class _Job:
 
     clip: Path
     output: Path
+    models: Sequence[PlannedModel]
+    signer: Signer
     settings: ConversionSettings
     reading: ReadingSettings
     compositing: CompositorPaths
@@ -87,7 +96,9 @@ class _Job:
     def open(self) -> Clip:
         return Clip(self.clip, self.reading)
 
-    def sink(self, clip: Clip, comment: str | None) -> SequenceWriter | Writer:
+    def sink(
+        self, clip: Clip, comment: str | None, claim: Callable[[], Claim] | None = None
+    ) -> SequenceWriter | Writer:
         name = find_sequence(self.output)
         if name is not None:
             return SequenceWriter(
@@ -112,6 +123,7 @@ class _Job:
             comment=comment,
             threads=self.settings.encoder_threads,
             span=clip.span_s,
+            seal=None if claim is None else self.signer.seal(self.output, claim),
         )
         if clip.numbers is not None and clip.source.colour.bits == FLOAT_BITS:
             writer.losses.append(
@@ -172,7 +184,18 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         batch_swapper = BatchSwapper(
             swappers, clip.info.display, colour=settings.colour, mask=settings.mask, outputs=compositor
         )
-        sink = job.sink(clip, comment)
+
+        def claim() -> Claim:
+            return Claim(
+                job.clip,
+                faces_file.header.source_hash,
+                job.models,
+                frames,
+                batch_swapper.frames_changed,
+                batch_swapper.faces,
+            )
+
+        sink = job.sink(clip, comment, claim)
         stack.enter_context(sink)
         decoded = stack.enter_context(Prefetch(clip, depth=FRAMES_BETWEEN_STAGES))
         encoder = stack.enter_context(Drain(sink.write, depth=FRAMES_BETWEEN_STAGES))
@@ -193,6 +216,8 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         if comment is not None and not batch_swapper.faces:
             raise _NothingSwappedError
         stack.pop_all().close()
+    if isinstance(sink, SequenceWriter):
+        job.signer.sign_sequence(sink.name, sink.written, claim())
     told = [*clip.warnings, *sink.losses, *(compositor.losses if compositor else [])]
     yield from map(Warned, dict.fromkeys(told))
     yield Finished(job.output, frames, batch_swapper.faces)

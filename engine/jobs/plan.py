@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from fractions import Fraction
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from ..clip import ReadingSettings
 from ..errors import BadInputError, ConfigurationError, CrossfaceError, UsageError, unreadable
 from ..part_file import PartFile
+from ..provenance.consent import Consent
 from ..settings import AnalysisSettings, ConversionSettings
-from ..swap.dfm import is_dfm
 from ..swap.mask import MaskSettings
 
 FORMAT_VERSION = 1
@@ -60,26 +60,24 @@ class PlannedModel:
         path: an ONNX file of `crossface export`, or a DFM.
         sha256: of the file.
         identity: of who is drawn.
-        consent: reference to theirs; None where none was given.
+        consent: theirs; None where none was given.
         whom: number of a track or name of a person; None for all faces that are chosen and not named so.
+        rights_stated: there is no consent, and the user has said that they have the rights.
     """
 
     path: Path
     sha256: str
     identity: str
-    consent: str | None
+    consent: Consent | None
     whom: str | None
+    rights_stated: bool = False
 
-
-def disclosure(models: Sequence[PlannedModel]) -> str:
-    """What every output says of itself, in words."""
-    people = (
-        f"identity {model.identity}, {'DFM' if is_dfm(model.path) else 'model'} {model.sha256[:16]}"
-        + (f", consent {model.consent}" if model.consent else "")
-        for model in models
-    )
-    software = f"Crossface {version('crossface')}"
-    return f"Contains AI-generated imagery: faces replaced by {software}, " + "; ".join(people)
+    def __str__(self) -> str:
+        """Who is drawn, and by whose leave; on one line, for people."""
+        leave = (
+            "the user has stated to have the rights" if self.consent is None else f"consent {self.consent}"
+        )
+        return f"{self.path}: draws {self.identity}: {leave}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class Plan:
             "reading": _plain(asdict(self.reading)),
             "analysis": None if self.faces_hash else asdict(self.analysis),
             "faces file": self.faces_hash,
-            "model": [[each.sha256, each.whom, each.identity, each.consent] for each in self.models],
+            "model": [[each.sha256, each.whom, each.identity] for each in self.models],
             "conversion": _plain(asdict(self.conversion)),
             "container": self.output.suffix.lower(),
             "segments": [asdict(segment) for segment in self.segments],
@@ -256,14 +254,23 @@ def _plan(fields: dict[str, Any]) -> Plan:
             "reading": ReadingSettings(**reading),
             "analysis": AnalysisSettings(**fields["analysis"]),
             "conversion": ConversionSettings(**conversion),
-            "models": tuple(
-                PlannedModel(**{**model, "path": Path(model["path"])}) for model in fields["models"]
-            ),
+            "models": tuple(map(_model, fields["models"])),
             "faces": None if faces is None else Path(faces),
             "output": Path(fields["output"]),
             "segments": tuple(Segment(**segment) for segment in fields["segments"]),
             "warnings": tuple(fields["warnings"]),
             "losses": tuple(fields["losses"]),
+        }
+    )
+
+
+def _model(fields: dict[str, Any]) -> PlannedModel:
+    consent = fields["consent"]
+    return PlannedModel(
+        **{
+            **fields,
+            "path": Path(fields["path"]),
+            "consent": None if consent is None else Consent.from_fields(consent),
         }
     )
 
@@ -274,7 +281,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
-    return str(value) if isinstance(value, (Path, Fraction)) else value
+    return str(value) if isinstance(value, (Path, Fraction, date)) else value
 
 
 def _digest(fields: Any) -> str:

@@ -17,6 +17,7 @@ from ..on_device.drawing import input_shape
 from ..on_device.place import Place, Shape, engine_name
 from ..on_device.watch import networks_of
 from ..part_file import keep_sources
+from ..provenance.rights import rests_on_statement
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
 from ..swap.model import ModelFile, check_morph, read_model
@@ -47,6 +48,7 @@ def make_plan(
     analysis: AnalysisSettings | None = None,
     reading: ReadingSettings | None = None,
     place: Place | None = None,
+    rights_stated: bool = False,
     overwrite: bool = False,
 ) -> Plan:
     """Plan the conversion of a film into a film. Only packets are read, and the first picture.
@@ -61,9 +63,11 @@ def make_plan(
         reading: how the clip is read, and which frames of it.
         place: where the pictures will be made; None for the CPU. It builds the engines that the plan names,
             which may take minutes the first time.
+        rights_stated: see `planned_models`.
         overwrite: the output may be there.
 
     Raises:
+        RefusedError: as `planned_models`.
         UsageError: settings that make no sense or that the encoder refuses; ``output`` is a source.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
@@ -77,6 +81,7 @@ def make_plan(
     faces = None if faces is None else Path(faces).absolute()
     keep_sources(output, path, *models.values(), *([faces] if faces else []))
     read = {whom: read_model(model) for whom, model in models.items()}
+    planned = planned_models(read, rights_stated=rights_stated)
     digest = PacketDigest()
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
     source_hash = digest.hexdigest()
@@ -123,7 +128,7 @@ def make_plan(
         reading=reading,
         analysis=analysis or AnalysisSettings(),
         conversion=conversion,
-        models=planned_models(read),
+        models=planned,
         faces=faces,
         faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
         output=output,
@@ -136,10 +141,17 @@ def make_plan(
     )
 
 
-def planned_models(models: Mapping[str | None, ModelFile]) -> tuple[PlannedModel, ...]:
-    """What a plan says of models, by whom they are for; see `PlannedModel`.
+def planned_models(
+    models: Mapping[str | None, ModelFile], *, rights_stated: bool
+) -> tuple[PlannedModel, ...]:
+    """What a plan says of models.
+
+    Args:
+        models: by whom they are for; see `PlannedModel`.
+        rights_stated: the user says now that they may draw those whose models hold no consent.
 
     Raises:
+        RefusedError: a consent has ended; or there is none, and the user has never said so of this model.
         InputMissingError: a file is not there any more.
         BadInputError: it was changed since it was read.
     """
@@ -147,7 +159,9 @@ def planned_models(models: Mapping[str | None, ModelFile]) -> tuple[PlannedModel
     for whom, model in models.items():
         path, metadata = model.path.absolute(), model.metadata
         sha256 = file_sha256(path, model.state)
-        planned.append(PlannedModel(path, sha256, metadata.identity, metadata.consent, whom))
+        identity, consent = metadata.identity, metadata.consent
+        stated = rests_on_statement(path, identity, sha256, consent, stated=rights_stated)
+        planned.append(PlannedModel(path, sha256, identity, consent, whom, stated))
     return tuple(planned)
 
 
@@ -235,4 +249,5 @@ def _disk_bytes(index: SourceIndex, info: VideoInfo, encoding: Encoding, frames:
         per_pixel = _BYTES_PER_PIXEL["ffv1"]
     video = int(frames * info.width * info.height * per_pixel)
     others = sum(each.size_bytes for each in index.streams if each.index != index.stream_index)
-    return 2 * video + others
+    # Parts, the film joined from them, and that once more while it is signed.
+    return 3 * video + 2 * others

@@ -7,11 +7,13 @@ from contextlib import ExitStack, closing
 from typing import Literal
 
 from ..errors import BusyError, ConfigurationError, UsageError
-from ..events import Event, Progress, Routed, Warned
+from ..events import Event, Noted, Progress, Routed, Warned
 from ..on_device.choice import CPU, Chosen
 from ..on_device.place import Place
 from ..on_device.workbench import Workbench
 from ..part_file import sweep
+from ..provenance.credentials import Signer
+from ..provenance.rights import check_consent
 from .cores import available, network_threads
 from .drawers import planned_drawers
 from .faces import FaceLines, lines_of, parts_needed
@@ -32,6 +34,7 @@ def run(
     plan: Plan,
     folder: JobFolder,
     kept: Kept,
+    signer: Signer,
     *,
     chosen: Chosen = CPU,
     workers: int = 1,
@@ -44,6 +47,7 @@ def run(
         plan: of the job.
         folder: of the job, with the plan in it; nobody else works on it.
         kept: from job to job.
+        signer: of the film.
         chosen: where to work.
         workers: processes side by side; 1 works in this one.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
@@ -54,6 +58,7 @@ def run(
     """
     sweep(folder.path)
     yield from map(Warned, dict.fromkeys([*plan.warnings, *plan.losses]))
+    yield from (Noted(str(model)) for model in plan.models)
     missing = [segment.number for segment in plan.segments if folder.sidecar(segment.number, plan) is None]
     converted = True
     if missing and executor is not None:
@@ -63,15 +68,23 @@ def run(
     elif missing:
         converted = yield from _in_this_process(plan, folder, missing, kept, chosen)
     yield from map(Warned, chosen.news())
-    yield from finish(plan, folder, converted=converted, overwrite=overwrite)
+    yield from finish(plan, folder, signer, converted=converted, overwrite=overwrite)
 
 
-def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: bool) -> Generator[Event]:
+def finish(
+    plan: Plan,
+    folder: JobFolder,
+    signer: Signer,
+    *,
+    converted: bool = True,
+    overwrite: bool,
+) -> Generator[Event]:
     """The end of a job whose segments are converted, or need not be.
 
     Args:
         plan: of the job.
         folder: of the job.
+        signer: of the film.
         converted: False where no face was found in the whole clip.
         overwrite: replace an output that is there.
 
@@ -92,7 +105,7 @@ def finish(plan: Plan, folder: JobFolder, *, converted: bool = True, overwrite: 
     if copied:
         yield from copy_source(plan, folder, overwrite=overwrite)
     else:
-        yield from join(plan, folder, sidecars, told=[*told, *later], overwrite=overwrite)
+        yield from join(plan, folder, sidecars, signer, told=[*told, *later], overwrite=overwrite)
 
 
 def do_segments(
@@ -115,12 +128,20 @@ def do_segments(
         workers: processes side by side; 1 works in this one.
 
     Raises:
+        RefusedError: the consent of a model has ended.
         ConfigurationError: this machine would not give the bytes that the plan's machine gives.
         BusyError: another process is at one of them, or they have not been analysed yet.
         CrossfaceError: as `convert`.
     """
     with Kept() as kept:
         yield from _segments_done(plan, folder, numbers, stage, kept, device, workers)
+
+
+def check_consents(plan: Plan) -> None:
+    """Raises RefusedError where a consent has ended since the job was planned."""
+    for model in plan.models:
+        if model.consent is not None:
+            check_consent(model.path, model.identity, model.consent)
 
 
 def _segments_done(
@@ -143,6 +164,7 @@ def _segments_done(
     if already_done(plan, folder) is not None:
         return
     plan.check_source()
+    check_consents(plan)
     sweep(folder.path)
     missing = [number for number in numbers if folder.sidecar(number, plan) is None]
     if stage == "convert" and missing and plan.faces is None:

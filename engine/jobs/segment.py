@@ -15,7 +15,7 @@ from ..face.faces_file import FrameFaces
 from ..frame import Frame
 from ..on_device.frame import Decoded
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
-from ..review.measure import Recorder
+from ..review.measure import Recorder, read_records
 from ..swap.colour_match import MEMORY_FRAMES, Measured
 from ..swap.model import SMALL_BATCH
 from ..video.fields import is_last_of_its_frame
@@ -126,12 +126,19 @@ class SegmentConverter:
                 plan.id,
                 writer.part,
                 swapper.faces,
+                self._frames_changed(segment),
                 tuple(warnings),
                 tuple(swapper.colours),
                 fingerprint(place, engines_of(plan.fingerprint)),
                 work,
             ),
         )
+
+    def _frames_changed(self, segment: Segment) -> int:
+        """In how many frames a face was swapped."""
+        records = enumerate(read_records([self._folder.records(segment.number)]))
+        per_frame = self._plan.reading.pictures_a_frame
+        return len({n // per_frame for n, record in records if any(face.is_swapped for face in record.faces)})
 
     def _colours_before(self, segment: Segment) -> tuple[Measured, ...] | None:
         """What was measured in the frames before; None where it must be measured anew.

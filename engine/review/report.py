@@ -10,8 +10,8 @@ of deviation s in luma scores s; a face of steady or evenly changing colour scor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -43,6 +43,7 @@ class Report:
         shots: in order.
         warnings: one line each: what was said during the work, then what stands out.
         routes: where it was made: of all segments, each once.
+        provenance: who is drawn by whose leave, and who signed; as JSON takes it.
     """
 
     pictures: Pictures
@@ -50,6 +51,7 @@ class Report:
     shots: tuple[ShotReport, ...]
     warnings: tuple[str, ...]
     routes: tuple[Routed, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -84,6 +86,7 @@ class Report:
             "report": FORMAT_VERSION,
             "software": f"crossface {version('crossface')}",
             "made": [asdict(route) for route in self.routes],
+            "provenance": dict(self.provenance),
             "time_base": str(self.pictures.time_base),
             "limits": asdict(self.limits),
             "frames": self.frames,
@@ -129,6 +132,7 @@ def build_report(
     limits: Limits | None = None,
     warnings: Sequence[str] = (),
     routes: Iterable[Routed] = (),
+    provenance: Mapping[str, Any] | None = None,
 ) -> Report:
     """Measures a film by its records; holds no more of it than its shots.
 
@@ -138,12 +142,13 @@ def build_report(
         limits: from where on a frame is worth a look.
         warnings: what was said during the work; it comes first among the report's warnings.
         routes: where it was made.
+        provenance: see `Report`.
     """
     limits = limits or Limits()
     shots = tuple(_shots(records, limits))
     report = Report(pictures, limits, shots, ())
     said = *dict.fromkeys(warnings), *_findings(report)
-    return Report(pictures, limits, shots, said, tuple(dict.fromkeys(routes)))
+    return Report(pictures, limits, shots, said, tuple(dict.fromkeys(routes)), provenance or {})
 
 
 def _shots(records: Iterable[FrameRecord], limits: Limits) -> Iterator[ShotReport]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..clip import ReadingSettings
 from ..errors import UsageError
@@ -38,6 +39,7 @@ def write_review(
     reading: ReadingSettings | None = None,
     warnings: Sequence[str] = (),
     routes: Sequence[Routed] = (),
+    provenance: Mapping[str, Any] | None = None,
     rows: int = 24,
 ) -> Review:
     """Reviews a conversion by what was recorded during it.
@@ -50,6 +52,7 @@ def write_review(
         reading: how ``source`` was read.
         warnings: what was said during the work, for the report.
         routes: where its parts were made, for the report.
+        provenance: who is drawn by whose leave, and who signed, for the report.
         rows: of the sheet at most.
 
     Raises:
@@ -61,7 +64,9 @@ def write_review(
     if not records:
         raise UsageError(f"{output}: nothing was recorded of it: there is nothing to review")
     pictures = read_pictures(records[0])
-    report = build_report(read_records(records), pictures, warnings=warnings, routes=routes)
+    report = build_report(
+        read_records(records), pictures, warnings=warnings, routes=routes, provenance=provenance
+    )
     json = report.write(folder / "report.json")
     sheet = worst_sheet(report, source, output, folder / "report.png", reading=reading, rows=rows)
     return Review(report, json, sheet)

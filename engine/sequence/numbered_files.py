@@ -69,6 +69,11 @@ class NumberedFiles:
         if not overwrite:
             self._refuse_existing(None if numbers is None else set(numbers))
 
+    @property
+    def written(self) -> list[Path]:
+        """The files that are there by now."""
+        return [path for path, _ in self._written]
+
     def number(self, frame: Frame) -> int:
         """The number of a frame's file."""
         return frame.pts if self._first_number is None else self._first_number + frame.index

@@ -68,6 +68,16 @@ class SequenceWriter(Output):
             raise UsageError(f"{self._files.name}: EXR is scene-linear, which {transfer} is not: write TIFF")
         self._tell_losses()
 
+    @property
+    def name(self) -> SequenceName:
+        """Of the sequence."""
+        return self._files.name
+
+    @property
+    def written(self) -> list[Path]:
+        """The pictures that are there by now."""
+        return self._files.written
+
     def write(self, frame: Frame) -> None:
         """Write the next frame.
 

@@ -22,12 +22,14 @@ class Account:
 
     Attributes:
         faces: how many were blended so far.
+        frames_changed: in how many frames.
     """
 
     def __init__(
         self, colour: Method, *, recorder: Recorder | None = None, measured: Sequence[Measured] = ()
     ) -> None:
-        self.faces = 0
+        self.faces = self.frames_changed = 0
+        self._last_changed: int | None = None
         self._match = SteadyMatch(colour)
         self._recorder = recorder
         for each in measured:
@@ -60,6 +62,9 @@ class Account:
     ) -> None:
         """A face was blended; see `Recorder.swapped`."""
         self.faces += 1
+        # Faces come frame after frame.
+        self.frames_changed += work.frame.index != self._last_changed
+        self._last_changed = work.frame.index
         if self._recorder is not None:
             self._recorder.swapped(
                 work.frame.pts,

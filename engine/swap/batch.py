@@ -75,6 +75,11 @@ class BatchSwapper:
         return self._account.faces
 
     @property
+    def frames_changed(self) -> int:
+        """In how many frames one was blended so far."""
+        return self._account.frames_changed
+
+    @property
     def colours(self) -> Sequence[Measured]:
         """What was measured in the last frames."""
         return self._account.colours

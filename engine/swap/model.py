@@ -17,6 +17,7 @@ from ..errors import BadInputError, InputMissingError, OutOfMemoryError, UsageEr
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
 from ..file_state import FileState, changed, file_sha256, file_state
+from ..provenance.consent import Consent
 from ..runtime.base import Runner, Tensor
 from ..runtime.onnx import OnnxRunner
 from ..runtime.onnx_file import read_metadata
@@ -44,7 +45,7 @@ class ModelMetadata:
         steps: training steps.
         data_hash: sha256 over the facesets' hashes.
         software: what trained it.
-        consent: reference to the consent of the person drawn; None where none was given.
+        consent: of the person drawn; None where none was given.
         mask: what the mask means.
         precision: what the network computes in: ``fp32``, ``fp16`` or ``int8``.
         format_version: of this object.
@@ -59,7 +60,7 @@ class ModelMetadata:
     steps: int
     data_hash: str
     software: str
-    consent: str | None = None
+    consent: Consent | None = None
     landmarks: str = LANDMARK_SCHEME
     mask: str = "share of the face, 0..1"
     precision: str = "fp32"
@@ -70,6 +71,7 @@ class ModelMetadata:
         if self.precision == "fp32":
             # As in files from before there was a choice.
             del fields["precision"]
+        fields["consent"] = None if self.consent is None else self.consent.to_fields()
         fields["template"] = {str(index): list(place) for index, place in self.template.items()}
         return json.dumps(fields, sort_keys=True)
 
@@ -97,7 +99,7 @@ class ModelMetadata:
                 steps=int(fields["steps"]),
                 data_hash=str(fields["data_hash"]),
                 software=str(fields["software"]),
-                consent=None if fields["consent"] is None else str(fields["consent"]),
+                consent=None if fields["consent"] is None else Consent.from_fields(fields["consent"]),
                 landmarks=str(fields["landmarks"]),
                 mask=str(fields["mask"]),
                 precision=str(fields.get("precision", "fp32")),

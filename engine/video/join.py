@@ -22,6 +22,7 @@ from .source import open_source
 from .writing.codecs import Encoding
 from .writing.film_muxer import FilmMuxer
 from .writing.joined_times import JoinedTimes
+from .writing.output_file import Seal
 from .writing.passthrough import Span
 
 _MAKE_ANEW = "delete it, and run the same command again"
@@ -67,6 +68,7 @@ class Join:
         span: what is written, time 0 of the output first; all of the film where None.
         comment: added to the container's ``comment`` metadata.
         overwrite: replace an output that is there.
+        seal: signs the film before it appears.
 
     Attributes:
         losses: one line for each thing that the output cannot hold; complete after ``with``.
@@ -88,6 +90,7 @@ class Join:
         span: Span | None = None,
         comment: str | None = None,
         overwrite: bool = False,
+        seal: Seal | None = None,
     ) -> None:
         output = Path(output)
         if not parts:
@@ -102,7 +105,7 @@ class Join:
         self._last_pts: int | None = None
         self._complete = False
         self._film = FilmMuxer(
-            output, source, encoding, span=span, comment=comment, overwrite=overwrite, threads=1
+            output, source, encoding, span=span, comment=comment, overwrite=overwrite, threads=1, seal=seal
         )
         self.losses = self._film.losses
 

@@ -16,6 +16,7 @@ from ..on_device.nvdec import VideoDevice
 from .info import VideoInfo
 from .writing.codecs import choose_encoding
 from .writing.film_muxer import FilmMuxer
+from .writing.output_file import Seal
 from .writing.passthrough import Span
 from .writing.picture_encoder import PictureEncoder
 
@@ -44,6 +45,7 @@ class Writer(Output):
         threads: of the encoder; 0 lets it choose.
         device: where frames lie that come as a decoder on the device gave them, for an NVENC encoder; None
             for frames in the host's memory, which any encoder takes.
+        seal: signs the film before it appears.
 
     Attributes:
         losses: one line for each thing that the output cannot hold; known before the
@@ -69,6 +71,7 @@ class Writer(Output):
         comment: str | None = None,
         threads: int = 0,
         device: VideoDevice | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.path = Path(path)
         self._info = source
@@ -83,6 +86,7 @@ class Writer(Output):
             overwrite=overwrite,
             threads=threads,
             device=device,
+            seal=seal,
         )
         self.losses = self._film.losses
         try:

@@ -23,7 +23,7 @@ from ..timecode import advanced
 from .codecs import Encoding
 from .encoder import INTERLACED_ENCODERS, add_video, complete_file, complete_track
 from .muxer import container_of, kept_metadata, muxer_options, stream_metadata, timecode_of
-from .output_file import OutputFile
+from .output_file import OutputFile, Seal
 from .passthrough import Passthrough, Span
 from .rehearsal import rehearse
 from .repack import alpha_component
@@ -47,6 +47,7 @@ class FilmMuxer:
         comment: added to the container's ``comment`` metadata.
         overwrite: replace an output that is there.
         threads: of the encoder; 0 lets it choose.
+        seal: signs the film before it appears.
 
     Attributes:
         losses: one line for each thing that the output cannot hold.
@@ -71,6 +72,7 @@ class FilmMuxer:
         overwrite: bool,
         threads: int = 0,
         device: VideoDevice | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.losses: list[str] = []
         self.path = path
@@ -80,7 +82,7 @@ class FilmMuxer:
         keep_sources(path, source.path)
         self._source: InputContainer | None = None
         self._passthrough: Passthrough | None = None
-        self._file = OutputFile(path, overwrite=overwrite)
+        self._file = OutputFile(path, overwrite=overwrite, seal=seal)
         try:
             if source.stream_index >= 0:
                 self._source = open_source(source.path)[1]

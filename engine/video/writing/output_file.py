@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import av
@@ -12,11 +12,14 @@ import av.error
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from ...errors import UsageError
+from ...errors import CrossfaceError, OutputError, UsageError
 from ...part_file import PartFile
 from ..info import VideoInfo
 from .codecs import Encoding
 from .nvenc import refusal
+
+# Signs a complete file into a copy of it; False where what it signed stays outside, and the file as it is.
+Seal = Callable[[Path, Path], bool]
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT}
 
@@ -27,13 +30,15 @@ class OutputFile:
     Args:
         path: the file to appear.
         overwrite: replace a file that is there.
+        seal: signs the file before it appears.
 
     Raises:
         OutputExistsError, OutputError, BusyError: as `PartFile`.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, overwrite: bool, seal: Seal | None = None) -> None:
         self.path = path
+        self._seal = seal
         self._part = PartFile(path, overwrite=overwrite)
         self._output: OutputContainer | None = None
 
@@ -102,7 +107,13 @@ class OutputFile:
         return self._part.path
 
     def commit(self) -> None:
-        """Bring the file to the disk and give it its name."""
+        """Sign the file, bring it to the disk and give it its name.
+
+        Raises:
+            OutputError: it cannot be written; or not be signed: then it stays as ``.NAME.unsigned``.
+        """
+        if self._seal is not None:
+            self._sign(self._seal)
         self._part.commit()
 
     def abandon(self) -> None:
@@ -112,3 +123,18 @@ class OutputFile:
             if self._output is not None:
                 self._output.close()
         self._part.discard()
+
+    def _sign(self, seal: Seal) -> None:
+        signed, unsigned = (self._part.path.with_suffix(suffix) for suffix in (".signed", ".unsigned"))
+        try:
+            if seal(self._part.path, signed):
+                self._part.take(signed)
+            unsigned.unlink(missing_ok=True)  # of a run that failed here
+        except CrossfaceError as error:
+            self._part.leave(unsigned)
+            raise OutputError(
+                f"{self.path}: cannot be signed ({error}): it lies unsigned in {unsigned.name}; "
+                "mend what is wrong and run the same command again"
+            ) from error
+        finally:
+            signed.unlink(missing_ok=True)

@@ -17,18 +17,18 @@ from .events import Event, Finished, Progress
 from .face.faces_file import FacesFile
 from .jobs.cores import available, network_threads
 from .jobs.drawers import CpuDrawers
-from .jobs.plan import disclosure
 from .jobs.planning import planned_models
 from .jobs.segment import match
 from .on_device.frame import in_host
 from .part_file import keep_sources
+from .provenance.words import disclosure
 from .review.measure import Recorder
 from .review.png import write_png
 from .review.report import clock
 from .review.strip import GAP_PX, Box, Image, beside, caption, face_cell, stacked
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import MEMORY_FRAMES
-from .swap.model import read_model
+from .swap.model import ModelFile, read_model
 from .swap.networks import Networks
 
 _AS_IT_WAS = "as it was"
@@ -61,6 +61,7 @@ def compare(
     faces: Path | str | None = None,
     reading: ReadingSettings | None = None,
     device: str = "auto",
+    rights_stated: bool = False,
     cell_px: int = 240,
     across: int = 6,
 ) -> Generator[Event]:
@@ -77,11 +78,13 @@ def compare(
         faces: a faces file of the clip, for all alternatives; it is analysed where None.
         reading: how the clip is read, and which frames of it.
         device: of the analysis; as of `convert`.
+        rights_stated: as of `convert`.
         cell_px: side of a picture.
         across: pictures in a line of the sheet, at most.
 
     Raises:
         UsageError: settings that make no sense; ``out`` is a source.
+        RefusedError: as `convert`.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or show no face.
         ConfigurationError: face models are missing.
         OutputError: ``out`` cannot be written.
@@ -92,6 +95,8 @@ def compare(
     keep_sources(out, path, *(each.model for each in alternatives), *([] if faces is None else [Path(faces)]))
     for each in alternatives:
         each.settings.check()
+    models: dict[str | None, ModelFile] = {str(each.model): read_model(each.model) for each in alternatives}
+    said = disclosure(planned_models(models, rights_stated=rights_stated))
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         files: dict[AnalysisSettings, Path] = {}
         for each in alternatives:
@@ -123,7 +128,6 @@ def compare(
                 yield Progress("convert", n + 1, len(alternatives))
         with Clip(path, reading) as source:
             base = source.info.time_base
-    said = disclosure(planned_models({str(each.model): read_model(each.model) for each in alternatives}))
     # Lines that are as long as each other, as far as it goes.
     across = math.ceil(len(columns) / math.ceil(len(columns) / across))
     width_px = across * (cell_px + GAP_PX) - GAP_PX

@@ -18,6 +18,7 @@ from .options import (
     device_option,
     progress_option,
     ranged_reading_options,
+    rights_option,
 )
 from .progress import Format, show
 from .settings import AnalysisSettings, ConversionSettings
@@ -110,6 +111,7 @@ def _argument(name: str, value: str) -> list[str]:
 @click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed.")
 @ranged_reading_options
 @device_option
+@rights_option
 @progress_option
 def compare_command(
     clip: Path,
@@ -123,6 +125,7 @@ def compare_command(
     faces: Path | None,
     reading: ReadingSettings,
     device: str,
+    rights_stated: bool,
     progress: Format,
 ) -> None:
     """Draw faces of CLIP as convert would make them, with every combination of some of its options.
@@ -143,6 +146,7 @@ def compare_command(
         faces=faces,
         reading=reading,
         device=device,
+        rights_stated=rights_stated,
         cell_px=cell_px,
     )
     show(events, progress)

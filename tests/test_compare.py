@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from make_model import make_swapper, metadata
 from numpy.typing import NDArray
 from test_cli import Crossface, crossface  # noqa: F401
 
 from crossface.engine.compare import compare
 from crossface.engine.compare_command import alternatives_of
-from crossface.engine.errors import BadInputError, UsageError
+from crossface.engine.errors import BadInputError, RefusedError, UsageError
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.review.people import people_sheet
 from crossface.engine.review.png import read_png
@@ -108,6 +109,20 @@ def test_frames_and_settings_that_cannot_be_shown(
         found, _, said = crossface(*given, *more)
         assert found == code and len(said) == 1, said
         assert not out.exists()
+
+
+def test_nobody_is_drawn_without_consent(
+    clips: Path, analysed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    clip, out = clips / "single_face.mp4", tmp_path / "sheet.png"
+    model = make_swapper(tmp_path / "nobody.onnx", metadata(consent=None).to_json())
+    alternatives = alternatives_of(model, ["colour=none"])
+    faces = analysed("single_face.mp4")
+    with pytest.raises(RefusedError, match="--i-have-the-rights"):
+        list(compare(clip, alternatives, out, faces=faces, rows=1))
+    assert not out.exists()
+    list(compare(clip, alternatives, out, faces=faces, rows=1, rights_stated=True))
+    assert out.exists()
 
 
 def test_the_sheet_of_people_shows_each_track(

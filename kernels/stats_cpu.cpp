@@ -1,3 +1,4 @@
+#include "common/skin.h"
 #include "common/variant.h"
 #include "cpu.h"
 #include "lanes.h"
@@ -82,6 +83,16 @@ Statistics stats(const float* rgb, const float* mask, std::size_t pixels) {
             result.covariance[a][b] = result.covariance[b][a] =
                 sum_lanes(sums.second[i]) / result.weight - mean[a] * mean[b];
     return result;
+}
+
+void skin(const float* drawn, const float* source, const float* mask, std::size_t pixels,
+          const Statistics& of_drawn, const Statistics& of_source, double spread, float* __restrict out) {
+    const SkinColour mine = skin_colour(of_drawn, spread), its = skin_colour(of_source, spread);
+    const float *green = drawn + pixels, *blue = green + pixels;
+    const float *source_green = source + pixels, *source_blue = source_green + pixels;
+    for (std::size_t i = 0; i < pixels; ++i)
+        out[i] = mask[i] * skin_share(mine, drawn[i], green[i], blue[i]) *
+                 skin_share(its, source[i], source_green[i], source_blue[i]);
 }
 
 }  // namespace crossface::CF_VARIANT

@@ -17,6 +17,7 @@ from .frame import Decoded, LaneFrame
 from .kernels import DeviceKernels
 from .mask_kernels import MaskKernels
 from .place import DeviceLane, Place
+from .texture_kernels import TextureKernels
 from .upload import Uploader
 from .value_kernels import ValueKernels
 from .watch import LaneTracker
@@ -42,7 +43,9 @@ class Workbench:
 
     def __init__(self, place: Place, lane: DeviceLane) -> None:
         self.place, self.lane = place, lane
-        self.tools = Tools(lane, DeviceKernels(lane), MaskKernels(lane), ValueKernels(lane))
+        self.tools = Tools(
+            lane, DeviceKernels(lane), MaskKernels(lane), TextureKernels(lane), ValueKernels(lane)
+        )
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}

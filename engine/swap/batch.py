@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,13 @@ from ..on_device.frame import Decoded, in_host
 from ..review.measure import Recorder
 from .account import Account, no_number
 from .cast import Cast, Work
-from .colour_match import Measured, Method, Statistics
+from .colour_match import CURVE_HIGH, CURVE_LOW, OPPONENT, QUANTILES, Statistics
+from .finish import Finish, finish
 from .mask import SKIN, MaskSettings, filled, soften
 from .model import Swapper
+from .skin import Skin, find_skin
+from .steady_match import Match, MatchSettings, Measured
+from .texture import Texture, blur_of, detail_of
 
 
 class Swapped(NamedTuple):
@@ -45,7 +49,7 @@ class BatchSwapper:
     Args:
         swappers: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
-        colour: how a face takes the shot's colours.
+        match: how a face is made to fit the plate.
         mask: the edge of what is blended.
         outputs: for compositors; they are told of every face.
         recorder: is told of every face.
@@ -57,17 +61,17 @@ class BatchSwapper:
         swappers: Mapping[str | None, Swapper],
         display: NDArray[np.float64],
         *,
-        colour: Method,
+        match: MatchSettings,
         mask: MaskSettings,
         outputs: CompositorOutputs | None = None,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
         self._swappers = swappers
-        self._mask = mask
+        self._settings, self._mask = match, mask
         self._outputs = outputs
         self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display)
-        self._account = Account(colour, recorder=recorder, measured=measured)
+        self._account = Account(match.colour, recorder=recorder, measured=measured)
 
     @property
     def faces(self) -> int:
@@ -137,22 +141,51 @@ class BatchSwapper:
         return warnings
 
     def _match_and_blend(self, drawn: _Drawn, *, blend: bool) -> None:
-        work, skin = drawn.work, soften(drawn.mask, SKIN)
-        mean, covariance, area = kernels.stats(drawn.drawn, skin)
-        if area <= 0:
+        work = drawn.work
+        skin = find_skin(drawn.drawn, drawn.source, soften(drawn.mask, SKIN))
+        if skin is None:
             if blend:
                 self._account.keep(work, "no mask")
             return
-        new = Statistics(mean, covariance)
-        old = Statistics(*kernels.stats(drawn.source, skin)[:2])
-        colour = self._account.colour(work, new, old)
+        new, old = self._statistics(drawn, skin)
+        texture = self._texture(drawn, skin) if self._settings.textured else None
+        match = self._account.match(work, new, old, texture)
         if not blend:
             return
         weight = soften(drawn.mask, self._mask)
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
+        frame = in_host(work.frame)
+        finished = finish(
+            self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
+        )
+        face = _finished(drawn.drawn, match, finished)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        if lay(in_host(work.frame), work.drawn_placed, drawn.drawn, weight, colour) is None:
+        if lay(frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain) is None:
             self._account.keep(work, "no mask")
             return
-        self._account.swap(work, new, old, colour, mask_area=mask_area, redrawn=drawn.redrawn)
+        self._account.swap(work, new, old, match, mask_area=mask_area, redrawn=drawn.redrawn)
+
+    def _statistics(self, drawn: _Drawn, skin: Skin) -> tuple[Statistics, Statistics]:
+        """Of the new face and the old one."""
+        if self._settings.colour != "hist":
+            return skin.drawn, skin.source
+        new, old = (
+            replace(each, quantiles=kernels.quantiles(image, skin.mask, OPPONENT, QUANTILES))
+            for each, image in ((skin.drawn, drawn.drawn), (skin.source, drawn.source))
+        )
+        return new, old
+
+    def _texture(self, drawn: _Drawn, skin: Skin) -> Texture:
+        placed = drawn.work.drawn_placed
+        details = detail_of(drawn.drawn, drawn.source, skin.mask, blur_of(placed))
+        return Texture(*details, *kernels.noise(in_host(drawn.work.frame), placed, skin.mask))
+
+
+def _finished(face: NDArray[np.float32], match: Match, finished: Finish) -> NDArray[np.float32]:
+    """The new face, sharp, and with its curves."""
+    if finished.sharpening != 0.0:
+        face = kernels.sharpen(face, finished.taps, finished.sharpening)
+    if match.curves is not None:
+        face = kernels.recolour(face, OPPONENT, match.curves, CURVE_LOW, CURVE_HIGH)
+    return face

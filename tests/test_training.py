@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_faceset import COVERAGE, SIZE_PX, TINY, make_faceset
 from safetensors import safe_open
+from safetensors.torch import load
 
 from crossface.engine.errors import (
     BadInputError,
@@ -61,8 +62,7 @@ def _train(facesets: tuple[Path, Path], model: Path, **options: Any) -> Iterator
 
 
 def _tensors(model: Path) -> dict[str, torch.Tensor]:
-    with safe_open(model / CHECKPOINT_NAME, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return load((model / CHECKPOINT_NAME).read_bytes())
 
 
 def _progress(model: Path) -> dict[str, Any]:

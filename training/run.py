@@ -142,10 +142,9 @@ class Run(Closeable):
             with self.world.sharing(self._objective, last):
                 passes.append(self._pass(done.step * self.accumulate + number))
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
-        own = (
-            sum(values) / len(passes) for values in zip(*((each.a, each.b) for each in passes), strict=True)
-        )
-        of_a, of_b, norms = self.world.mean(*own, norm.item())
+        own_a = sum(each.a for each in passes) / len(passes)
+        own_b = sum(each.b for each in passes) / len(passes)
+        of_a, of_b, norms = self.world.mean(own_a, own_b, norm.item())
         self._check(of_a + of_b, norms)
         learner.optimiser.step()
         done.step += 1
@@ -198,21 +197,17 @@ class Run(Closeable):
             BadInputError: that checkpoint is damaged.
         """
         self.world.wait()  # until the last checkpoint is whole
-        learner, self._loss_lately = self.learner, None
-        since = learner.progress.step - self._failed_step
+        learner, failed, self._loss_lately = self.learner, self.learner.progress, None
+        since = failed.step - self._failed_step
         self.in_a_row = self.in_a_row + 1 if since < _GOOD_STEPS else 1
-        self.rollbacks, self._failed_step = self.rollbacks + 1, learner.progress.step
-        scale, elapsed_s, failed = (
-            learner.progress.rate_scale,
-            learner.progress.elapsed_s,
-            learner.progress.step,
-        )
+        self.rollbacks, self._failed_step = self.rollbacks + 1, failed.step
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
         else:
             learner.begin(self.seed, self.base)
-        learner.progress = replace(learner.progress, rate_scale=scale / 2, elapsed_s=elapsed_s)
-        return RolledBack(failed + 1, learner.progress.step, scale / 2)
+        rate_scale = failed.rate_scale / 2
+        learner.progress = replace(learner.progress, rate_scale=rate_scale, elapsed_s=failed.elapsed_s)
+        return RolledBack(failed.step + 1, learner.progress.step, rate_scale)
 
     def _faces(self, pixels: Tensor, span: float, change: int, number: int) -> Batch:
         rank = self.world.rank

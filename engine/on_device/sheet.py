@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .kernels.records import STATISTICS
 from .place import DeviceLane
-from .records import STATISTICS
 from .tensors import buffer_of, new_tensor
 
 
@@ -77,12 +77,10 @@ class Sheet:
         self.finished = new_tensor(lane, pictures, np.float32)
         self.weights = new_tensor(lane, masks, np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)
-        one, two = (room,), (room, 2)
-        shapes = one, one, one, one, one, two
-        kinds = np.dtype(np.int32), STATISTICS, STATISTICS, np.dtype(np.float64), STATISTICS, np.dtype(np.float64)
-        both = list(zip(shapes, kinds, strict=True))
-        self.on_device = Found(*(new_tensor(lane, shape, kind) for shape, kind in both))
-        self.found = Found(*(lane.pinned(shape, kind) for shape, kind in both))
+        flag, number = np.dtype(np.int32), np.dtype(np.float64)
+        kinds = [flag, STATISTICS, STATISTICS, number, STATISTICS, np.dtype((np.float64, 2))]
+        self.on_device = Found(*(new_tensor(lane, *_shaped(room, kind)) for kind in kinds))
+        self.found = Found(*(lane.pinned(*_shaped(room, kind)) for kind in kinds))
         self._touched: list[NDArray[np.int32]] = []
 
     def fetch(self, *, textured: bool) -> None:
@@ -97,3 +95,8 @@ class Sheet:
             self._touched.append(self._lane.pinned(self.room, np.int32))
         self._lane.download(self._touched[number], buffer_of(self.touched))
         return self._touched[number]
+
+
+def _shaped(room: int, kind: np.dtype[Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Of an array of so many, a kind's own shape among its axes."""
+    return (room, *kind.shape), kind.base

@@ -17,8 +17,10 @@ from ..swap.account import Account, no_number
 from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
 from ..swap.colour_match import Statistics
+from ..swap.finish import Finish, finish
 from ..swap.mask import MaskSettings
-from ..swap.steady_match import Measured
+from ..swap.steady_match import Match, MatchSettings, Measured
+from ..swap.texture import Texture, mean_squares
 from .download import touched_rows
 from .drawing import LaneNetwork, ToDraw, check_match
 from .frame import Decoded, LaneFrame

@@ -12,14 +12,11 @@ from ..face.detector import DetectionSettings
 from ..file_state import FileState
 from ..swap.model import read_model
 from .download import Downloader
-from .drawing import LaneNetwork, Tools
+from .drawing import LaneNetwork
 from .frame import Decoded, LaneFrame
-from .kernels import DeviceKernels
-from .mask_kernels import MaskKernels
 from .place import DeviceLane, Place
-from .texture_kernels import TextureKernels
+from .tools import Tools
 from .upload import Uploader
-from .value_kernels import ValueKernels
 from .watch import LaneTracker
 
 # More than three of the largest batches: how many there are is bounded by the stages that hold them.
@@ -43,9 +40,7 @@ class Workbench:
 
     def __init__(self, place: Place, lane: DeviceLane) -> None:
         self.place, self.lane = place, lane
-        self.tools = Tools(
-            lane, DeviceKernels(lane), MaskKernels(lane), TextureKernels(lane), ValueKernels(lane)
-        )
+        self.tools = Tools(lane)
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
@@ -63,14 +58,14 @@ class Workbench:
         """Of files, loaded once.
 
         Raises:
-            CrossfaceError: as `LaneNetwork`.
+            CrossfaceError: as `read_model` and `LaneNetwork`.
         """
         found = {}
         for whom, path in models.items():
-            _, state = read_model(path)
-            key = path, state, batch
+            model = read_model(path)
+            key = path, model.state, batch
             if key not in self._networks:
-                self._networks[key] = LaneNetwork(self.place, self.tools, path, batch=batch)
+                self._networks[key] = LaneNetwork(self.place, self.tools, model, batch=batch)
             found[whom] = self._networks[key]
         return found
 
@@ -90,6 +85,6 @@ class Workbench:
         key = settings, display.tobytes(), every
         if key not in self._trackers:
             self._trackers[key] = LaneTracker(
-                self.place, self.lane, settings=settings, display=display, every=every
+                self.place, self.tools, settings=settings, display=display, every=every
             )
         return self._trackers[key]

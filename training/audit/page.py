@@ -14,7 +14,6 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from ...engine.review.png import read_png
 from .coverage import PAIRS, counts, dimension
 from .examine import Examined
 from .patch import sample
@@ -249,7 +248,7 @@ def _row(examined: Examined, faces: Sequence[int], of: int | None) -> str:
 def _thumbnails(examined: Examined, faces: Sequence[int]) -> Iterator[str]:
     for number in faces:
         record = examined.faceset.records[number]
-        jpeg = _jpeg(_thumbnail(read_png(examined.faceset.folder / record.file)))
+        jpeg = _jpeg(_thumbnail(examined.faceset.picture(record)))
         name = escape(f"{record.file}, {record.source} at {record.time_s:.2f} s", quote=True)
         yield (
             f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" '

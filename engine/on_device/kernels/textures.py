@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._native import device as native
+from ..._native import device as native
+from ..launcher import Launcher
+from ..memory import DeviceFrame, DeviceTensor
 from .arguments import grid_over, item_numbers, numbers, on_rows_of, require, side_px
 from .constant import Constant
 from .frame_records import FrameRecords
-from .launcher import Launcher
-from .memory import DeviceFrame, DeviceTensor
 from .records import STATISTICS, crop_jobs, sharpen_jobs
 from .scratch import Scratch
 from .upload_ring import UploadRing
@@ -104,7 +104,7 @@ class TextureKernels:
         Args:
             drawn: faces.
             source: the same, as the frames show them.
-            taps: of each face's blur, float32 ``[2 r + 1]``, as `kernels.detail` has them, alike on both sides.
+            taps: of each face's blur, float32 ``[2 r + 1]``, as of `kernels.detail`; both halves are alike.
             out: pictures; another memory.
             items: ``[N]``.
 

@@ -120,11 +120,10 @@ class Kernels:
         drawn: NDArray[np.float32],
         source: NDArray[np.float32],
         mask: NDArray[np.float32],
-        drawn_mean: NDArray[np.float64],
-        drawn_covariance: NDArray[np.float64],
-        source_mean: NDArray[np.float64],
-        source_covariance: NDArray[np.float64],
+        drawn_moments: tuple[NDArray[np.float64], NDArray[np.float64], float],
+        source_moments: tuple[NDArray[np.float64], NDArray[np.float64], float],
         spread: float,
+        row_step: int,
         out: NDArray[np.float32],
     ) -> None: ...
     def noise(

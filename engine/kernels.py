@@ -29,6 +29,9 @@ from .frame import ColourDescription, Frame
 
 _Pixel = TypeVar("_Pixel", np.float32, np.float16)
 
+# Mean ``[3]``, covariance ``[3, 3]``, and the sum of the weights.
+Moments = tuple[NDArray[np.float64], NDArray[np.float64], float]
+
 _kernels = _native.Kernels(_native.isa_variants()[-1])
 
 
@@ -149,9 +152,7 @@ def crop(
     return out
 
 
-def stats(
-    image: NDArray[np.float32], mask: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def stats(image: NDArray[np.float32], mask: NDArray[np.float32]) -> Moments:
     """Mean and covariance of a picture's colours under a mask.
 
     Args:
@@ -173,9 +174,10 @@ def skin(
     drawn: NDArray[np.float32],
     source: NDArray[np.float32],
     mask: NDArray[np.float32],
-    of_drawn: tuple[NDArray[np.float64], NDArray[np.float64]],
-    of_source: tuple[NDArray[np.float64], NDArray[np.float64]],
+    of_drawn: Moments,
+    of_source: Moments,
     spread: float,
+    row_step: int = 1,
 ) -> NDArray[np.float32]:
     """What of a mask is skin in two pictures of one face, by colour; see kernels/common/skin.h.
 
@@ -183,9 +185,10 @@ def skin(
         drawn: RGB float32 ``[3, S, S]``.
         source: the same.
         mask: float32 ``[S, S]``.
-        of_drawn: mean ``[3]`` and covariance ``[3, 3]`` under the mask.
+        of_drawn: as of `stats`; without weight all is skin.
         of_source: the same of ``source``.
         spread: that both covariances are multiplied by.
+        row_step: rows between every so many are left out.
 
     Returns:
         float32 ``[S, S]``: the mask times Tukey's biweight of the pixel's Mahalanobis distance in either
@@ -196,7 +199,7 @@ def skin(
     """
     out = np.empty(mask.shape, np.float32)
     _kernels.skin(
-        _contiguous(drawn), _contiguous(source), _contiguous(mask), *of_drawn, *of_source, spread, out
+        _contiguous(drawn), _contiguous(source), _contiguous(mask), of_drawn, of_source, spread, row_step, out
     )
     return out
 

@@ -1,4 +1,7 @@
 #include "bind_device.h"
+
+#include <nanobind/stl/array.h>
+
 #include "device_arguments.h"
 #include "device_textures.h"
 
@@ -15,10 +18,10 @@ constexpr Dimensions kNoiseBlock{device::kNoiseThreads, 1, 1};
 constexpr Dimensions kNoiseTotalsBlock{device::kNoiseSteps, 1, 1};
 
 void skin(const Dimensions& grid, const Dimensions& block, Address drawn, Address source, Address masks,
-          Address of_drawn, Address of_source, double spread, int pixels, Address out) {
+          Address of_drawn, Address of_source, double spread, int size, int row_step, Address out) {
     device::launch_skin(checked(grid, block, kSkinBlock), at<const float>(drawn), at<const float>(source),
                         at<const float>(masks), at<const Statistics>(of_drawn),
-                        at<const Statistics>(of_source), spread, pixels, at<float>(out));
+                        at<const Statistics>(of_source), spread, size, row_step, at<float>(out));
 }
 
 void details(const Dimensions& grid, const Dimensions& block, Address jobs, Address drawn, Address source,

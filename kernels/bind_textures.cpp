@@ -1,7 +1,10 @@
 #include "bind_textures.h"
 
+#include <nanobind/stl/tuple.h>
+
 #include <cmath>
 #include <cstddef>
+#include <tuple>
 
 #include "bind_arguments.h"
 
@@ -10,10 +13,14 @@ namespace crossface {
 
 namespace {
 
-Statistics statistics_of(const Array<const double, 1>& mean, const Array<const double, 2>& covariance) {
+using Moments = std::tuple<Array<const double, 1>, Array<const double, 2>, double>;
+
+Statistics statistics_of(const Moments& moments) {
+    const auto& [mean, covariance, weight] = moments;
     require(mean.shape(0) == 3 && covariance.shape(0) == 3 && covariance.shape(1) == 3,
-            "mean, covariance: must be [3], [3, 3]");
+            "moments: must be [3], [3, 3] and a weight");
     Statistics statistics{};
+    statistics.weight = weight;
     for (int a = 0; a < 3; ++a) {
         statistics.mean[a] = mean.data()[a];
         for (int b = 0; b < 3; ++b) statistics.covariance[a][b] = covariance.data()[3 * a + b];
@@ -22,22 +29,22 @@ Statistics statistics_of(const Array<const double, 1>& mean, const Array<const d
 }
 
 void skin(const CpuKernels& kernels, const Array<const float, 3>& drawn, const Array<const float, 3>& source,
-          const Array<const float, 2>& mask, const Array<const double, 1>& drawn_mean,
-          const Array<const double, 2>& drawn_covariance, const Array<const double, 1>& source_mean,
-          const Array<const double, 2>& source_covariance, double spread, const Array<float, 2>& out) {
+          const Array<const float, 2>& mask, const Moments& drawn_moments, const Moments& source_moments,
+          double spread, int row_step, const Array<float, 2>& out) {
+    require(mask.shape(0) == mask.shape(1), "mask: must be [size, size]");
     for (const auto& image : {drawn, source})
-        require(image.shape(0) == 3 && image.shape(1) == mask.shape(0) && image.shape(2) == mask.shape(1),
-                "images: must be [3, height, width] of the mask");
-    require(out.shape(0) == mask.shape(0) && out.shape(1) == mask.shape(1),
-            "out: must be [height, width] of the mask");
+        require(image.shape(0) == 3 && image.shape(1) == mask.shape(0) && image.shape(2) == mask.shape(0),
+                "images: must be [3, size, size] of the mask");
+    require(out.shape(0) == mask.shape(0) && out.shape(1) == mask.shape(0),
+            "out: must be [size, size] of the mask");
     require(out.data() != mask.data(), "out: must be another memory than the mask");
-    const Statistics of_drawn = statistics_of(drawn_mean, drawn_covariance),
-                     of_source = statistics_of(source_mean, source_covariance);
+    require(row_step >= 1, "row_step: must be at least 1");
+    const int size = checked_size(mask.shape(0));
+    const Statistics of_drawn = statistics_of(drawn_moments), of_source = statistics_of(source_moments);
     const float *mine = drawn.data(), *its = source.data(), *weights = mask.data();
-    const std::size_t pixels = mask.shape(0) * mask.shape(1);
     float* shares = out.data();
     const nb::gil_scoped_release released;
-    kernels.skin(mine, its, weights, pixels, of_drawn, of_source, spread, shares);
+    kernels.skin(mine, its, weights, size, row_step, of_drawn, of_source, spread, shares);
 }
 
 int checked_radius(const Array<const float, 1>& taps) {
@@ -122,9 +129,8 @@ void recolour(const CpuKernels& kernels, const Array<const float, 3>& image, con
 void bind_textures(nb::class_<CpuKernels>& kernels) {
     kernels
         .def("skin", &skin, nb::arg("drawn").noconvert(), nb::arg("source").noconvert(),
-             nb::arg("mask").noconvert(), nb::arg("drawn_mean").noconvert(),
-             nb::arg("drawn_covariance").noconvert(), nb::arg("source_mean").noconvert(),
-             nb::arg("source_covariance").noconvert(), nb::arg("spread"), nb::arg("out").noconvert())
+             nb::arg("mask").noconvert(), nb::arg("drawn_moments"), nb::arg("source_moments"),
+             nb::arg("spread"), nb::arg("row_step"), nb::arg("out").noconvert())
         .def("detail", &detail, nb::arg("image").noconvert(), nb::arg("taps").noconvert(),
              nb::arg("out").noconvert())
         .def("sharpen", &sharpen, nb::arg("image").noconvert(), nb::arg("taps").noconvert(),

@@ -24,9 +24,9 @@ using CropHalf = void(const Frame& frame, const Affine& crop_to_luma, int size, 
 // Mean and covariance of `rgb` [3, pixels] under `mask` [pixels].
 using Stats = Statistics(const float* rgb, const float* mask, std::size_t pixels);
 
-// The part of `mask` [pixels] that is skin in both faces [3, pixels], by their statistics under it, whose
-// covariances are multiplied by `spread`; see common/skin.h.
-using Skin = void(const float* drawn, const float* source, const float* mask, std::size_t pixels,
+// The part of `mask` [size, size] that is skin in both faces [3, size, size], by their statistics, whose
+// covariances are multiplied by `spread`; of every `row_step`th row, and 0 between. See common/skin.h.
+using Skin = void(const float* drawn, const float* source, const float* mask, int size, int row_step,
                   const Statistics& of_drawn, const Statistics& of_source, double spread, float* out);
 
 // Lays `face` [3, size, size] over the frame's planes with weight `mask` [size, size], after the colour

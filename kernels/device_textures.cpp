@@ -16,11 +16,11 @@ void for_each_pixel(const Grid& grid, Pixel pixel) {
 }  // namespace
 
 void launch_skin(const Grid& grid, const float* drawn, const float* source, const float* masks,
-                 const Statistics* of_drawn, const Statistics* of_source, double spread, int pixels,
-                 float* out) {
+                 const Statistics* of_drawn, const Statistics* of_source, double spread, int size,
+                 int row_step, float* out) {
     for (int item = 0; item < grid.y; ++item)
         for (int pixel = 0; pixel < grid.x * kTextureThreads; ++pixel)
-            skin_pixel(drawn, source, masks, of_drawn, of_source, spread, pixels, item, pixel, out);
+            skin_pixel(drawn, source, masks, of_drawn, of_source, spread, size, row_step, item, pixel, out);
 }
 
 void launch_details(const Grid& grid, const SharpenJob* jobs, const float* drawn, const float* source,

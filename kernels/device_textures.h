@@ -11,8 +11,8 @@
 namespace crossface::device {
 
 void launch_skin(const Grid& grid, const float* drawn, const float* source, const float* masks,
-                 const Statistics* of_drawn, const Statistics* of_source, double spread, int pixels,
-                 float* out);
+                 const Statistics* of_drawn, const Statistics* of_source, double spread, int size,
+                 int row_step, float* out);
 void launch_details(const Grid& grid, const SharpenJob* jobs, const float* drawn, const float* source,
                     int size, float* out);
 void launch_sharpen(const Grid& grid, const SharpenJob* jobs, const float* faces, int size, float* out);

@@ -85,14 +85,22 @@ Statistics stats(const float* rgb, const float* mask, std::size_t pixels) {
     return result;
 }
 
-void skin(const float* drawn, const float* source, const float* mask, std::size_t pixels,
-          const Statistics& of_drawn, const Statistics& of_source, double spread, float* __restrict out) {
+void skin(const float* drawn, const float* source, const float* mask, int size, int row_step,
+          const Statistics& of_drawn, const Statistics& of_source, double spread, float* out) {
     const SkinColour mine = skin_colour(of_drawn, spread), its = skin_colour(of_source, spread);
-    const float *green = drawn + pixels, *blue = green + pixels;
-    const float *source_green = source + pixels, *source_blue = source_green + pixels;
-    for (std::size_t i = 0; i < pixels; ++i)
-        out[i] = mask[i] * skin_share(mine, drawn[i], green[i], blue[i]) *
-                 skin_share(its, source[i], source_green[i], source_blue[i]);
+    const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(size) * size;
+    for (int y = 0; y < size; ++y) {
+        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(y) * size;
+        float* __restrict shares = out + row;
+        if (y % row_step != 0) {
+            for (int x = 0; x < size; ++x) shares[x] = 0.0f;
+            continue;
+        }
+        const float *weights = mask + row, *red = drawn + row, *source_red = source + row;
+        for (int x = 0; x < size; ++x)
+            shares[x] = weights[x] * skin_share(mine, red[x], red[x + plane], red[x + 2 * plane]) *
+                        skin_share(its, source_red[x], source_red[x + plane], source_red[x + 2 * plane]);
+    }
 }
 
 }  // namespace crossface::CF_VARIANT

@@ -11,13 +11,14 @@ __device__ int pixel_y() { return static_cast<int>(blockIdx.y * kTextureRows + t
 
 }  // namespace
 
-// Of `masks` [items, pixels] what is skin in `drawn` and `source` [items, 3, pixels], by their statistics
-// [items], to `out` [items, pixels].
+// Of `masks` [items, size, size] what is skin in `drawn` and `source` [items, 3, size, size], by their
+// statistics [items], to `out` [items, size, size], but of every `row_step`th row alone.
 extern "C" __global__ void __launch_bounds__(kTextureThreads)
     skin(const float* drawn, const float* source, const float* masks, const Statistics* of_drawn,
-         const Statistics* of_source, double spread, int pixels, float* out) {
-    skin_pixel(drawn, source, masks, of_drawn, of_source, spread, pixels, static_cast<int>(blockIdx.y),
-               static_cast<int>(blockIdx.x * kTextureThreads + threadIdx.x), out);
+         const Statistics* of_source, double spread, int size, int row_step, float* out) {
+    skin_pixel(drawn, source, masks, of_drawn, of_source, spread, size, row_step,
+               static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x * kTextureThreads + threadIdx.x),
+               out);
 }
 
 // Of the jobs' items of `drawn` and `source` [items, 3, size, size] to `out` of the same shape.

@@ -16,7 +16,7 @@ from ..swap.colour_match import Method
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
-from ..swap.skin import SPREADS
+from ..swap.skin import passes
 from ..swap.texture import blur_of
 from .memory import DeviceFrame, DeviceTensor
 from .place import Place, Shape
@@ -170,8 +170,8 @@ class LaneNetwork:
         drawn, source = (each.part(0, count) for each in (sheet.on_device.drawn, sheet.on_device.source))
         self._tools.pictures.stats(faces, inside, drawn)
         self._tools.pictures.stats(sources, inside, source)
-        for spread in SPREADS:
-            self._tools.textures.skin(faces, sources, inside, drawn, source, spread, skin)
+        for spread, row_step in passes(self.metadata.output_px):
+            self._tools.textures.skin(faces, sources, inside, drawn, source, spread, skin, row_step=row_step)
             self._tools.pictures.stats(faces, skin, drawn)
             self._tools.pictures.stats(sources, skin, source)
 

@@ -43,6 +43,15 @@ class _Drawn:
     redrawn: bool
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A face, and what was measured of it; no skin where its mask is empty."""
+
+    drawn: _Drawn
+    skin: Skin | None
+    texture: Texture | None
+
+
 class BatchSwapper:
     """Crops, draws, matches and blends.
 
@@ -108,8 +117,10 @@ class BatchSwapper:
         warnings = []
         for whom, work in self._cast.work_of(batch).items():
             warnings += self._draw(self._swappers[whom], work, drawn, blend=blend)
-        for order in sorted(drawn):
-            self._match_and_blend(drawn[order], blend=blend)
+        # All are measured first: where faces lie over each other, on what the plate shows.
+        seen = [self._see(drawn[order]) for order in sorted(drawn)]
+        for each in seen:
+            self._match_and_blend(each, blend=blend)
         return warnings
 
     def _draw(
@@ -140,16 +151,23 @@ class BatchSwapper:
             drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
         return warnings
 
-    def _match_and_blend(self, drawn: _Drawn, *, blend: bool) -> None:
-        work = drawn.work
+    def _see(self, drawn: _Drawn) -> _Seen:
         skin = find_skin(drawn.drawn, drawn.source, soften(drawn.mask, SKIN))
-        if skin is None:
+        if skin is None or not self._settings.textured:
+            return _Seen(drawn, skin, None)
+        placed = drawn.work.drawn_placed
+        details = detail_of(drawn.drawn, drawn.source, skin.mask, blur_of(placed))
+        noise = kernels.noise(in_host(drawn.work.frame), placed, skin.mask)
+        return _Seen(drawn, skin, Texture(*details, *noise))
+
+    def _match_and_blend(self, seen: _Seen, *, blend: bool) -> None:
+        drawn, work = seen.drawn, seen.drawn.work
+        if seen.skin is None:
             if blend:
                 self._account.keep(work, "no mask")
             return
-        new, old = self._statistics(drawn, skin)
-        texture = self._texture(drawn, skin) if self._settings.textured else None
-        match = self._account.match(work, new, old, texture)
+        new, old = self._statistics(drawn, seen.skin)
+        match = self._account.match(work, new, old, seen.texture)
         if not blend:
             return
         weight = soften(drawn.mask, self._mask)
@@ -175,11 +193,6 @@ class BatchSwapper:
             for each, image in ((skin.drawn, drawn.drawn), (skin.source, drawn.source))
         )
         return new, old
-
-    def _texture(self, drawn: _Drawn, skin: Skin) -> Texture:
-        placed = drawn.work.drawn_placed
-        details = detail_of(drawn.drawn, drawn.source, skin.mask, blur_of(placed))
-        return Texture(*details, *kernels.noise(in_host(drawn.work.frame), placed, skin.mask))
 
 
 def _finished(face: NDArray[np.float32], match: Match, finished: Finish) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from .. import kernels
 from .colour_match import Statistics
 
-# Of the covariances, for each of two passes: the first one is misled by what is no skin, the second one
-# hardly is. A pass leaves of a normal distribution 0.75 of the variance where the two faces' pixels have
-# nothing to do with each other, and 0.61 where they are alike: the next one is to cut at the same colours.
-SPREADS = (1.0, 1.5)
+# That covariances are multiplied by, in each pass. What is no skin makes them large, and may hide so:
+# so the first passes take only what is nearest to the mean, until that lies within the skin, and the others
+# widen again. Up to a quarter of the mask may be anything.
+_SPREADS = (0.25, 0.3, 4.0, 2.0)
+# Rows of a face that all but the last pass look at.
+_ROWS = 32
 
 
 class Skin(NamedTuple):
@@ -28,6 +31,14 @@ class Skin(NamedTuple):
     mask: NDArray[np.float32]
     drawn: Statistics
     source: Statistics
+
+
+def passes(size_px: int) -> Iterator[tuple[float, int]]:
+    """Of `kernels.skin` over faces of this side: spread, and row step."""
+    *first, last = _SPREADS
+    for spread in first:
+        yield spread, max(size_px // _ROWS, 1)
+    yield last, 1
 
 
 def find_skin(
@@ -50,7 +61,7 @@ def find_skin(
     if of_drawn[2] <= 0:
         return None
     skin = mask
-    for spread in SPREADS:
-        skin = kernels.skin(drawn, source, mask, of_drawn[:2], of_source[:2], spread)
+    for spread, row_step in passes(len(mask)):
+        skin = kernels.skin(drawn, source, mask, of_drawn, of_source, spread, row_step)
         of_drawn, of_source = kernels.stats(drawn, skin), kernels.stats(source, skin)
     return Skin(skin, Statistics(*of_drawn[:2]), Statistics(*of_source[:2]))

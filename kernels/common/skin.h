@@ -20,7 +20,7 @@ constexpr float kSkinReach = 16.0f;
 // Of a variance, in R'G'B' of 0..1: a flat colour is skin with the noise that 8 bits have.
 constexpr double kSkinFloor = 1e-5;
 
-// `spread`: that the covariance is multiplied by.
+// `spread`: that the covariance is multiplied by. Statistics of nothing tell nothing: all is skin then.
 CF_HOST_DEVICE inline SkinColour skin_colour(const Statistics& face, double spread) {
     double c[3][3];
     for (int i = 0; i < 3; ++i)
@@ -33,7 +33,8 @@ CF_HOST_DEVICE inline SkinColour skin_colour(const Statistics& face, double spre
     SkinColour skin;
     for (int i = 0; i < 3; ++i) skin.mean[i] = static_cast<float>(face.mean[i]);
     const double inverse[6] = {rr, rg, rb, gg, gb, bb};
-    for (int i = 0; i < 6; ++i) skin.precision[i] = static_cast<float>(scale * inverse[i]);
+    for (int i = 0; i < 6; ++i)
+        skin.precision[i] = face.weight > 0.0 ? static_cast<float>(scale * inverse[i]) : 0.0f;
     return skin;
 }
 

@@ -13,16 +13,23 @@ namespace crossface::CF_VARIANT {
 
 constexpr int kTextureColumns = 32, kTextureRows = 8, kTextureThreads = kTextureColumns * kTextureRows;
 
-// Of the masks, faces and sources [items, ..., pixels] the pixel `pixel` of item `item`.
+// Of pixel `pixel` of item `item` of `masks` [items, size, size] what is skin in `drawn` and `source` [items,
+// 3, size, size], by their statistics [items]; 0 between every `row_step`th row.
 CF_HOST_DEVICE inline void skin_pixel(const float* drawn, const float* source, const float* masks,
                                       const Statistics* of_drawn, const Statistics* of_source, double spread,
-                                      int pixels, int item, int pixel, float* out) {
-    if (pixel >= pixels) return;
-    const SkinColour mine = skin_colour(of_drawn[item], spread), its = skin_colour(of_source[item], spread);
-    const std::ptrdiff_t plane = pixels, mask = plane * item + pixel;
+                                      int size, int row_step, int item, int pixel, float* out) {
+    const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(size) * size;
+    if (pixel >= plane) return;
+    const std::ptrdiff_t mask = plane * item + pixel;
     const float *a = drawn + 3 * plane * item + pixel, *b = source + 3 * plane * item + pixel;
-    out[mask] = masks[mask] * skin_share(mine, a[0], a[plane], a[2 * plane]) *
+    float share = 0.0f;
+    if (pixel / size % row_step == 0) {
+        const SkinColour mine = skin_colour(of_drawn[item], spread),
+                         its = skin_colour(of_source[item], spread);
+        share = masks[mask] * skin_share(mine, a[0], a[plane], a[2 * plane]) *
                 skin_share(its, b[0], b[plane], b[2 * plane]);
+    }
+    out[mask] = share;
 }
 
 // A face's luma [size, size], continued by its outermost pixels.

@@ -51,6 +51,8 @@ class TextureKernels:
         of_source: DeviceTensor,
         spread: float,
         out: DeviceTensor,
+        *,
+        row_step: int = 1,
     ) -> None:
         """As `kernels.skin`, of all items.
 
@@ -62,10 +64,13 @@ class TextureKernels:
             of_source: the same of ``source``.
             spread: that covariances are multiplied by.
             out: masks; another memory.
+            row_step: rows between are 0.
 
         Raises:
-            ValueError: tensors that do not fit.
+            ValueError: tensors that do not fit, or a step below 1.
         """
+        if row_step < 1:
+            raise ValueError("row_step: must be at least 1")
         size_px, count = side_px(drawn, "drawn"), drawn.shape[0]
         for name, tensor in (("drawn", drawn), ("source", source)):
             require(tensor, name, (count, 3, size_px, size_px), _FLOAT)
@@ -75,10 +80,9 @@ class TextureKernels:
             require(tensor, name, (count,), STATISTICS)
         if not count:
             return
-        pixels = size_px * size_px
         self._launcher.launch(
             "skin",
-            (-(-pixels // native.SKIN_BLOCK[0]), count, 1),
+            (-(-size_px * size_px // native.SKIN_BLOCK[0]), count, 1),
             native.SKIN_BLOCK,
             drawn.address,
             source.address,
@@ -86,7 +90,8 @@ class TextureKernels:
             of_drawn.address,
             of_source.address,
             float(spread),
-            pixels,
+            size_px,
+            row_step,
             out.address,
         )
 

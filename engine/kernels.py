@@ -272,7 +272,7 @@ def quantiles(
         float64 ``[3, count]``, rising.
     """
     out = np.empty((3, count))
-    _kernels.quantiles(_contiguous(image), _contiguous(mask), to_space, out)
+    _kernels.quantiles(_contiguous(image), _contiguous(mask), np.ascontiguousarray(to_space), out)
     return out
 
 
@@ -297,8 +297,8 @@ def recolour(
         RGB float32 ``[3, S, S]``.
     """
     out = np.empty(image.shape, np.float32)
-    back = np.ascontiguousarray(np.linalg.inv(to_space))
-    _kernels.recolour(_contiguous(image), to_space, back, _contiguous(curves), low, high, out)
+    there, back = (np.ascontiguousarray(each) for each in (to_space, np.linalg.inv(to_space)))
+    _kernels.recolour(_contiguous(image), there, back, _contiguous(curves), low, high, out)
     return out
 
 

@@ -237,7 +237,7 @@ def test_without_a_faces_file_the_clip_is_analysed_first(clips: Path, swapper: P
 def test_colours_are_matched_to_the_source(
     clips: Path, analysed: Callable[[str], Path], swapper: Path, tmp_path: Path, method: Any
 ) -> None:
-    """Inverted skin is blue; matched, it is that of the source again. Brows and eyes are bright, and no skin."""
+    """Inverted skin is blue; matched, it is that of the source again. Bright brows and eyes are no skin."""
     faces = analysed("single_face.mp4")
     header, first = [json.loads(line) for line in faces.read_text().splitlines()[:2]]
     settings = ConversionSettings(colour=method, encoder_options=X264.encoder_options)

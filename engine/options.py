@@ -12,6 +12,8 @@ import click
 
 from .clip import OnMissing, ReadingSettings
 from .errors import UsageError
+from .face.choose import names_faces
+from .face.portrait import find_person
 from .progress import FORMATS
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import METHODS
@@ -72,10 +74,11 @@ _READING = (
 _ANALYSIS = (
     click.option(
         "--faces-of",
-        "select",
-        type=click.Choice(["largest", "all"]),
+        "faces_of",
         default="largest",
-        help="Which faces are swapped: the largest person of each shot, or all.",
+        metavar="WHOM",
+        help="Whose faces are swapped: largest, smallest, left or right (one of each shot), all, numbers of "
+        'tracks as "crossface faces" shows them (0,3), or a picture of the person.',
     ),
     click.option("--detect-every", type=click.IntRange(1, 60), default=5, help="Frames per search."),
     click.option(
@@ -167,6 +170,14 @@ def _reading_settings(
     return ReadingSettings(interlaced=modes[0] if modes else "refuse", **others)  # type: ignore[arg-type]
 
 
+def _analysis_settings(*, faces_of: str, **others: Any) -> AnalysisSettings:
+    if not names_faces(faces_of) and Path(faces_of).is_file():
+        return AnalysisSettings(select="person", person=find_person(Path(faces_of)).text, **others)
+    settings = AnalysisSettings(select=faces_of, **others)
+    settings.check()
+    return settings
+
+
 def _conversion_settings(
     *, crf: str | None, preset: str | None, encoder_options: tuple[str, ...], **others: Any
 ) -> ConversionSettings:
@@ -230,5 +241,5 @@ workers_option = click.option(
 )
 reading_options = _gathered(_READING, "reading", _reading_settings)
 ranged_reading_options = _gathered(_RANGE + _READING, "reading", _reading_settings)
-analysis_options = _gathered(_ANALYSIS, "analysis", AnalysisSettings)
+analysis_options = _gathered(_ANALYSIS, "analysis", _analysis_settings)
 conversion_options = _gathered(_CONVERSION, "settings", _conversion_settings)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UsageError
-from .face.link import Selection
+from .face.choose import check_selection
 from .swap.colour_match import METHODS, Method
 from .swap.mask import MaskSettings
 from .swap.steady_match import MatchSettings
@@ -22,12 +22,18 @@ class AnalysisSettings:
     Attributes:
         detect_every: frames from one search by the detector to the next.
         detector_px: long side of the picture that the detector sees.
-        select: which faces are swapped; see `link`.
+        select: which faces are swapped: ``largest``, ``all``, and others; see `choose`.
+        person: whom ``select="person"`` means, as `Person.text` gives it.
     """
 
     detect_every: int = 5
     detector_px: int = 640
-    select: Selection = "largest"
+    select: str = "largest"
+    person: str = ""
+
+    def check(self) -> None:
+        """Raises UsageError for a selection that there is not."""
+        check_selection(self.select, self.person)
 
 
 @dataclass(frozen=True)

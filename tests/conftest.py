@@ -23,7 +23,9 @@ from hypothesis import settings
 from make_model import make_swapper
 from make_stub_driver import CHOOSING, make_stub_driver
 
+from crossface.engine import weights
 from crossface.engine.analyze import analyze
+from crossface.engine.errors import ConfigurationError
 from crossface.engine.runtime.onnx_session import onnxruntime
 
 
@@ -86,10 +88,19 @@ def _lacks_judges() -> str | None:
     )
 
 
+def _lacks_people() -> str | None:
+    try:
+        weights.locate("face_identity")
+    except ConfigurationError:
+        return 'no network that tells people apart; "make people" fetches it'
+    return None
+
+
 NEEDS: dict[str, Callable[[], str | None]] = {
     "cluster": lambda: _lacks_module("distributed"),
     "judges": _lacks_judges,
     "litert": lambda: _lacks_module("ai_edge_litert"),
+    "people": _lacks_people,
     "openjd": lambda: _lacks_module("openjd"),
     "pycuda": lambda: _lacks_module("pycuda"),
     "gpu": _lacks_gpu,

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from cover_face import cover_face
 from make_clips import make_clip
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from crossface.engine.analyze import AnalysisSettings, analyze
 from crossface.engine.clip import packet_hash
 from crossface.engine.errors import BadInputError, InputMissingError, OutputExistsError
 from crossface.engine.events import Finished, Progress, Warned
-from crossface.engine.face.align import crop_to_frame
+from crossface.engine.face.align import LANDMARK_COUNT, TEMPLATE, crop_to_frame
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.face.mesh import Mesh
 from crossface.engine.face.smooth import smooth
@@ -100,23 +101,7 @@ def test_a_face_that_comes_in_between_two_searches_is_followed_back(clips: Path,
     """Grey covers the face but for some frames in the middle of a search interval."""
     late = tmp_path / "late.mp4"
     shown = range(11, 33)
-    with (
-        av.open(str(clips / "single_face.mp4")) as source,
-        av.open(str(late), "w") as target,
-    ):
-        stream = target.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "10"})
-        stream.width, stream.height = 640, 360
-        for number, picture in zip(range(45), source.decode(video=0), strict=False):
-            planes = picture.to_ndarray()
-            luma = planes[:360]
-            if number not in shown:
-                # A plain column where the face is, and the rest as it was: no cut.
-                luma[:, 160:480] = 90
-                planes[360:] = 128
-            changed = av.VideoFrame.from_ndarray(planes, "yuv420p")
-            changed.pts, changed.time_base = number, Fraction(1, 25)
-            target.mux(stream.encode(changed))
-        target.mux(stream.encode(None))
+    cover_face(clips, late, [number not in shown for number in range(45)])
     found = {}
     for every in (1, 19):
         out = tmp_path / f"{every}.faces"
@@ -175,10 +160,14 @@ def test_smoothing_steadies_a_real_face(analysed: Callable[[str], Path]) -> None
     assert np.abs(np.subtract(raw, steady)).mean() < 1.0, "steady, yet where the face is"
 
 
+# A face 100 px high that lies straight; which points its mesh has else is of no account here.
+FACE = 100 * np.array([TEMPLATE.get(n, (0.3 * np.cos(n), 0.3 * np.sin(n))) for n in range(LANDMARK_COUNT)])
+
+
 def sightings(
     places: NDArray[np.float64], pts: list[int], tracks: list[int | None] | None = None
 ) -> Iterator[Sighting[Frame]]:
-    """A made-up track: the whole mesh lies at ``places[n]`` at ``pts[n]``."""
+    """A made-up track: the face lies at ``places[n]`` at ``pts[n]``."""
     planes = tuple(np.zeros(shape, np.uint8) for shape in ((2, 2), (1, 1), (1, 1)))
     colour = ColourDescription(Matrix.BT709, False, Siting.LEFT, 8, 1, 1)
     durations = [*np.diff(pts).tolist(), 1]
@@ -186,7 +175,7 @@ def sightings(
         picture = av.VideoFrame(2, 2, "yuv420p")
         frame = Frame(n, pts[n], durations[n], Fraction(1, 12800), planes, colour, picture)  # type: ignore[arg-type]
         track = 0 if tracks is None else tracks[n]
-        mesh = Mesh(np.broadcast_to(place, (468, 2)).copy(), 1.0)
+        mesh = Mesh(FACE + place, 1.0)
         yield Sighting(frame, 0, () if track is None else (TrackedFace(track, mesh),))
 
 
@@ -195,11 +184,13 @@ def smoothed(*arguments: Any) -> Iterator[tuple[Sighting[Frame], dict[int, NDArr
         sightings(*arguments),
         lambda sighting: sighting.frame.pts,
         lambda sighting: {face.track: face.mesh.landmarks for face in sighting.faces},
+        landmarks=range(LANDMARK_COUNT),
     )
 
 
 def steadied(*arguments: Any) -> NDArray[np.float64]:
-    return np.array([points[0] for _, tracks in smoothed(*arguments) for points in tracks.values()])
+    found = [points - FACE for _, tracks in smoothed(*arguments) for points in tracks.values()]
+    return np.array([points.mean(axis=0) for points in found])
 
 
 EVEN = list(range(0, 40 * 512, 512))
@@ -240,7 +231,8 @@ def test_a_hold_between_two_places_does_not_drag_the_face() -> None:
 
 def test_smoothing_halves_noise_and_stops_at_the_tracks_end() -> None:
     rng = np.random.default_rng(1)
-    places = rng.normal(0, 1.0, (40, 2))
+    # Twice what a real mesh shakes, of a face 100 px high.
+    places = rng.normal(0, 0.3, (40, 2))
     tracks: list[int | None] = [0] * 20 + [None] + [1] * 19
     # The second track lies elsewhere: mixed with the first, its first face would be far off.
     places[20:] += 1000

@@ -14,7 +14,8 @@ from make_model import make_swapper, oval
 from numpy.typing import NDArray
 
 from crossface.engine.clip import Clip
-from crossface.engine.errors import OutOfMemoryError
+from crossface.engine.convert import ConversionSettings, convert
+from crossface.engine.errors import DeviceUnavailableError, OutOfMemoryError
 from crossface.engine.face.faces_file import FacesFile, FrameFaces
 from crossface.engine.frame import Frame
 from crossface.engine.on_device.frame import in_host
@@ -112,3 +113,12 @@ def test_what_is_given_up_gives_its_memory_back(clips: Path, lines: list[FrameFa
         )
         with pytest.raises(OutOfMemoryError):
             next(stream)
+
+
+def test_a_match_by_histograms_is_for_cpus(clips: Path, swapper: Path, tmp_path: Path) -> None:
+    """Asked for a device it is refused, before anything is made."""
+    place, output = EmulatedPlace(), tmp_path / "out.mp4"
+    settings = ConversionSettings(colour="hist")
+    with pytest.raises(DeviceUnavailableError, match="hist"):
+        list(convert(clips / "single_face.mp4", swapper, output, settings=settings, device=place))
+    assert not output.exists()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ..engine.lifetime import Closeable
 from .augment import Batch, augment
@@ -24,7 +23,7 @@ from .perceptual import Perceptual
 from .presets import Preset
 from .schedule import Budget, rate_factor
 from .seeds import generator
-from .store import FaceStore
+from .store import Faces, FaceStore
 from .world import World
 
 GRADIENT_NORM = 1.0
@@ -170,11 +169,11 @@ class Run(Closeable):
         Args:
             number: of the pass, over the whole run.
         """
-        pixels_a, pixels_b = self._loader.take(number)
+        stored_a, stored_b = self._loader.take(number)
         waited_s = self._loader.waited_s
         with DeviceTime(self.device) as augmenting:
-            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A, number)
-            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B, number)
+            faces_a = self._faces(stored_a, self.stores[0].span, _CHANGE_A, number)
+            faces_b = self._faces(stored_b, self.stores[1].span, _CHANGE_B, number)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
             lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
         torch.autograd.backward(lost.total / self.accumulate)
@@ -209,10 +208,11 @@ class Run(Closeable):
         learner.progress = replace(learner.progress, rate_scale=rate_scale, elapsed_s=failed.elapsed_s)
         return RolledBack(failed.step + 1, learner.progress.step, rate_scale)
 
-    def _faces(self, pixels: Tensor, span: float, change: int, number: int) -> Batch:
+    def _faces(self, stored: Faces, span: float, change: int, number: int) -> Batch:
         rank = self.world.rank
         place = (self.seed, change, number, rank) if rank else (self.seed, change, number)
-        return augment(pixels, span, self.preset.size_px, generator(*place, device=self.device))
+        random = generator(*place, device=self.device)
+        return augment(stored.pixels, span, self.preset.size_px, random, points=stored.points)
 
     def _check(self, loss: float, norm: float) -> None:
         step, lately = self.learner.progress.step, self._loss_lately

@@ -24,6 +24,7 @@ from .checkpoint import CHECKPOINT_NAME
 from .course import Pace, beside, in_charge
 from .events import TrainingEvent
 from .faceset import Faceset, joined
+from .first_weights import some_faces
 from .held_out import LEAST_FACES, can_spare, split
 from .learner import Learner
 from .losses import DEFAULT_LOSSES, LossSettings
@@ -136,16 +137,19 @@ def train(
         card = ModelCard.read(model)
         if until_plateau and not card.holds_out:
             raise _no_plateau()
-        learner = Learner(card.preset, place, seed, base, losses, averages=average)
-        if (model / CHECKPOINT_NAME).exists():
-            learner.load(model)
         trained, held_out = sets, None
         if card.holds_out and can_spare(sets):
             (trained_a, held_a), (trained_b, held_b) = map(split, sets)
             trained, held_out = (trained_a, trained_b), (held_a, held_b)
+        stores = _stores(trained, card.preset, place)
+        goes_on = (model / CHECKPOINT_NAME).exists()
+        faces = None if goes_on or base else some_faces(stores, card.preset.size_px)
+        learner = Learner(card.preset, place, seed, base, losses, averages=average, faces=faces)
+        if goes_on:
+            learner.load(model)
         with Run(
             learner=learner,
-            stores=_stores(trained, card.preset, place),
+            stores=stores,
             held_out=None if held_out is None else _stores(held_out, card.preset, place),
             until_plateau=until_plateau,
             budget=Budget(steps, None if minutes is None else minutes * 60),
@@ -221,11 +225,13 @@ def find_rate(
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
     if base is not None:
         ModelCard.new(network, ("a", "b"), sets, base=ModelCard.read(Path(base)))  # refuses another network
+    stores = _stores(sets, network, place)
+    faces = None if base else some_faces(stores, network.size_px)
     with (
         _threads(threads),
         Run(
-            learner=Learner(network, place, seed, base, losses),
-            stores=_stores(sets, network, place),
+            learner=Learner(network, place, seed, base, losses, faces=faces),
+            stores=stores,
             held_out=None,
             until_plateau=False,
             budget=Budget(None, None),

@@ -3,9 +3,9 @@
 A header, then a line a frame, then one line with the tracks. A face is swapped
 in the frames where it is chosen (``"chosen": true``) if its track is swapped
 (``"swap": true``); where a track is chosen in no frame and swapped all the
-same, it is in all of its frames. A track may be given a name (``"person":
-"anna"``). Change these, or delete a face from a frame's line, and convert with
-the edited file.
+same, it is in all of its frames: so tracks come back that were ``"dropped"``. A
+track may be given a name (``"person": "anna"``). Change these, or delete a face
+from a frame's line, and convert with the edited file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..errors import BadInputError, unreadable
 from ..settings import AnalysisSettings
 from ..video.info import VideoInfo
 from .align import LANDMARK_COUNT, LANDMARK_SCHEME, Points
-from .link import LinkedFrame
+from .link import LinkedFace, LinkedFrame
 from .seen import KEPT_POINTS
 
 FORMAT_VERSION = 2
@@ -123,7 +123,11 @@ def _spread(points: Points, indices: Sequence[int]) -> Points:
 
 @dataclass
 class Track:
-    """A track's entry in the last line. Times are in ``time_base`` units."""
+    """A track's entry in the last line. Times are in ``time_base`` units.
+
+    Attributes:
+        dropped: why it was chosen in none of its frames; None where that was not the reason.
+    """
 
     track: int
     shot: int
@@ -135,38 +139,62 @@ class Track:
     lowest_presence: float = 1.0
     swap: bool = False
     person: str | None = None
+    bridged_frames: int = 0
+    dropped: str | None = None
 
-    def add(self, pts: int, height_px: float, presence: float, chosen: bool) -> None:
+    def add(self, pts: int, face: LinkedFace) -> None:
+        self.dropped = face.dropped if self.frames == 0 or self.dropped else None
         self.last_pts = pts
         self.frames += 1
-        self.chosen_frames += chosen
+        self.chosen_frames += face.chosen
         self.swap = self.chosen_frames > 0
+        self.bridged_frames += face.bridged
+        height_px = face.box[3] - face.box[1]
         self.mean_height_px += (height_px - self.mean_height_px) / self.frames
-        self.lowest_presence = min(self.lowest_presence, presence)
+        self.lowest_presence = min(self.lowest_presence, face.presence)
 
 
-def write_faces(file: TextIO, header: FacesHeader, frames: Iterable[LinkedFrame]) -> Iterator[LinkedFrame]:
+def dropped_tracks(path: Path, tracks: Iterable[Track]) -> list[str]:
+    """The warning about tracks that were no faces worth a swap; none where there are none.
+
+    Args:
+        path: the faces file, in which they can be taken back.
+        tracks: all of it.
+    """
+    reasons: dict[str, list[str]] = {}
+    for track in tracks:
+        if track.dropped is not None:
+            reasons.setdefault(track.dropped, []).append(str(track.track))
+    said = [f"{reason}: {', '.join(numbers)}" for reason, numbers in sorted(reasons.items(), reverse=True)]
+    count = sum(map(len, reasons.values()))
+    return [f"{path}: {count} tracks were dropped ({'; '.join(said)})"] if said else []
+
+
+def write_faces(
+    file: TextIO, header: FacesHeader, frames: Iterable[LinkedFrame], tracks: dict[int, Track]
+) -> Iterator[LinkedFrame]:
     """Writes a faces file while its frames pass through.
 
     Args:
         file: open for writing; the caller makes it appear whole or not at all.
         header: its first line.
         frames: every frame of the clip in order.
+        tracks: empty; gets what the last line says of each.
     """
     file.write(json.dumps(asdict(header)) + "\n")
-    tracks: dict[int, Track] = {}
     for frame in frames:
         entries = []
         for face in frame.faces:
             track = tracks.setdefault(face.track, Track(face.track, frame.shot, frame.pts, frame.pts))
-            track.add(frame.pts, face.box[3] - face.box[1], face.presence, face.chosen)
+            track.add(frame.pts, face)
+            raw = {"bridged": True} if face.bridged else {"raw": _rounded(face.raw).tolist()}
             entries.append(
                 {
                     "track": face.track,
                     "chosen": face.chosen,
                     "presence": face.presence,
                     "landmarks": _rounded(face.points).tolist(),
-                    "raw": _rounded(face.raw).tolist(),
+                    **raw,
                 }
             )
         file.write(json.dumps({"pts": frame.pts, "shot": frame.shot, "faces": entries}) + "\n")

@@ -11,15 +11,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, Self, TextIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInputError, unreadable
+from ..frame import Timed
 from .align import BROWS, FACE_OVAL, LEFT_EYE, LIPS, NOSE_BASE, NOSE_TIP, RIGHT_EYE, TEMPLATE, Points
 from .detector import Box
-from .track import Sighting
+from .person import unpacked
+from .track import Sighting, TrackedFace
 from .windows import AnyFrame
 
 FORMAT_VERSION = 2
@@ -32,6 +34,15 @@ _KEPT = list(KEPT_POINTS)
 _STEPS_PER_PX = 100
 
 
+_Frame_contra = TypeVar("_Frame_contra", bound=Timed, contravariant=True)
+
+
+class Looks(Protocol[_Frame_contra]):
+    """Tells who faces are, as `LookFinder` does."""
+
+    def look(self, frame: _Frame_contra, face: TrackedFace, /) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class SeenFace:
     """A face as it was measured.
@@ -41,12 +52,23 @@ class SeenFace:
         presence: 0..1.
         box: bounds of all landmarks, ``(x0, y0, x1, y1)``, luma px.
         packed: its `KEPT_POINTS`, as little-endian int32 ``[n, 2]`` of hundredths of a px.
+        look: who it is, as `person.packed` gives it; empty where that was not asked, or not here.
+        bridged: nobody saw it: the track has a gap here.
     """
 
     track: int
     presence: float
     box: Box
     packed: bytes
+    look: bytes = b""
+    bridged: bool = False
+
+    @classmethod
+    def of(cls, track: int, presence: float, box: Box, points: Points, look: bytes, *, bridged: bool) -> Self:
+        """With points ``[n, 2]`` and a box in luma px."""
+        x0, y0, x1, y1 = (round(edge, 2) for edge in box)
+        kept = np.rint(points * _STEPS_PER_PX).astype("<i4").tobytes()
+        return cls(track, round(presence, 4), (x0, y0, x1, y1), kept, look, bridged)
 
     @property
     def points(self) -> Points:
@@ -72,26 +94,34 @@ class SeenFrame:
     thumbnail: NDArray[np.float32] | None
 
 
-def seen(sightings: Iterable[Sighting[AnyFrame]]) -> Iterator[SeenFrame]:
-    """What is kept of a part's sightings."""
+def seen(
+    sightings: Iterable[Sighting[AnyFrame]], looks: Looks[AnyFrame] | None = None
+) -> Iterator[SeenFrame]:
+    """What is kept of a part's sightings.
+
+    Args:
+        sightings: of its frames, in order.
+        looks: tells now and then who a track is; None where nobody asks.
+    """
     last: Sighting[AnyFrame] | None = None
     first = True
     for sighting in sightings:
         if last is not None:
-            yield _kept(last, marked=first)
+            yield _kept(last, looks, marked=first)
             first = False
         last = sighting
     if last is not None:
-        yield _kept(last, marked=True)
+        yield _kept(last, looks, marked=True)
 
 
-def _kept(sighting: Sighting[AnyFrame], *, marked: bool) -> SeenFrame:
+def _kept(sighting: Sighting[AnyFrame], looks: Looks[AnyFrame] | None, *, marked: bool) -> SeenFrame:
     faces = []
     for face in sighting.faces:
-        landmarks = np.rint(face.mesh.landmarks * _STEPS_PER_PX)
-        x0, y0, x1, y1 = (round(edge, 2) for edge in face.mesh.box)
-        packed = landmarks[_KEPT].astype("<i4").tobytes()
-        faces.append(SeenFace(face.track, round(face.mesh.presence, 4), (x0, y0, x1, y1), packed))
+        look = b"" if looks is None else looks.look(sighting.frame, face)
+        mesh = face.mesh
+        faces.append(
+            SeenFace.of(face.track, mesh.presence, mesh.box, mesh.landmarks[_KEPT], look, bridged=False)
+        )
     small = None if sighting.thumbnail is None or not marked else sighting.thumbnail.ravel()
     return SeenFrame(sighting.frame.pts, sighting.cut, tuple(faces), small)
 
@@ -110,11 +140,16 @@ def write_seen(file: TextIO, header: Mapping[str, Any], frames: Iterable[SeenFra
 def _line(frame: SeenFrame) -> str:
     fields: dict[str, Any] = {"pts": frame.pts, "cut": frame.cut}
     if frame.thumbnail is not None:
-        fields["thumbnail"] = base64.b64encode(frame.thumbnail.astype("<f4").tobytes()).decode()
+        fields["thumbnail"] = _text(frame.thumbnail.astype("<f4").tobytes())
     fields["faces"] = [
-        [face.track, face.presence, face.box, base64.b64encode(face.packed).decode()] for face in frame.faces
+        [face.track, face.presence, face.box, *(_text(data) for data in (face.packed, face.look) if data)]
+        for face in frame.faces
     ]
     return json.dumps(fields)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 class SeenFile:
@@ -173,11 +208,14 @@ class SeenFile:
 
 def _parsed_frame(fields: Mapping[str, Any]) -> SeenFrame:
     faces = []
-    for track, presence, (x0, y0, x1, y1), packed in fields["faces"]:
+    for track, presence, (x0, y0, x1, y1), packed, *looks in fields["faces"]:
         data = base64.b64decode(packed, validate=True)
         if len(data) != 8 * len(KEPT_POINTS):
             raise ValueError(f"{len(data)} bytes of landmarks")
-        faces.append(SeenFace(int(track), float(presence), (x0, y0, x1, y1), data))
+        look = base64.b64decode(looks[0], validate=True) if looks else b""
+        if look:
+            unpacked(look)
+        faces.append(SeenFace(int(track), float(presence), (x0, y0, x1, y1), data, look))
     picture = None
     if "thumbnail" in fields:
         data = base64.b64decode(fields["thumbnail"], validate=True)

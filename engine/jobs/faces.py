@@ -9,7 +9,6 @@ from itertools import islice
 
 from ..face.faces_file import FacesFile, FrameFaces, chosen_faces
 from ..face.link import LOOK_AHEAD_FRAMES, link
-from ..face.smooth import RADIUS_FRAMES
 from ..lifetime import Closeable
 from ..on_device.place import Place
 from ..pipeline import Prefetch
@@ -112,7 +111,9 @@ def lines_of(
     parts = WatchedParts(plan, folder, watcher)
 
     def start(first: int) -> Opened:
-        frames = (chosen_faces(frame) for frame in link(parts, plan.analysis.select, skip=first))
+        analysis = plan.analysis
+        linked = link(parts, analysis.select, person=analysis.person, skip=first)
+        frames = (chosen_faces(frame) for frame in linked)
         # Where others watch, parts are read when they are needed, and not before they are there.
         return Prefetch(frames, depth=_AHEAD_FRAMES) if watch else closing(frames)
 
@@ -131,7 +132,7 @@ def parts_needed(plan: Plan, number: int) -> int:
     """How many parts, from the first on, must be watched before segment ``number`` can be converted."""
     ahead = 0
     for segment in plan.segments[number + 1 :]:
-        if ahead >= max(LOOK_AHEAD_FRAMES, RADIUS_FRAMES):
+        if ahead >= LOOK_AHEAD_FRAMES:
             return segment.number
         ahead += segment.frames
     return len(plan.segments)

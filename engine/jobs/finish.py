@@ -11,7 +11,7 @@ from pathlib import Path
 from ..clip import Clip
 from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
 from ..events import Event, Finished, Progress, Warned
-from ..face.faces_file import FacesHeader, write_faces
+from ..face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
 from ..face.link import link
 from ..part_file import PartFile
 from ..review.write import write_review
@@ -61,7 +61,9 @@ def join(
     later = [loss for loss in film.losses if loss not in told]
     yield from map(Warned, later)
     if plan.faces is None:
-        _write_faces(plan, folder, info)
+        dropped = _write_faces(plan, folder, info)
+        yield from map(Warned, dropped)
+        later += dropped
     try:
         write_review(
             folder.path,
@@ -143,16 +145,19 @@ def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
             )
 
 
-def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> None:
-    """What was found, for people to look at and edit."""
-    header = FacesHeader.of(info, plan.source_hash, plan.analysis)
+def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]:
+    """What was found, for people to look at and edit; gives what to warn of."""
+    path, analysis = folder.path / "shot.faces", plan.analysis
+    header = FacesHeader.of(info, plan.source_hash, analysis)
+    tracks: dict[int, Track] = {}
     with (
-        PartFile(folder.path / "shot.faces", overwrite=True) as part,
+        PartFile(path, overwrite=True) as part,
         part.open("w", encoding="utf-8") as file,
-        closing(link(WatchedParts(plan, folder, None), plan.analysis.select)) as frames,
+        closing(link(WatchedParts(plan, folder, None), analysis.select, person=analysis.person)) as frames,
     ):
-        for _ in write_faces(file, header, frames):
+        for _ in write_faces(file, header, frames, tracks):
             pass
+    return dropped_tracks(path, tracks.values())
 
 
 def _state(path: Path) -> list[int]:

@@ -71,6 +71,8 @@ def make_plan(
     path, output = Path(clip).absolute(), Path(output).absolute()
     conversion, reading = conversion or ConversionSettings(), reading or ReadingSettings()
     conversion.check()
+    if analysis is not None:
+        analysis.check()
     check_morph(models.values(), conversion.morph)
     if place is not None:
         check_match(conversion.colour)

@@ -12,6 +12,7 @@ from ..clip import Clip, ReadingSettings
 from ..errors import BadInputError
 from ..face.detector import DetectionSettings, Detector
 from ..face.landmarks import LandmarkFinder
+from ..face.looks import LookFinder, TrackLooks
 from ..face.seen import SeenFile, SeenFrame, seen, write_seen
 from ..face.track import Sighting, Tracker
 from ..frame import Frame
@@ -60,6 +61,10 @@ class Watcher:
         self._reading = replace(reading, start=None, end=None)
         self._threads = threads
         self._networks: tuple[Detector, LandmarkFinder] | None = None
+        self._look_finder: LookFinder | None = None
+        if settings.select == "person":
+            # Who somebody is is told on the CPU alone.
+            place = bench = None
         self._place = place if bench is None else bench.place
         self._bench = bench
 
@@ -114,6 +119,16 @@ class Watcher:
         tracker = Tracker(*self._networks, every=self._settings.detect_every)
         return tracker.follow(map(in_host, frames))
 
+    def seen(self, clip: Clip, frames: Iterable[Decoded]) -> Iterator[SeenFrame]:
+        """What is kept of the faces in frames of the open clip, on the CPU."""
+        looks = None
+        if self._settings.select == "person":
+            self._look_finder = self._look_finder or LookFinder(
+                display=clip.info.display, threads=self._threads
+            )
+            looks = TrackLooks(self._look_finder)
+        return seen(self.sightings(clip, frames), looks)
+
     def watch(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames with their faces; can be closed at any point.
 
@@ -126,7 +141,7 @@ class Watcher:
             Prefetch(frames_of(clip, segment), depth=FRAMES_BETWEEN_STAGES) as frames,
         ):
             if self._bench is None:
-                found = seen(self.sightings(clip, frames))
+                found = self.seen(clip, frames)
             else:
                 found = seen(self._sightings_on_lane(self._bench, clip, frames))
             for frame in found:

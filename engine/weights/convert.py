@@ -1,4 +1,4 @@
-"""The three face models as Crossface ships them: ONNX, any batch size.
+"""The face models as Crossface ships them: ONNX, any batch size.
 
 All inputs are named ``image`` and are RGB, channels first; only their range
 differs. Runs as ``python -m crossface.engine.weights.convert SOURCES RESULTS``
@@ -24,6 +24,9 @@ k // 2 of a 16 x 16 grid for the first 512, and in cell (k - 512) // 6 of an 8 x
 rest, row by row, at the cell's centre. A regressor is centre x, y, width, height, then x, y of
 six points (eye, eye, nose, mouth, ear, ear), all in px of the 256-px crop; centre and points
 are relative to the anchor.
+
+face_identity: ``[N, 3, 150, 150]`` in 0..1, of a face laid straight as `looks` does -> ``look``
+``[N, 128]``; two looks farther apart than 0.6 are two people (dlib's own advice).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..errors import BadInputError
-from . import tflite
+from . import dlib_net, tflite
 
 _CENTERFACE_OUTPUTS = {"537": "heatmap", "538": "size", "539": "offset", "540": "landmarks"}
 
@@ -102,13 +105,21 @@ def blazeface_back(source: bytes) -> onnx.ModelProto:
     )
 
 
+_BUILDERS = {
+    "centerface": centerface,
+    "face_mesh": face_mesh,
+    "blazeface_back": blazeface_back,
+    "face_identity": dlib_net.convert,
+}
+
+
 def main(sources: Path, results: Path) -> None:
     """Converts every ``sources/NAME`` to ``results/NAME.onnx``."""
-    for build in (centerface, face_mesh, blazeface_back):
-        source = sources / build.__name__
+    for name, build in _BUILDERS.items():
+        source = sources / name
         if source.exists():
             model = build(source.read_bytes())
-            (results / f"{build.__name__}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+            (results / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

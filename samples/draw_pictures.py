@@ -1,0 +1,99 @@
+"""Draws the pictures of the documentation: what each option does, on the demo's clips with the sample model.
+
+    python samples/draw_pictures.py CLIPS FOLDER [NAME...]
+
+Run by ``make pictures``. A new option gets a line in `COMPARED` and a paragraph in ``docs/options.md``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from crossface.engine.analyze import analyze
+from crossface.engine.clip import ReadingSettings
+from crossface.engine.compare import compare
+from crossface.engine.compare_command import alternatives_of
+from crossface.engine.errors import CrossfaceError
+from crossface.engine.review.people import people_sheet
+
+_MODEL = Path(__file__).with_name("demo.onnx")
+_CELL_PX = 176
+_TWO_FRAMES = 24
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One picture: a clip, the options that it varies, the frames that it shows."""
+
+    clip: str
+    grid: tuple[str, ...]
+    at: tuple[int, ...]
+
+
+COMPARED = {
+    "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
+}
+
+
+def draw(clips: Path, folder: Path, names: list[str]) -> None:
+    """Draws the pictures of these names; all without any."""
+    unknown = sorted(set(names) - {*COMPARED, "faces"})
+    if unknown:
+        raise SystemExit(f"no picture is called {unknown[0]}: there are {', '.join([*COMPARED, 'faces'])}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, each in COMPARED.items():
+            if name in names or not names:
+                clip = clips / each.clip
+                # No frame after the last one shown is read.
+                reading = ReadingSettings(end=str(max(each.at)))
+                sheet = folder / f"{name}.png"
+                for _ in compare(
+                    clip,
+                    alternatives_of(_MODEL, each.grid),
+                    sheet,
+                    at=each.at,
+                    reading=reading,
+                    cell_px=_CELL_PX,
+                ):
+                    pass
+                print(sheet, flush=True)
+        if "faces" in names or not names:
+            two, faces = Path(scratch) / "two.mp4", Path(scratch) / "shot.faces"
+            for _ in analyze(_two_people(clips, two), faces, device="cpu"):
+                pass
+            people_sheet(two, faces, folder / "faces.png", cell_px=120)
+            print(folder / "faces.png")
+
+
+def _two_people(clips: Path, path: Path) -> Path:
+    """The man and the woman of the demo, side by side."""
+    with (
+        av.open(str(clips / "single_face.mp4")) as man,
+        av.open(str(clips / "WolfgangLanger_Pexels.mp4")) as woman,
+        av.open(str(path), "w") as film,
+    ):
+        stream = film.add_stream("libx264", rate=25, options={"crf": "12"})
+        stream.width, stream.height = 1280, 360
+        pairs = zip(range(_TWO_FRAMES), man.decode(video=0), woman.decode(video=0), strict=False)
+        for number, left, right in pairs:
+            shown = [each.reformat(640, 360, "rgb24").to_ndarray() for each in (left, right)]
+            picture = av.VideoFrame.from_ndarray(np.concatenate(shown, axis=1), "rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode(None))
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        draw(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    except CrossfaceError as error:
+        print(f"draw_pictures: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -46,6 +46,12 @@ class _Device:
     BLEND_LUMA: int
     BLEND_CHROMA: int
     COLOUR_SUMS_BYTES: int
+    TEXTURE_BLOCK: tuple[int, int, int]
+    SKIN_BLOCK: tuple[int, int, int]
+    NOISE_BLOCK: tuple[int, int, int]
+    NOISE_TOTALS_BLOCK: tuple[int, int, int]
+    NOISE_COUNTS_BYTES: int
+    MOST_SHARPEN_RADIUS: int
 
     def pixel_format(self, colour: Colour) -> bytes: ...
     def curve(self, transfer: int) -> tuple[bytes, bytes, float, float, float] | None:
@@ -55,6 +61,7 @@ class _Device:
     def blend_launches(self, colour: Colour) -> int: ...
     def stats_parts(self, pixels: int) -> int: ...
     def values_parts(self, count: int) -> int: ...
+    def noise_blocks(self, width: int) -> int: ...
 
 device: _Device
 
@@ -101,9 +108,57 @@ class Kernels:
         face: NDArray[np.float32],
         mask: NDArray[np.float32],
         transform: NDArray[np.float64],
+        grain: tuple[float, float, float, int],
         threads: int,
     ) -> tuple[int, int, int, int] | None: ...
     def fill(self, edges: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
     def soften(
         self, mask: NDArray[np.float32], taps: NDArray[np.float32], border_px: float, out: NDArray[np.float32]
+    ) -> None: ...
+    def skin(
+        self,
+        drawn: NDArray[np.float32],
+        source: NDArray[np.float32],
+        mask: NDArray[np.float32],
+        drawn_moments: tuple[NDArray[np.float64], NDArray[np.float64], float],
+        source_moments: tuple[NDArray[np.float64], NDArray[np.float64], float],
+        spread: float,
+        row_step: int,
+        out: NDArray[np.float32],
+    ) -> None: ...
+    def noise(
+        self,
+        y: Plane,
+        u: Plane,
+        v: Plane,
+        colour: Colour,
+        matrix: NDArray[np.float64],
+        skin: NDArray[np.float32],
+    ) -> tuple[float, float]: ...
+    def detail(
+        self, image: NDArray[np.float32], taps: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> None: ...
+    def sharpen(
+        self,
+        image: NDArray[np.float32],
+        taps: NDArray[np.float32],
+        amount: float,
+        out: NDArray[np.float32],
+    ) -> None: ...
+    def quantiles(
+        self,
+        image: NDArray[np.float32],
+        mask: NDArray[np.float32],
+        to_space: NDArray[np.float64],
+        out: NDArray[np.float64],
+    ) -> None: ...
+    def recolour(
+        self,
+        image: NDArray[np.float32],
+        to_space: NDArray[np.float64],
+        from_space: NDArray[np.float64],
+        curves: NDArray[np.float32],
+        low: float,
+        high: float,
+        out: NDArray[np.float32],
     ) -> None: ...

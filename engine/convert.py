@@ -21,12 +21,13 @@ from .jobs.plan import Plan
 from .jobs.planning import make_plan, planned_models
 from .jobs.run import run
 from .on_device.choice import CPU, Chosen
-from .on_device.drawing import input_shape
+from .on_device.drawing import check_match, input_shape
 from .on_device.place import Place
 from .part_file import keep_sources
 from .provenance.credentials import Signing
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
+from .swap.colour_match import Method
 from .swap.model import ModelFile, read_model
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
@@ -105,7 +106,14 @@ def convert(
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())
         folder = JobFolder(folder_of(output))
-        chosen = _chosen(folder, read.values(), kept, "cpu" if in_one_pass else device, overwrite=overwrite)
+        chosen = _chosen(
+            folder,
+            read.values(),
+            kept,
+            "cpu" if in_one_pass else device,
+            colour=settings.colour,
+            overwrite=overwrite,
+        )
         yield from map(Warned, chosen.news())
         if in_one_pass and device not in ("auto", "cpu"):
             yield Warned(f"{output}: image sequences, and what compositors want, are made on the CPU")
@@ -166,12 +174,14 @@ def _chosen(
     kept: Kept,
     device: str | Place,
     *,
+    colour: Method,
     overwrite: bool,
 ) -> Chosen:
     """Where to work: with "auto" where the job was begun, if it was, or on the CPU where a GPU will not do.
 
     Raises:
-        DeviceUnavailableError: a GPU was asked for by name, and cannot be used, or not for these models.
+        DeviceUnavailableError: a GPU was asked for by name, and cannot be used, or not for these models or
+            colours.
         BadInputError: a plan that is there is damaged.
     """
     if device == "auto" and not overwrite and folder.plan_path.exists():
@@ -180,8 +190,10 @@ def _chosen(
             return CPU
     chosen = kept.choose(device)
     try:
-        for model in models if chosen.places else ():
-            input_shape(model, 1)
+        if chosen.places:
+            check_match(colour)
+            for model in models:
+                input_shape(model, 1)
     except DeviceUnavailableError as error:
         if device != "auto":
             raise

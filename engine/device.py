@@ -28,8 +28,8 @@ from .probe.driver import CudaDevice
 from .probe.process import FATBIN
 from .runtime.base import Stream
 
-# Arguments of the kernels in kernels/*.cu: P an address, i an int, f a float. Their names end in the types of
-# tensors that they read or fill.
+# Arguments of the kernels in kernels/*.cu: P an address, i an int, f a float, d a double. Their names end in
+# the types of tensors that they read or fill.
 SIGNATURES = {
     "resize": "PPiiP",
     "crop": "PPiP",
@@ -45,6 +45,11 @@ SIGNATURES = {
     "thumbnails": "PP",
     "aim_crops": "PPPPiPP",
     "follow_faces": "PPPPPPPPP",
+    "skin": "PPPPPdiiP",
+    "details": "PPPiP",
+    "sharpen": "PPiP",
+    "noise_counts": "PPPiP",
+    "noise_totals": "PPP",
 }
 
 

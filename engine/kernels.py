@@ -19,7 +19,7 @@ most 4. Small work stays on the calling thread.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,41 @@ from .frame import ColourDescription, Frame
 
 _Pixel = TypeVar("_Pixel", np.float32, np.float16)
 
+# Mean ``[3]``, covariance ``[3, 3]``, and the sum of the weights.
+Moments = tuple[NDArray[np.float64], NDArray[np.float64], float]
+
 _kernels = _native.Kernels(_native.isa_variants()[-1])
+
+
+class Grain(NamedTuple):
+    """Noise that a face is given: white, filtered by ``[side, centre, side]`` along both axes.
+
+    A sample's noise depends on its place and on the seed alone (kernels/common/grain.h).
+
+    Attributes:
+        sigma: deviation in codes of the frame; 0 for none.
+        centre: ``centre**2 + 2 * side**2`` is 1.
+        side: 0 for white noise.
+        seed: 32 bits.
+    """
+
+    sigma: float = 0.0
+    centre: float = 1.0
+    side: float = 0.0
+    seed: int = 0
+
+    def scaled(self, factor: float) -> Grain:
+        """In codes of another size."""
+        return self._replace(sigma=self.sigma * factor)
+
+    def from_corner(self, x: int, y: int) -> Grain:
+        """The same noise in a picture whose first sample is sample (x, y) of the frame."""
+        return self._replace(seed=(self.seed + x * _SEED_OF_X + y * _SEED_OF_Y) % 2**32)
+
+
+# Of `white_noise` in kernels/common/grain.h.
+_SEED_OF_X, _SEED_OF_Y = 0x9E3779B1, 0xC2B2AE3D
+NO_GRAIN = Grain()
 
 
 def resize(
@@ -118,9 +152,7 @@ def crop(
     return out
 
 
-def stats(
-    image: NDArray[np.float32], mask: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def stats(image: NDArray[np.float32], mask: NDArray[np.float32]) -> Moments:
     """Mean and covariance of a picture's colours under a mask.
 
     Args:
@@ -138,6 +170,138 @@ def stats(
     return mean, covariance, float(weight[0])
 
 
+def skin(
+    drawn: NDArray[np.float32],
+    source: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    of_drawn: Moments,
+    of_source: Moments,
+    spread: float,
+    row_step: int = 1,
+) -> NDArray[np.float32]:
+    """What of a mask is skin in two pictures of one face, by colour; see kernels/common/skin.h.
+
+    Args:
+        drawn: RGB float32 ``[3, S, S]``.
+        source: the same.
+        mask: float32 ``[S, S]``.
+        of_drawn: as of `stats`; without weight all is skin.
+        of_source: the same of ``source``.
+        spread: that both covariances are multiplied by.
+        row_step: rows between every so many are left out.
+
+    Returns:
+        float32 ``[S, S]``: the mask times Tukey's biweight of the pixel's Mahalanobis distance in either
+        picture, which ends at 4.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    out = np.empty(mask.shape, np.float32)
+    _kernels.skin(
+        _contiguous(drawn), _contiguous(source), _contiguous(mask), of_drawn, of_source, spread, row_step, out
+    )
+    return out
+
+
+def noise(frame: Frame, matrix: NDArray[np.float64], mask: NDArray[np.float32]) -> tuple[float, float]:
+    """How strong a frame's noise is where a face's skin is (kernels/common/noise.h says how it is told).
+
+    Args:
+        frame: any frame; its luma is asked, of RGB its green.
+        matrix: float64 ``[2, 3]``, face coordinates to luma coordinates, px.
+        mask: float32 ``[R, R]`` of the face; asked is where it is 1/4 and more.
+
+    Returns:
+        Deviations, in codes of 8 bits, as neighbouring samples and as every other one tell them. Of white
+        noise they are alike, of coarser grain the second is larger; 0 where there is no skin.
+
+    Raises:
+        ValueError: shapes that do not fit, or a matrix that is not finite or has no inverse.
+    """
+    return _kernels.noise(
+        *frame.planes, native_colour(frame.colour), _on_rows_of(frame, matrix), _contiguous(mask)
+    )
+
+
+def detail(image: NDArray[np.float32], taps: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Luma (Rec. 709) less the same blurred.
+
+    Args:
+        image: RGB float32 ``[3, S, S]``, continued beyond its edges by its outermost pixels.
+        taps: float32 ``[2 r + 1]``, of the blur along either axis; they sum to 1.
+        out: C-contiguous float32 ``[S, S]`` to fill.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    _kernels.detail(_contiguous(image), _contiguous(taps), out)
+
+
+def sharpen(image: NDArray[np.float32], taps: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
+    """A picture with more detail or less, of its luma; hues stay.
+
+    No pixel's luma leaves the range of itself and its eight neighbours by more than 0.01, so that edges get
+    no halo.
+
+    Args:
+        image: RGB float32 ``[3, S, S]``.
+        taps: as of `detail`.
+        amount: of detail that is added; -1 takes all of it away.
+
+    Raises:
+        ValueError: shapes that do not fit, or an amount below -1.
+    """
+    out = np.empty(image.shape, np.float32)
+    _kernels.sharpen(_contiguous(image), _contiguous(taps), amount, out)
+    return out
+
+
+def quantiles(
+    image: NDArray[np.float32], mask: NDArray[np.float32], to_space: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Values of each channel of a space below which (i + 1/2) / count of a picture's weight lies.
+
+    Args:
+        image: RGB float32 ``[3, S, S]``.
+        mask: float32 ``[S, S]``, weights of 0 and more.
+        to_space: float64 ``[3, 3]``, from RGB; values from -1 to 2 are told apart, to 1/512.
+        count: of the values, 1 to 1024.
+
+    Returns:
+        float64 ``[3, count]``, rising.
+    """
+    out = np.empty((3, count))
+    _kernels.quantiles(_contiguous(image), _contiguous(mask), np.ascontiguousarray(to_space), out)
+    return out
+
+
+def recolour(
+    image: NDArray[np.float32],
+    to_space: NDArray[np.float64],
+    curves: NDArray[np.float32],
+    low: float,
+    high: float,
+) -> NDArray[np.float32]:
+    """Lays a curve over each channel of a space.
+
+    Args:
+        image: RGB float32 ``[3, S, S]``.
+        to_space: float64 ``[3, 3]``, from RGB.
+        curves: float32 ``[3, K]``, values at K even steps from ``low`` to ``high``; linear between them, and
+            beyond its ends a curve goes on with slope 1.
+        low: the first step.
+        high: the last one.
+
+    Returns:
+        RGB float32 ``[3, S, S]``.
+    """
+    out = np.empty(image.shape, np.float32)
+    there, back = (np.ascontiguousarray(each) for each in (to_space, np.linalg.inv(to_space)))
+    _kernels.recolour(_contiguous(image), there, back, _contiguous(curves), low, high, out)
+    return out
+
+
 def blend(
     frame: Frame,
     matrix: NDArray[np.float64],
@@ -145,6 +309,8 @@ def blend(
     mask: NDArray[np.float32],
     colour: NDArray[np.float64],
     threads: int = 0,
+    *,
+    grain: Grain = NO_GRAIN,
 ) -> tuple[int, int, int, int] | None:
     """Lays a face over a frame, in place, in the frame's own Y'CbCr.
 
@@ -165,6 +331,8 @@ def blend(
         mask: float32 ``[R, R]`` in 0..1, the face's share.
         colour: float64 ``[3, 4]``; a face pixel becomes ``colour @ [r, g, b, 1]``.
         threads: see above.
+        grain: is added to luma, or to all of RGB, so strong that with what the mask leaves of the frame's
+            own noise it is as strong everywhere.
 
     Returns:
         Bounds ``(x0, y0, x1, y1)`` of the luma samples where the mask is above 0, px, half open; None
@@ -185,6 +353,7 @@ def blend(
         _contiguous(face),
         _contiguous(mask),
         np.ascontiguousarray(colour, np.float64),
+        grain,
         threads,
     )
 

@@ -101,6 +101,18 @@ _DEFAULTS = ConversionSettings()
 _CONVERSION = (
     click.option("--colour", type=click.Choice(METHODS), default=_DEFAULTS.colour, help="Colour match."),
     click.option(
+        "--sharpness",
+        type=click.FloatRange(0, 1),
+        default=_DEFAULTS.sharpness,
+        help="Share of its difference in sharpness to the plate that is made good, 0..1; 0 for none.",
+    ),
+    click.option(
+        "--grain",
+        type=click.FloatRange(0, 4),
+        default=_DEFAULTS.grain,
+        help="Strength of the face's noise over the plate's; 0 for none.",
+    ),
+    click.option(
         "--codec",
         default=_DEFAULTS.codec,
         help="libx264, libx265, libsvtav1, libvpx-vp9, prores, dnxhr, ffv1, source (the clip's), or another.",

@@ -10,6 +10,7 @@ from .errors import UsageError
 from .face.choose import check_selection
 from .swap.colour_match import METHODS, Method
 from .swap.mask import MaskSettings
+from .swap.steady_match import MatchSettings
 from .video.info import VideoInfo
 from .video.writing.codecs import Encoding, choose_encoding
 
@@ -41,6 +42,8 @@ class ConversionSettings:
 
     Attributes:
         colour: how the new face takes the shot's colours; see `colour_match`.
+        sharpness: share of its difference in sharpness to the plate that is made good, 0..1; see `texture`.
+        grain: strength of the noise that it is given, over the plate's, 0..4; see `grain`.
         mask: the edge of what is blended.
         batch: faces a run of the network.
         codec: how a film is encoded; see `codecs`. "source" takes the clip's own codec.
@@ -54,6 +57,8 @@ class ConversionSettings:
     """
 
     colour: Method = "reinhard"
+    sharpness: float = 1.0
+    grain: float = 1.0
     mask: MaskSettings = field(default_factory=MaskSettings)
     batch: int = 8
     codec: str = "libx264"
@@ -68,10 +73,17 @@ class ConversionSettings:
         """Raises UsageError for values that make no sense."""
         if self.colour not in METHODS or self.batch < 1:
             raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
+        if not 0 <= self.sharpness <= 1 or not 0 <= self.grain <= 4:
+            raise UsageError("sharpness must be within 0..1, and grain within 0..4")
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
         if self.morph is not None and not 0 <= self.morph <= 1:
             raise UsageError("a morph factor must be within 0..1")
+
+    @property
+    def match(self) -> MatchSettings:
+        """How a face is made to fit the plate."""
+        return MatchSettings(self.colour, self.sharpness, self.grain)
 
     def encoding(self, info: VideoInfo, path: Path) -> Encoding:
         """How the frames of a film at ``path`` are encoded; raises as `choose_encoding`."""

@@ -14,7 +14,9 @@
 #include <tuple>
 #include <vector>
 
+#include "bind_arguments.h"
 #include "bind_device.h"
+#include "bind_textures.h"
 #include "cpu.h"
 #include "threads.h"
 
@@ -27,16 +29,10 @@ namespace {
 
 using ReadPlane = nb::ndarray<nb::ro, nb::ndim<2>, nb::device::cpu>;
 using WritePlane = nb::ndarray<nb::ndim<2>, nb::device::cpu>;
-template <typename Value, int kDimensions>
-using Array = nb::ndarray<Value, nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
 template <int kDimensions>
 using AnyArray = nb::ndarray<nb::ndim<kDimensions>, nb::c_contig, nb::device::cpu>;
 using IntBox = std::tuple<int, int, int, int>;
-
-// Refuses, with a ValueError that starts with the argument's name.
-void require(bool condition, const char* complaint) {
-    if (!condition) throw std::invalid_argument(complaint);
-}
+using GrainNumbers = std::tuple<float, float, float, std::uint32_t>;  // of Grain
 
 Colour make_colour(int matrix, bool full_range, int siting, int bits, int shift_x, int shift_y,
                    int padding_bits, int transfer) {
@@ -105,11 +101,6 @@ int checked_threads(int threads) {
     return threads > 0 ? threads : default_threads();
 }
 
-int checked_size(std::size_t side) {
-    require(side >= 1 && side <= 8192, "size: must be 1 to 8192");
-    return static_cast<int>(side);
-}
-
 void resize(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u, const ReadPlane& v,
             const Colour& colour, double scale_x, double scale_y, const Array<float, 3>& out, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
@@ -174,7 +165,7 @@ void stats(const CpuKernels& kernels, const Array<const float, 3>& image, const 
 std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, const WritePlane& u,
                             const WritePlane& v, const Colour& colour, const Array<const double, 2>& matrix,
                             const Array<const float, 3>& face, const Array<const float, 2>& mask,
-                            const Array<const double, 2>& transform, int threads) {
+                            const Array<const double, 2>& transform, const GrainNumbers& grain, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
     require(matrix.shape(0) == 2 && matrix.shape(1) == 3, "matrix: must be [2, 3]");
     require(transform.shape(0) == 3 && transform.shape(1) == 4, "colour: must be [3, 4]");
@@ -188,15 +179,36 @@ std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, cons
         require(std::isfinite(transform.data()[i]), "colour: must be finite");
         rows[i / 4][i % 4] = static_cast<float>(transform.data()[i]);
     }
+    const auto [sigma, centre, side, seed] = grain;
+    require(std::isfinite(sigma + centre + side) && sigma >= 0.0f, "grain: must be finite, and not below 0");
     const int most = checked_threads(threads);
     const float *rgb = face.data(), *weights = mask.data();
+    const Grain noise{sigma, centre, side, seed};
     Box box{};
     {
         const nb::gil_scoped_release released;
-        box = kernels.blend(frame, affine, size, rgb, weights, rows, most);
+        box = kernels.blend(frame, affine, size, rgb, weights, rows, noise, most);
     }
     if (box.x0 == box.x1) return std::nullopt;
     return IntBox{box.x0, box.y0, box.x1, box.y1};
+}
+
+std::tuple<double, double> noise(const CpuKernels& kernels, const ReadPlane& y, const ReadPlane& u,
+                                 const ReadPlane& v, const Colour& colour,
+                                 const Array<const double, 2>& matrix,
+                                 const Array<const float, 2>& skin_mask) {
+    const Frame frame = make_frame(y, u, v, colour);
+    require(matrix.shape(0) == 2 && matrix.shape(1) == 3, "matrix: must be [2, 3]");
+    require(skin_mask.shape(0) == skin_mask.shape(1), "skin: must be [size, size]");
+    const int size = checked_size(skin_mask.shape(0));
+    const Affine affine = make_affine(matrix.data());
+    const float* weights = skin_mask.data();
+    double deviations[2];
+    {
+        const nb::gil_scoped_release released;
+        kernels.noise(frame, affine, size, weights, deviations);
+    }
+    return {deviations[0], deviations[1]};
 }
 
 void fill(const CpuKernels& kernels, const Array<const float, 2>& edges, const Array<float, 2>& out) {
@@ -258,9 +270,12 @@ NB_MODULE(_native, m) {
     bind_device(device);
     bind_device_masks(device);
     bind_device_faces(device);
+    bind_device_textures(device);
 
     // Conversion would hand a kernel a copy: what it wrote would be lost.
-    nb::class_<CpuKernels>(m, "Kernels")
+    nb::class_<CpuKernels> table(m, "Kernels");
+    bind_textures(table);
+    table
         .def(
             "__init__",
             [](CpuKernels* self, const std::string& isa) {
@@ -282,7 +297,10 @@ NB_MODULE(_native, m) {
              nb::arg("mean").noconvert(), nb::arg("covariance").noconvert(), nb::arg("weight").noconvert())
         .def("blend", &blend, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
              nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("face").noconvert(),
-             nb::arg("mask").noconvert(), nb::arg("transform").noconvert(), nb::arg("threads"))
+             nb::arg("mask").noconvert(), nb::arg("transform").noconvert(), nb::arg("grain"),
+             nb::arg("threads"))
+        .def("noise", &noise, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
+             nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("skin").noconvert())
         .def("fill", &fill, nb::arg("edges").noconvert(), nb::arg("out").noconvert())
         .def("soften", &soften, nb::arg("mask").noconvert(), nb::arg("taps").noconvert(),
              nb::arg("border_px"), nb::arg("out").noconvert());

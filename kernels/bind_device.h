@@ -8,5 +8,6 @@ namespace crossface {
 void bind_device(nanobind::module_& m);
 void bind_device_masks(nanobind::module_& m);
 void bind_device_faces(nanobind::module_& m);
+void bind_device_textures(nanobind::module_& m);
 
 }  // namespace crossface

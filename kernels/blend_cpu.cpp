@@ -9,6 +9,7 @@
 #include "curve.h"
 #include "face_mask.h"
 #include "face_texture.h"
+#include "grain_rows.h"
 #include "parts.h"
 #include "samples.h"
 
@@ -23,6 +24,7 @@ struct Job {
     const float* face;
     const int size;
     const float (&colour)[3][4];
+    const Grain grain;
     const PixelFormat format;
     const Curve curve;
 };
@@ -170,9 +172,7 @@ class FaceRow {
     }
 
     // The code of column x is codes(plane)[x].
-    const float* codes(int plane) const {
-        return codes_.data() + static_cast<std::size_t>(plane) * length_ - begin_;
-    }
+    float* codes(int plane) { return codes_.data() + static_cast<std::size_t>(plane) * length_ - begin_; }
 
     // Readers and writers of whole vectors may run this far past the end.
     static constexpr std::size_t kSlack = 128;
@@ -247,10 +247,14 @@ void blend_full(const Job& job, const FaceMask& mask, const LumaWeights& weights
     const FaceTexture texture(job.face, job.size, job.luma_to_face,
                               band_extent(job.luma_to_face, mask.extent(), columns, rows, {0, 0}));
     FaceRow face(job, columns);
+    GrainRows grain(job.grain, columns);
+    const int grained = job.frame.colour.matrix == Matrix::kRgb ? 3 : 1;
     for (int y = rows.begin; y < rows.end; ++y) {
         const Span span = weights.span(y);
         if (span.begin == span.end) continue;
         face.sample(texture, y, span);
+        for (int plane = 0; plane < grained; ++plane)
+            grain.add(y, span, weights.of_row(y), face.codes(plane));
         for (int plane = 0; plane < 3; ++plane)
             mix_row(job, job.frame.planes[plane], y, span, face.codes(plane), weights.of_row(y));
     }
@@ -267,6 +271,7 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
         band_extent(job.luma_to_face, mask.extent(), columns, needed, {across.reach(), down.reach()}));
     FaceRow face(job, columns);
     ChromaRows chroma(across, down);
+    GrainRows grain(job.grain, {weights.box().x0, weights.box().x1});
     const std::size_t width = static_cast<std::size_t>(columns.end - columns.begin) + FaceRow::kSlack;
     Buffer<float> around(width);  // the weights of a row, with zeros on both sides
     Buffer<float> sums(3 * chroma.row_floats());
@@ -280,8 +285,10 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
             const Span wanted = across.over(near, planes[1].width);
             face.sample(texture, y, across.filtered(wanted));
             const Span span = weights.span(y);
-            if (y >= own.begin && y < own.end && span.begin < span.end)
+            if (y >= own.begin && y < own.end && span.begin < span.end) {
+                grain.add(y, span, weights.of_row(y), face.codes(0));
                 mix_row(job, planes[0], y, span, face.codes(0), weights.of_row(y));
+            }
             const bool weighs = span.begin < span.end;
             if (weighs) {
                 const float* row = weights.of_row(y);
@@ -308,12 +315,13 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
 }  // namespace
 
 Box blend(const Frame& frame, const Affine& crop_to_luma, int size, const float* face, const float* mask,
-          const float (&colour)[3][4], int threads) {
+          const float (&colour)[3][4], const Grain& grain, int threads) {
     const Job job{frame,
                   invert(crop_to_luma),
                   face,
                   size,
                   colour,
+                  grain,
                   pixel_format(frame.colour),
                   curve_of(frame.colour.transfer)};
     const FaceMask face_mask(mask, size, job.luma_to_face);

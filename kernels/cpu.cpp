@@ -15,18 +15,21 @@ bool runs_v4() {
            __builtin_cpu_supports("avx512vl");
 }
 
+// The table of one variant's functions.
+#define CF_KERNELS_OF(isa, variant)                                                              \
+    CpuKernels {                                                                                 \
+        isa, variant::resize, variant::crop, variant::crop_half, variant::stats, variant::blend, \
+            variant::fill, variant::soften, variant::skin, variant::noise, variant::detail,      \
+            variant::sharpen, variant::quantiles, variant::recolour                              \
+    }
+
 }  // namespace
 
 std::vector<CpuKernels> supported_cpu_kernels() {
     __builtin_cpu_init();
-    std::vector<CpuKernels> variants{
-        {"x86-64-v2", v2::resize, v2::crop, v2::crop_half, v2::stats, v2::blend, v2::fill, v2::soften}};
-    if (runs_v3())
-        variants.push_back(
-            {"x86-64-v3", v3::resize, v3::crop, v3::crop_half, v3::stats, v3::blend, v3::fill, v3::soften});
-    if (runs_v4())
-        variants.push_back(
-            {"x86-64-v4", v4::resize, v4::crop, v4::crop_half, v4::stats, v4::blend, v4::fill, v4::soften});
+    std::vector<CpuKernels> variants{CF_KERNELS_OF("x86-64-v2", v2)};
+    if (runs_v3()) variants.push_back(CF_KERNELS_OF("x86-64-v3", v3));
+    if (runs_v4()) variants.push_back(CF_KERNELS_OF("x86-64-v4", v4));
     return variants;
 }
 

@@ -1,3 +1,4 @@
+#include "common/skin.h"
 #include "common/variant.h"
 #include "cpu.h"
 #include "lanes.h"
@@ -82,6 +83,24 @@ Statistics stats(const float* rgb, const float* mask, std::size_t pixels) {
             result.covariance[a][b] = result.covariance[b][a] =
                 sum_lanes(sums.second[i]) / result.weight - mean[a] * mean[b];
     return result;
+}
+
+void skin(const float* drawn, const float* source, const float* mask, int size, int row_step,
+          const Statistics& of_drawn, const Statistics& of_source, double spread, float* out) {
+    const SkinColour mine = skin_colour(of_drawn, spread), its = skin_colour(of_source, spread);
+    const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(size) * size;
+    for (int y = 0; y < size; ++y) {
+        const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(y) * size;
+        float* __restrict shares = out + row;
+        if (y % row_step != 0) {
+            for (int x = 0; x < size; ++x) shares[x] = 0.0f;
+            continue;
+        }
+        const float *weights = mask + row, *red = drawn + row, *source_red = source + row;
+        for (int x = 0; x < size; ++x)
+            shares[x] = weights[x] * skin_share(mine, red[x], red[x + plane], red[x + 2 * plane]) *
+                        skin_share(its, source_red[x], source_red[x + plane], source_red[x + 2 * plane]);
+    }
 }
 
 }  // namespace crossface::CF_VARIANT

@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossface.engine.swap.colour_match import METHODS, Measured, Method, Statistics, SteadyMatch, transform
+from crossface.engine import kernels
+from crossface.engine.swap import colour_match
+from crossface.engine.swap.colour_match import METHODS, Method, Statistics, curves, transform
+from crossface.engine.swap.steady_match import Measured, SteadyMatch
+from crossface.engine.swap.texture import Texture
 
 # Rec. 709 luma, and the two differences that Cb and Cr are made of (ITU-R BT.709, items 3.2 and 3.3).
 OPPONENT = np.array(
@@ -30,7 +34,17 @@ def colours(seed: int, spread: float = 0.1) -> NDArray[np.float64]:
 
 
 def statistics(samples: NDArray[Any]) -> Statistics:
-    return Statistics(samples.mean(0), np.cov(samples.T, bias=True))
+    ranks = (np.arange(colour_match.QUANTILES) + 0.5) / colour_match.QUANTILES
+    quantiles = np.quantile(samples @ colour_match.OPPONENT.T, ranks, axis=0).T
+    return Statistics(samples.mean(0), np.cov(samples.T, bias=True), quantiles)
+
+
+def recoloured(matched: NDArray[np.float32], samples: NDArray[Any]) -> NDArray[np.float64]:
+    """By the kernel."""
+    picture = np.ascontiguousarray(samples.T.reshape(3, 25, -1), np.float32)
+    ends = colour_match.CURVE_LOW, colour_match.CURVE_HIGH
+    changed = kernels.recolour(picture, colour_match.OPPONENT, matched, *ends)
+    return changed.reshape(3, -1).T.astype(np.float64)
 
 
 def applied(matrix: NDArray[Any], samples: NDArray[Any]) -> NDArray[np.float64]:
@@ -79,11 +93,13 @@ def test_mkl_matches_the_whole_covariance(seed: int) -> None:
     rng = np.random.default_rng(seed)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     mild = turn @ np.diag(rng.uniform(0.75, 1.35, 3)) @ turn.T
-    source = drawn @ mild.T + 0.1
+    source = drawn @ OPPONENT.T @ mild @ np.linalg.inv(OPPONENT).T + 0.1
     matched = applied(transform("mkl", statistics(drawn), statistics(source)), drawn)
     np.testing.assert_allclose(np.cov(matched.T), np.cov(source.T), atol=3e-4)
-    linear = transform("mkl", statistics(drawn), statistics(source))[:, :3]
-    np.testing.assert_allclose(linear, linear.T, atol=1e-9, err_msg="the optimal transport is symmetric")
+    linear = (
+        OPPONENT @ transform("mkl", statistics(drawn), statistics(source))[:, :3] @ np.linalg.inv(OPPONENT)
+    )
+    np.testing.assert_allclose(linear, linear.T, atol=1e-3, err_msg="the optimal transport is symmetric")
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["reinhard", "mkl"]), st.floats(1e-6, 3.0))
@@ -104,16 +120,16 @@ def test_one_flat_colour_gives_finite_numbers(method: Method) -> None:
 def test_steady_match_damps_a_flash_and_forgets_it_at_a_cut() -> None:
     calm, flash, drawn = statistics(colours(1)), statistics(colours(1) + 0.2), statistics(colours(2))
     match = SteadyMatch("mean")
-    before = match.update(Measured(0, 0, 7, drawn, calm))
+    before = match.update(Measured(0, 0, 7, drawn, calm)).colour
     np.testing.assert_allclose(before, transform("mean", drawn, calm))
-    during = match.update(Measured(1, 0, 7, drawn, flash))
+    during = match.update(Measured(1, 0, 7, drawn, flash)).colour
     step = (during - before)[:, 3]
     assert (step > 0).all() and (step < 0.1).all(), "less than half of the flash in its first frame"
     for _ in range(40):
-        settled = match.update(Measured(1, 0, 7, drawn, flash))
+        settled = match.update(Measured(1, 0, 7, drawn, flash)).colour
     np.testing.assert_allclose(settled, transform("mean", drawn, flash), atol=1e-4)
     np.testing.assert_allclose(
-        match.update(Measured(2, 1, 7, drawn, calm)), before, err_msg="a new shot starts anew"
+        match.update(Measured(2, 1, 7, drawn, calm)).colour, before, err_msg="a new shot starts anew"
     )
 
 
@@ -122,8 +138,69 @@ def test_tracks_do_not_share_their_colours() -> None:
     match = SteadyMatch("reinhard")
     for _ in range(3):
         np.testing.assert_allclose(
-            match.update(Measured(0, 0, 0, drawn, left)), transform("reinhard", drawn, left)
+            match.update(Measured(0, 0, 0, drawn, left)).colour, transform("reinhard", drawn, left)
         )
         np.testing.assert_allclose(
-            match.update(Measured(0, 0, 1, drawn, right)), transform("reinhard", drawn, right)
+            match.update(Measured(0, 0, 1, drawn, right)).colour, transform("reinhard", drawn, right)
         )
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_quantiles_are_those_of_numpy(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(0.5, 0.2, (900, 3)).astype(np.float32)
+    mask = (rng.random(900) < 0.7).astype(np.float32)
+    picture = np.ascontiguousarray(samples.T.reshape(3, 30, 30))
+    found = kernels.quantiles(picture, mask.reshape(30, 30), colour_match.OPPONENT, count)
+    kept = samples[mask > 0] @ colour_match.OPPONENT.T
+    ranks = (np.arange(count) + 0.5) / count
+    expected = np.quantile(kept, ranks, axis=0, method="inverted_cdf").T
+    # Bins are 1/512 wide, and a rank may lie between two samples.
+    ends = [np.quantile(kept, np.clip(ranks + d, 0, 1), axis=0).T for d in (-0.01, 0.01)]
+    assert ((found >= ends[0] - 0.003) & (found <= ends[1] + 0.003)).all()
+    assert np.abs(found - expected).mean() < 0.01 and (np.diff(found) >= 0).all()
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.floats(0.5, 2.0), st.floats(-0.1, 0.1))
+def test_hist_takes_one_distribution_to_another(seed: int, power: float, shift: float) -> None:
+    """Through any curve of moderate slope, which no affine transform would undo."""
+    drawn = colours(seed, 0.05) @ OPPONENT.T
+    bent = drawn + 0.15 * (power - 1) * np.sin(4 * drawn) / 4 + shift
+    drawn, source = drawn @ np.linalg.inv(OPPONENT).T, bent @ np.linalg.inv(OPPONENT).T
+    matched = recoloured(curves(statistics(drawn), statistics(source)), drawn) @ OPPONENT.T
+    for channel in range(3):
+        for rank in (0.1, 0.25, 0.5, 0.75, 0.9):
+            got, wanted = (np.quantile(each[:, channel], rank) for each in (matched, bent))
+            assert abs(got - wanted) < 0.008
+
+
+def test_hist_of_equal_colours_changes_nothing_and_slopes_are_limited() -> None:
+    samples = colours(3)
+    same = curves(statistics(samples), statistics(samples))
+    np.testing.assert_allclose(recoloured(same, samples), samples, atol=1e-5)
+    for spread in (1e-4, 2.0):
+        steep = curves(statistics(colours(4)), statistics(colours(5, spread)))
+        slopes = np.diff(steep) / (3 / (steep.shape[1] - 1))
+        assert slopes.min() > 0.7 and slopes.max() < 1.42
+
+
+def test_beyond_its_ends_a_curve_goes_on() -> None:
+    curve = np.tile(np.array([0.1, 0.6], np.float32), (3, 1))
+    picture = np.array([-1.0, 0.0, 0.5, 1.0, 4.0], np.float32) * np.ones((3, 1, 1), np.float32)
+    changed = kernels.recolour(picture, np.eye(3), curve, 0.0, 1.0)
+    np.testing.assert_allclose(changed[1, 0], [-0.9, 0.1, 0.35, 0.6, 3.6], atol=1e-6)
+
+
+def test_texture_and_quantiles_are_steady_too() -> None:
+    match = SteadyMatch("hist")
+    drawn, dim, bright = (statistics(colours(n)) for n in (1, 2, 3))
+    first = match.update(Measured(0, 0, 1, drawn, dim, Texture(1.0, 2.0, 3.0, 4.0)))
+    second = match.update(Measured(1, 0, 1, drawn, bright, Texture(5.0, 2.0, 3.0, 8.0)))
+    assert first.texture == Texture(1.0, 2.0, 3.0, 4.0) and second.texture == Texture(2.0, 2.0, 3.0, 5.0)
+    assert dim.quantiles is not None and bright.quantiles is not None
+    halfway = statistics(colours(2)).mixed(bright, 0.25)
+    np.testing.assert_allclose(halfway.quantiles, 0.75 * dim.quantiles + 0.25 * bright.quantiles)
+    np.testing.assert_allclose(second.curves, curves(drawn, halfway))
+    np.testing.assert_array_equal(second.colour, np.eye(3, 4))

@@ -15,6 +15,7 @@ TEXELS = ("f32", "f16")
 NAMES = ("resize", "crop", "stats_parts", "blend", "outline", "soften_down", "soften_across", "finite")
 KERNELS = (
     {"stats_totals", "soften_areas", "thumbnails", "aim_crops", "follow_faces"}
+    | {"skin", "details", "sharpen", "noise_counts", "noise_totals"}
     | {f"{name}_{texel}" for name in NAMES for texel in TEXELS}
     | {f"prepare_{here}_{there}" for here in TEXELS for there in TEXELS}
 )

@@ -271,7 +271,17 @@ def all_results(native: Any, threads: int) -> list[NDArray[Any]]:
             face = kernels.crop(frame, matrix[None], 224, threads=threads)[0]
             half = kernels.crop(frame, matrix[None], 224, dtype=np.float16, threads=threads)
             mean, covariance, weight = kernels.stats(face, mask)
-            kernels.blend(frame, matrix, face[:, ::-1], mask, UNCHANGED * 0.9, threads)
+            skin = kernels.skin(
+                face, face[:, ::-1], mask, (mean, covariance, weight), (mean, covariance, 1.0), 2.0
+            )
+            noise = np.array(kernels.noise(frame, matrix, skin))
+            taps = np.array([0.25, 0.5, 0.25], np.float32)
+            sharp, curves = kernels.sharpen(face, taps, 0.7), np.linspace([-1, 0, 1], [1, 2, 1], 9).T
+            changed = kernels.recolour(sharp, UNCHANGED[:, :3], curves, -0.5, 1.5)
+            ranks = kernels.quantiles(changed, mask, UNCHANGED[:, :3], 9)
+            grain = kernels.Grain(0.01 * frame.colour.white, 0.9, 0.3, 5)
+            kernels.blend(frame, matrix, face[:, ::-1], mask, UNCHANGED * 0.9, threads, grain=grain)
+            results += [skin, noise, sharp, changed, ranks]
             small, _ = kernels.resize(frame, 212, 148, threads)
             results += [face, half, mean, covariance, np.array(weight), small, *frame.planes]
     return results

@@ -20,6 +20,7 @@ from crossface.engine.device_choice import choose
 from crossface.engine.on_device.kernels.masks import MaskKernels
 from crossface.engine.on_device.kernels.mesh_chain import FollowRule, MeshChain
 from crossface.engine.on_device.kernels.records import FOUND_MESH, STATISTICS
+from crossface.engine.on_device.kernels.textures import TextureKernels
 from crossface.engine.on_device.kernels.values import ValueKernels
 from device_pictures import DevicePictures
 from emulated_lane import EmulatedLane
@@ -55,7 +56,22 @@ def results_of(lane):
     touched = blend_all(there, frames, faces, masks, colours)
     found = [there.numbers(crops)[ITEMS], there.numbers(small), touched, there.stats(faces, masks)]
     found += [plane.copy() for frame in frames for plane in frame.planes]
-    return found + masks_of(there, rng) + meshes_of(there, sent, rng)
+    return found + masks_of(there, rng) + meshes_of(there, sent, rng) + textures_of(there, sent, rng)
+
+def textures_of(there, frames, rng):
+    drawn, source = (there.tensor(rng.random((6, 3, SIZE, SIZE), np.float32)) for _ in range(2))
+    masks = there.tensor(np.ones((6, SIZE, SIZE), np.float32))
+    moments, work = [there.empty((6,), STATISTICS) for _ in range(2)], TextureKernels(there.lane)
+    for tensor, out in zip((drawn, source), moments):
+        there.kernels.stats(tensor, masks, out)
+    skin, noise = there.empty(masks.shape, np.float32), there.empty((6, 2), np.float64)
+    details, sharp = (there.empty(drawn.shape, np.float32) for _ in range(2))
+    taps = [np.array([0.25, 0.5, 0.25], np.float32)] * 6
+    work.skin(drawn, source, masks, *moments, 1.25, skin, row_step=2)
+    work.details(drawn, source, taps, details)
+    work.sharpen(drawn, taps, np.linspace(-1, 1.5, 6), sharp)
+    work.noise(frames, FRAME_OF, MATRICES, skin, noise, items=ITEMS)
+    return [there.numbers(tensor)[ITEMS] for tensor in (skin, details, sharp, noise)]
 
 def masks_of(there, rng):
     faces = there.tensor(rng.uniform(-1, 2, (6, 3, SIZE, SIZE)).astype(np.float32))

@@ -14,7 +14,8 @@ from make_model import make_swapper, oval
 from numpy.typing import NDArray
 
 from crossface.engine.clip import Clip
-from crossface.engine.errors import OutOfMemoryError
+from crossface.engine.convert import ConversionSettings, convert
+from crossface.engine.errors import DeviceUnavailableError, OutOfMemoryError
 from crossface.engine.face.faces_file import FacesFile, FrameFaces
 from crossface.engine.frame import Frame
 from crossface.engine.on_device.frame import in_host
@@ -23,8 +24,10 @@ from crossface.engine.on_device.workbench import Workbench
 from crossface.engine.swap.batch import BatchSwapper
 from crossface.engine.swap.mask import MaskSettings
 from crossface.engine.swap.model import load_swappers
+from crossface.engine.swap.steady_match import MatchSettings
 
 FRAMES = 10
+MATCH, PLAIN = MatchSettings("reinhard", sharpness=1.0, grain=1.0), MatchSettings("none")
 Batch = list[tuple[Frame, FrameFaces]]
 
 
@@ -62,7 +65,7 @@ def test_two_people_over_each_other(
         None: make_swapper(tmp_path / "one.onnx"),
         "7": make_swapper(tmp_path / "other.onnx", enlarge=enlarge, mask=oval(64 * enlarge)[::-1], gain=0.7),
     }
-    clip, options = clips / "single_face.mp4", {"colour": "reinhard", "mask": MaskSettings()}
+    clip, options = clips / "single_face.mp4", {"match": MATCH, "mask": MaskSettings()}
     display = np.eye(2)
     on_cpu = batches(clip, lines, 3)
     cpu = BatchSwapper(load_swappers(models, batch=4), display, **options)  # type: ignore[arg-type]
@@ -84,6 +87,8 @@ def test_two_people_over_each_other(
         assert (mine.frame, mine.track) == (others.frame, others.track)
         np.testing.assert_allclose(mine.drawn.mean, others.drawn.mean, atol=1e-5)
         np.testing.assert_allclose(mine.source.covariance, others.source.covariance, atol=1e-5)
+        assert mine.texture is not None and others.texture is not None
+        np.testing.assert_allclose(mine.texture.numbers(), others.texture.numbers(), rtol=0.02, atol=1e-6)
 
 
 def test_what_is_given_up_gives_its_memory_back(clips: Path, lines: list[FrameFaces], swapper: Path) -> None:
@@ -94,7 +99,7 @@ def test_what_is_given_up_gives_its_memory_back(clips: Path, lines: list[FrameFa
         networks = bench.networks({None: swapper}, batch=4)
         taken = []
         for _ in range(12):
-            stream = LaneSwapper(bench, networks, np.eye(2), colour="none", mask=MaskSettings()).swapped(
+            stream = LaneSwapper(bench, networks, np.eye(2), match=PLAIN, mask=MaskSettings()).swapped(
                 batches(clip, lines, 2)
             )
             next(stream)
@@ -103,8 +108,17 @@ def test_what_is_given_up_gives_its_memory_back(clips: Path, lines: list[FrameFa
         # The first rounds fill the rings that records go through.
         assert taken[8] == taken[-1]
         bench.uploader = type(bench.uploader)(lane, most=2)
-        stream = LaneSwapper(bench, networks, np.eye(2), colour="none", mask=MaskSettings()).swapped(
+        stream = LaneSwapper(bench, networks, np.eye(2), match=PLAIN, mask=MaskSettings()).swapped(
             batches(clip, lines, 3)
         )
         with pytest.raises(OutOfMemoryError):
             next(stream)
+
+
+def test_a_match_by_histograms_is_for_cpus(clips: Path, swapper: Path, tmp_path: Path) -> None:
+    """Asked for a device it is refused, before anything is made."""
+    place, output = EmulatedPlace(), tmp_path / "out.mp4"
+    settings = ConversionSettings(colour="hist")
+    with pytest.raises(DeviceUnavailableError, match="hist"):
+        list(convert(clips / "single_face.mp4", swapper, output, settings=settings, device=place))
+    assert not output.exists()

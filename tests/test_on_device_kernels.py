@@ -27,6 +27,7 @@ from crossface.engine.on_device.kernels.records import (
     OUTLINE_JOB,
     PLANE,
     RESIZE_JOB,
+    SHARPEN_JOB,
     SOFTEN_JOB,
 )
 from crossface.engine.on_device.kernels.upload_ring import UploadRing
@@ -355,12 +356,14 @@ def test_records_are_laid_out_as_documented() -> None:
         (BLEND_JOB, 0),
         (OUTLINE_JOB, 0),
         (SOFTEN_JOB, 0),
+        (SHARPEN_JOB, 0),
     ):
         for name, (kind, offset, *_) in (records.fields or {}).items():
             if kind.base.names is None:
                 assert (str(begin + offset), parts.get(name, name)) in documented
     for name, offset in (("planes", 0), ("colour", 96), ("format", 128), ("curve", 248)):
         assert (FRAME.fields or {})[name][1] == offset
+    assert (BLEND_JOB.fields or {})["grain"][1] == 120
     sizes = {name: int(size) for name, size in re.findall(r"(\w+), (\d+) bytes", text)}
     assert sizes == {
         "DeviceFrame": FRAME.itemsize,
@@ -369,4 +372,5 @@ def test_records_are_laid_out_as_documented() -> None:
         "BlendJob": BLEND_JOB.itemsize,
         "OutlineJob": OUTLINE_JOB.itemsize,
         "SoftenJob": SOFTEN_JOB.itemsize,
+        "SharpenJob": SHARPEN_JOB.itemsize,
     }

@@ -130,7 +130,7 @@ def swapping(work: Work) -> Figures:
             bench,
             bench.networks({None: work.model}, batch=SETTINGS.batch),
             clip.info.display,
-            colour=SETTINGS.colour,
+            match=SETTINGS.match,
             mask=SETTINGS.mask,
             keep_on_device=True,
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..face.align import Affine, apply, invert
 from ..frame import ColourDescription, Frame, Matrix, Siting, Transfer
+from ..kernels import NO_GRAIN, Grain
 
 _FLOAT_RGB = ColourDescription(Matrix.RGB, True, Siting.LEFT, 32, 0, 0)
 
@@ -68,6 +69,7 @@ def face_layer(
     face: NDArray[np.float32],
     mask: NDArray[np.float32],
     colour: NDArray[np.float64],
+    grain: Grain = NO_GRAIN,
 ) -> FaceLayer | None:
     """What `kernels.blend` is going to lay over a frame, by that kernel itself, in floats.
 
@@ -77,6 +79,7 @@ def face_layer(
         face: RGB float32 ``[3, R, R]``.
         mask: float32 ``[R, R]`` in 0..1.
         colour: float64 ``[3, 4]``, the colour match.
+        grain: of the face in the frame.
 
     Returns:
         None where the face's square lies outside the frame.
@@ -98,7 +101,9 @@ def face_layer(
     white, same = np.ones_like(face), np.eye(3, 4)
     weight = (below.blended(moved, white, mask, same) - below.blended(moved, 0 * white, mask, same))[..., 0]
     weight = np.clip(weight / _code_of_white(frame.colour.transfer), 0.0, 1.0)
-    drawn = below.blended(moved, face, mask, colour) - (1 - weight[..., None]) * below.codes
+    first, last = _luma_ends(frame.colour)
+    noise = grain.scaled(2.0**frame.colour.padding_bits / float(last - first)).from_corner(x0, y0)
+    drawn = below.blended(moved, face, mask, colour, noise) - (1 - weight[..., None]) * below.codes
     place, inside = _places(x1 - x0, y1 - y0, moved, size)
     return FaceLayer(x0, y0, weight, drawn, place, inside)
 
@@ -130,10 +135,11 @@ class _Below:
         face: NDArray[np.float32],
         mask: NDArray[np.float32],
         colour: NDArray[np.float64],
+        grain: Grain = NO_GRAIN,
     ) -> NDArray[np.float32]:
         red, green, blue = (self.codes[..., n].copy() for n in range(3))
         below = Frame(0, 0, 0, Fraction(1), (green, blue, red), self._colour, None)
-        kernels.blend(below, matrix, face, mask, colour)
+        kernels.blend(below, matrix, face, mask, colour, grain=grain)
         return np.stack([red, green, blue], axis=-1)
 
 

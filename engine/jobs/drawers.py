@@ -16,9 +16,9 @@ from ..on_device.workbench import Workbench
 from ..review.measure import Recorder
 from ..settings import ConversionSettings
 from ..swap.batch import BatchSwapper
-from ..swap.colour_match import Measured
 from ..swap.model import Swappers
 from ..swap.networks import Networks
+from ..swap.steady_match import Measured
 from .plan import Plan
 
 
@@ -55,7 +55,7 @@ class CpuDrawers:
         return BatchSwapper(
             self.swappers,
             display,
-            colour=settings.colour,
+            match=settings.match,
             mask=settings.mask,
             recorder=recorder,
             measured=measured,
@@ -86,7 +86,7 @@ class LaneDrawers:
             self.bench,
             self.networks,
             display,
-            colour=settings.colour,
+            match=settings.match,
             mask=settings.mask,
             keep_on_device=encodes_there,
             recorder=recorder,

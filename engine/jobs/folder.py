@@ -16,7 +16,9 @@ import numpy as np
 from ..errors import BadInputError, BusyError, InputMissingError, OutputError, unreadable
 from ..events import Routed
 from ..part_file import PartFile
-from ..swap.colour_match import Measured, Statistics
+from ..swap.colour_match import QUANTILES, Statistics
+from ..swap.steady_match import Measured
+from ..swap.texture import Texture
 from ..video.part import Part
 from .path_mapping import PathMapping
 from .plan import Plan
@@ -236,20 +238,31 @@ class JobFolder:
 
 
 def _listed(measured: Measured) -> list[Any]:
-    statistics = [
-        [each.mean.tolist(), each.covariance.tolist()] for each in (measured.drawn, measured.source)
-    ]
-    return [measured.frame, measured.shot, measured.track, *statistics]
+    texture = None if measured.texture is None else list(measured.texture.numbers())
+    colours = [_moments(each) for each in (measured.drawn, measured.source)]
+    return [measured.frame, measured.shot, measured.track, *colours, texture]
+
+
+def _moments(statistics: Statistics) -> list[Any]:
+    quantiles = None if statistics.quantiles is None else statistics.quantiles.tolist()
+    return [statistics.mean.tolist(), statistics.covariance.tolist(), quantiles]
 
 
 def _measured(fields: list[Any]) -> Measured:
-    frame, shot, track, drawn, source = fields
+    frame, shot, track, drawn, source, texture = fields
     return Measured(
         int(frame),
         int(shot),
         int(track),
-        *(
-            Statistics(np.array(mean, np.float64).reshape(3), np.array(covariance, np.float64).reshape(3, 3))
-            for mean, covariance in (drawn, source)
-        ),
+        _statistics(*drawn),
+        _statistics(*source),
+        None if texture is None else Texture(*map(float, texture)),
+    )
+
+
+def _statistics(mean: list[Any], covariance: list[Any], quantiles: list[Any] | None) -> Statistics:
+    return Statistics(
+        np.array(mean, np.float64).reshape(3),
+        np.array(covariance, np.float64).reshape(3, 3),
+        None if quantiles is None else np.array(quantiles, np.float64).reshape(3, QUANTILES),
     )

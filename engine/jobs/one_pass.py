@@ -182,7 +182,7 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         if compositor is not None:
             stack.enter_context(compositor)
         batch_swapper = BatchSwapper(
-            swappers, clip.info.display, colour=settings.colour, mask=settings.mask, outputs=compositor
+            swappers, clip.info.display, match=settings.match, mask=settings.mask, outputs=compositor
         )
 
         def claim() -> Claim:

@@ -13,14 +13,14 @@ from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
 from ..file_state import file_sha256
-from ..on_device.drawing import input_shape
+from ..on_device.drawing import check_match, input_shape
 from ..on_device.place import Place, Shape, engine_name
 from ..on_device.watch import networks_of
 from ..part_file import keep_sources
 from ..provenance.rights import rests_on_statement
 from ..settings import AnalysisSettings, ConversionSettings
-from ..swap.colour_match import MEMORY_FRAMES
 from ..swap.model import ModelFile, check_morph, read_model
+from ..swap.steady_match import MEMORY_FRAMES
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -78,6 +78,8 @@ def make_plan(
     if analysis is not None:
         analysis.check()
     check_morph(models.values(), conversion.morph)
+    if place is not None:
+        check_match(conversion.colour)
     faces = None if faces is None else Path(faces).absolute()
     keep_sources(output, path, *models.values(), *([faces] if faces else []))
     read = {whom: read_model(model) for whom, model in models.items()}

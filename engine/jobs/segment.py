@@ -16,8 +16,8 @@ from ..frame import Frame
 from ..on_device.frame import Decoded
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..review.measure import Recorder, read_records
-from ..swap.colour_match import MEMORY_FRAMES, Measured
 from ..swap.model import SMALL_BATCH
+from ..swap.steady_match import MEMORY_FRAMES, Measured
 from ..video.fields import is_last_of_its_frame
 from ..video.part import PartWriter, part_suffix
 from .drawers import Drawers

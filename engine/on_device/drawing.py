@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from ..errors import DeviceUnavailableError
 from ..face.align import Affine
 from ..file_state import changed, file_sha256
+from ..swap.colour_match import Method
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
+from ..swap.skin import passes
+from ..swap.texture import blur_of
 from .memory import DeviceFrame, DeviceTensor
 from .place import Place, Shape
 from .sheet import Sheet
@@ -112,14 +115,23 @@ class LaneNetwork:
             self._tools.values.prepare(self._drawn_masks, sheet.masks.part(first, self._batch))
 
     def measure(
-        self, work: Sequence[ToDraw], sheet: Sheet, mask: MaskSettings, *, items: Sequence[int] | None = None
+        self,
+        frames: Sequence[DeviceFrame],
+        work: Sequence[ToDraw],
+        sheet: Sheet,
+        mask: MaskSettings,
+        *,
+        textured: bool = False,
+        items: Sequence[int] | None = None,
     ) -> None:
-        """Cuts masks to their outlines, softens them, and measures colours; fetches what the host needs.
+        """Cuts masks to their outlines, softens them, measures skin; fetches what the host needs.
 
         Args:
+            frames: of the batch, as they were.
             work: of the sheet's faces, or of ``items`` alone.
             sheet: whose faces are drawn.
             mask: the edge of what is blended.
+            textured: measure sharpness and noise, too.
             items: of the sheet, for those that are drawn anew.
         """
         count, output_px = sheet.count, self.metadata.output_px
@@ -131,17 +143,37 @@ class LaneNetwork:
         self._tools.masks.outline(sheet.masks, outlines, items=items)
         taps, border_px = softening(SKIN, output_px)
         ones = np.ones(len(work), np.float32)
-        self._tools.masks.soften(sheet.masks, taps, border_px, sheet.skin, shares=ones, items=items)
+        self._tools.masks.soften(sheet.masks, taps, border_px, sheet.inside, shares=ones, items=items)
         taps, border_px = softening(mask, output_px)
         shares = np.array([each.share for each in work], np.float32)
         self._tools.masks.soften(
             sheet.masks, taps, border_px, sheet.weights, shares=shares, areas=found.areas, items=items
         )
-        for pictures, statistics in ((sheet.faces, found.drawn), (sheet.sources, found.source)):
+        self._find_skin(sheet)
+        if textured:
+            blurs = [blur_of(each.drawn_placed).taps for each in work]
+            self._tools.textures.details(sheet.faces, sheet.sources, blurs, sheet.finished, items=items)
             self._tools.pictures.stats(
-                pictures.part(0, count), sheet.skin.part(0, count), statistics.part(0, count)
+                sheet.finished.part(0, count), sheet.skin.part(0, count), found.details.part(0, count)
             )
-        sheet.fetch()
+            placed = np.array([each.drawn_placed for each in work])
+            frame_of = [each.frame for each in work]
+            self._tools.textures.noise(frames, frame_of, placed, sheet.skin, found.noise, items=items)
+        sheet.fetch(textured=textured)
+
+    def _find_skin(self, sheet: Sheet) -> None:
+        """As `skin.find_skin`, and as often."""
+        count = sheet.count
+        faces, sources, inside, skin = (
+            each.part(0, count) for each in (sheet.faces, sheet.sources, sheet.inside, sheet.skin)
+        )
+        drawn, source = (each.part(0, count) for each in (sheet.on_device.drawn, sheet.on_device.source))
+        self._tools.pictures.stats(faces, inside, drawn)
+        self._tools.pictures.stats(sources, inside, source)
+        for spread, row_step in passes(self.metadata.output_px):
+            self._tools.textures.skin(faces, sources, inside, drawn, source, spread, skin, row_step=row_step)
+            self._tools.pictures.stats(faces, skin, drawn)
+            self._tools.pictures.stats(sources, skin, source)
 
     def redraw(self, sheet: Sheet, item: int) -> bool:
         """Draws a face once more on the CPU, in float32 where the file allows it; waits for the device.
@@ -175,6 +207,12 @@ class LaneNetwork:
         if swapper.sha256 != self.sha256:
             raise changed(self.path)
         return swapper
+
+
+def check_match(colour: Method) -> None:
+    """Raises DeviceUnavailableError where a match is made on the CPU only."""
+    if colour == "hist":
+        raise DeviceUnavailableError("--colour hist is for CPUs: choose another one, or give --device cpu")
 
 
 def input_shape(model: ModelFile, batch: int) -> Shape:

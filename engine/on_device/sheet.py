@@ -22,15 +22,21 @@ class Found:
         drawn: ``STATISTICS`` ``[room]``, of the faces as they are drawn.
         source: the same, of the frames.
         areas: float64 ``[room]``, means of the weights before they were faded.
+        details: ``STATISTICS`` ``[room]``, of `TextureKernels.details`.
+        noise: float64 ``[room, 2]``, of `TextureKernels.noise`.
     """
 
     finite: Any
     drawn: Any
     source: Any
     areas: Any
+    details: Any
+    noise: Any
 
-    def all(self) -> tuple[Any, ...]:
-        return self.finite, self.drawn, self.source, self.areas
+    def all(self, *, textured: bool) -> tuple[Any, ...]:
+        """Those that are filled."""
+        always = self.finite, self.drawn, self.source, self.areas
+        return (*always, self.details, self.noise) if textured else always
 
 
 class Sheet:
@@ -49,7 +55,9 @@ class Sheet:
         sources: ``[room, 3, R, R]``, the same in the size that is drawn; ``crops`` where that is one.
         faces: ``[room, 3, R, R]``, as they are drawn.
         masks: ``[room, R, R]``.
+        inside: ``[room, R, R]``, where skin is looked for.
         skin: ``[room, R, R]``, where colours are measured.
+        finished: ``[room, 3, R, R]``, the faces' details while they are measured, then the sharpened faces.
         weights: ``[room, R, R]``, of what is blended.
         touched: int32 ``[room]``, of `DeviceKernels.blend`.
         on_device: what is found out, tensors.
@@ -64,17 +72,21 @@ class Sheet:
         self.sources = self.crops if size_px == output_px else new_tensor(lane, pictures, np.float32)
         self.faces = new_tensor(lane, pictures, np.float32)
         self.masks = new_tensor(lane, masks, np.float32)
+        self.inside = new_tensor(lane, masks, np.float32)
         self.skin = new_tensor(lane, masks, np.float32)
+        self.finished = new_tensor(lane, pictures, np.float32)
         self.weights = new_tensor(lane, masks, np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)
-        kinds = (np.dtype(np.int32), STATISTICS, STATISTICS, np.dtype(np.float64))
-        self.on_device = Found(*(new_tensor(lane, (room,), kind) for kind in kinds))
-        self.found = Found(*(lane.pinned(room, kind) for kind in kinds))
+        flag, number = np.dtype(np.int32), np.dtype(np.float64)
+        kinds = [flag, STATISTICS, STATISTICS, number, STATISTICS, np.dtype((np.float64, 2))]
+        self.on_device = Found(*(new_tensor(lane, *_shaped(room, kind)) for kind in kinds))
+        self.found = Found(*(lane.pinned(*_shaped(room, kind)) for kind in kinds))
         self._touched: list[NDArray[np.int32]] = []
 
-    def fetch(self) -> None:
+    def fetch(self, *, textured: bool) -> None:
         """Starts the copies of what is found out."""
-        for tensor, array in zip(self.on_device.all(), self.found.all(), strict=True):
+        both = (each.all(textured=textured) for each in (self.on_device, self.found))
+        for tensor, array in zip(*both, strict=True):
             self._lane.download(array[: self.count], buffer_of(tensor.part(0, self.count)))
 
     def fetch_touched(self, number: int) -> NDArray[np.int32]:
@@ -83,3 +95,8 @@ class Sheet:
             self._touched.append(self._lane.pinned(self.room, np.int32))
         self._lane.download(self._touched[number], buffer_of(self.touched))
         return self._touched[number]
+
+
+def _shaped(room: int, kind: np.dtype[Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Of an array of so many, a kind's own shape among its axes."""
+    return (room, *kind.shape), kind.base

@@ -16,12 +16,15 @@ from ..review.measure import Recorder
 from ..swap.account import Account, no_number
 from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
-from ..swap.colour_match import Measured, Method, Statistics
+from ..swap.colour_match import Statistics
+from ..swap.finish import Finish, finish
 from ..swap.mask import MaskSettings
+from ..swap.steady_match import Match, MatchSettings, Measured
+from ..swap.texture import Texture, mean_squares
 from .download import touched_rows
-from .drawing import LaneNetwork, ToDraw
+from .drawing import LaneNetwork, ToDraw, check_match
 from .frame import Decoded, LaneFrame
-from .sheet import Sheet
+from .sheet import Found, Sheet
 from .workbench import Workbench
 
 
@@ -44,7 +47,8 @@ class _Face:
     item: int
     drawn: Statistics
     source: Statistics
-    colour: NDArray[np.float64]
+    match: Match
+    finish: Finish
 
     @property
     def work(self) -> Work[Decoded]:
@@ -73,7 +77,7 @@ class LaneSwapper:
         bench: the lane of this thread, and what is on it.
         networks: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
-        colour: how a face takes the shot's colours.
+        match: how a face is made to fit the plate; not by ``hist``.
         mask: the edge of what is blended.
         keep_on_device: leave a decoder's own frames where they are, for an encoder there.
         recorder: is told of every face.
@@ -86,17 +90,18 @@ class LaneSwapper:
         networks: Mapping[str | None, LaneNetwork],
         display: NDArray[np.float64],
         *,
-        colour: Method,
+        match: MatchSettings,
         mask: MaskSettings,
         keep_on_device: bool = False,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
         self._bench, self._lane = bench, bench.lane
-        self._networks, self._mask = networks, mask
+        self._networks, self._mask, self._settings = networks, mask, match
+        check_match(match.colour)
         self._keep_on_device = keep_on_device
         self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display)
-        self._account = Account(colour, recorder=recorder, measured=measured)
+        self._account = Account(match.colour, recorder=recorder, measured=measured)
 
     @property
     def faces(self) -> int:
@@ -154,7 +159,7 @@ class LaneSwapper:
                 for each in work
             ]
             network.draw(planes, to_draw, sheet)
-            network.measure(to_draw, sheet, self._mask)
+            network.measure(planes, to_draw, sheet, self._mask, textured=self._settings.textured)
             asked.append(_Asked(network, work, to_draw, sheet))
         return _Batch(frames, on_device, asked, self._lane.record())
 
@@ -162,7 +167,7 @@ class LaneSwapper:
         """Matches colours, and gives the device the rest of the work on a batch."""
         self._lane.synchronize(batch.done)
         for asked in batch.asked:
-            self._redraw(asked)
+            self._redraw(batch, asked)
         faces = self._coloured(batch, blend=blend)
         if blend:
             self._blend(batch, faces)
@@ -172,7 +177,7 @@ class LaneSwapper:
                 self._bench.downloader.fetch(frame, _rows(frame, faces) if blend else (0, 0))
         batch.done = self._lane.record()
 
-    def _redraw(self, asked: _Asked) -> None:
+    def _redraw(self, batch: _Batch, asked: _Asked) -> None:
         """Faces that are no numbers; rare, so that waiting for the device does not matter."""
         sheet = asked.sheet
         for item in np.flatnonzero(sheet.found.finite[: sheet.count] == 0).tolist():
@@ -180,7 +185,14 @@ class LaneSwapper:
                 asked.redrawn.add(item)
         if asked.redrawn:
             items = sorted(asked.redrawn)
-            asked.network.measure([asked.to_draw[item] for item in items], sheet, self._mask, items=items)
+            asked.network.measure(
+                [frame.planes for frame in batch.on_device],
+                [asked.to_draw[item] for item in items],
+                sheet,
+                self._mask,
+                textured=self._settings.textured,
+                items=items,
+            )
             self._lane.synchronize()
 
     def _coloured(self, batch: _Batch, *, blend: bool) -> list[_Face]:
@@ -202,25 +214,46 @@ class LaneSwapper:
                 Statistics(each[item]["mean"].copy(), each[item]["covariance"].copy())
                 for each in (found.drawn, found.source)
             )
-            colour = self._account.colour(work, drawn, source)
-            faces.append(_Face(asked, item, drawn, source, colour))
+            match = self._account.match(work, drawn, source, self._texture(found, item))
+            frame = work.frame
+            finished = finish(
+                self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
+            )
+            faces.append(_Face(asked, item, drawn, source, match, finished))
         return faces
+
+    def _texture(self, found: Found, item: int) -> Texture | None:
+        if not self._settings.textured:
+            return None
+        details = found.details[item]
+        fine, coarse = found.noise[item].tolist()
+        return Texture(*mean_squares(details["mean"], details["covariance"]), fine, coarse)
 
     def _blend(self, batch: _Batch, faces: list[_Face]) -> None:
         planes = [frame.planes for frame in batch.on_device]
         copies = dict.fromkeys(map(id, batch.asked), 0)
         for asked, items in _launches(faces):
             sheet, to_draw = asked.sheet, [asked.to_draw[face.item] for face in items]
-            count = sheet.count
+            count, numbers = sheet.count, [face.item for face in items]
+            sharp = any(face.finish.sharpening != 0.0 for face in items)
+            if sharp:
+                self._bench.tools.textures.sharpen(
+                    sheet.faces,
+                    [face.finish.taps for face in items],
+                    np.array([face.finish.sharpening for face in items]),
+                    sheet.finished,
+                    items=numbers,
+                )
             self._bench.tools.pictures.blend(
                 planes,
                 [each.frame for each in to_draw],
                 np.array([each.drawn_placed for each in to_draw]),
-                sheet.faces,
+                sheet.finished if sharp else sheet.faces,
                 sheet.weights,
-                np.array([face.colour for face in items]),
+                np.array([face.match.colour for face in items]),
                 sheet.touched,
-                items=[face.item for face in items],
+                grains=[face.finish.grain for face in items],
+                items=numbers,
             )
             touched = sheet.fetch_touched(copies[id(asked)])
             copies[id(asked)] += 1
@@ -235,7 +268,7 @@ class LaneSwapper:
                     face.work,
                     face.drawn,
                     face.source,
-                    face.colour,
+                    face.match,
                     mask_area=float(face.asked.sheet.found.areas[face.item]),
                     redrawn=face.item in face.asked.redrawn,
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .kernels.masks import MaskKernels
 from .kernels.pictures import DeviceKernels
+from .kernels.textures import TextureKernels
 from .kernels.values import ValueKernels
 from .place import DeviceLane
 
@@ -18,6 +19,7 @@ class Tools:
         lane: as given.
         pictures: over frames.
         masks: over masks.
+        textures: over faces.
         values: over any tensors.
     """
 
@@ -25,4 +27,5 @@ class Tools:
         self.lane = lane
         self.pictures = DeviceKernels(lane)
         self.masks = MaskKernels(lane)
+        self.textures = TextureKernels(lane)
         self.values = ValueKernels(lane)

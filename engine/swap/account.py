@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..review.measure import Kept, Recorder
 from .cast import AnyFrame, Work
-from .colour_match import Measured, Method, Statistics, SteadyMatch
+from .colour_match import Method, Statistics
+from .steady_match import Match, Measured, SteadyMatch
+from .texture import Texture
 
 
 class Account:
@@ -40,10 +39,13 @@ class Account:
         """What was measured in the last frames."""
         return tuple(self._match.recent)
 
-    def colour(self, work: Work[AnyFrame], drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
-        """The colour transform of a face; in the order of `Work.order`, frame after frame."""
-        measured = Measured(work.frame.index, work.shot, work.face.track, drawn, source)
-        return self._match.update(measured)
+    def match(
+        self, work: Work[AnyFrame], drawn: Statistics, source: Statistics, texture: Texture | None
+    ) -> Match:
+        """What fits a face to the plate; in the order of `Work.order`, frame after frame."""
+        return self._match.update(
+            Measured(work.frame.index, work.shot, work.face.track, drawn, source, texture)
+        )
 
     def keep(self, work: Work[AnyFrame], reason: Kept) -> None:
         """The source's face stays."""
@@ -55,7 +57,7 @@ class Account:
         work: Work[AnyFrame],
         drawn: Statistics,
         source: Statistics,
-        colour: NDArray[np.float64],
+        match: Match,
         *,
         mask_area: float,
         redrawn: bool,
@@ -72,7 +74,7 @@ class Account:
                 mask_area=mask_area,
                 drawn_mean=drawn.mean,
                 source_mean=source.mean,
-                colour=colour,
+                colour=match.shown,
                 share=work.share,
                 retried=redrawn,
             )

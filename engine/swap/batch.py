@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,13 @@ from ..on_device.frame import Decoded, in_host
 from ..review.measure import Recorder
 from .account import Account, no_number
 from .cast import Cast, Work
-from .colour_match import Measured, Method, Statistics
+from .colour_match import CURVE_HIGH, CURVE_LOW, OPPONENT, QUANTILES, Statistics
+from .finish import Finish, finish
 from .mask import SKIN, MaskSettings, filled, soften
 from .model import Swapper
+from .skin import Skin, find_skin
+from .steady_match import Match, MatchSettings, Measured
+from .texture import Texture, blur_of, detail_of
 
 
 class Swapped(NamedTuple):
@@ -39,13 +43,22 @@ class _Drawn:
     redrawn: bool
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A face, and what was measured of it; no skin where its mask is empty."""
+
+    drawn: _Drawn
+    skin: Skin | None
+    texture: Texture | None
+
+
 class BatchSwapper:
     """Crops, draws, matches and blends.
 
     Args:
         swappers: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
-        colour: how a face takes the shot's colours.
+        match: how a face is made to fit the plate.
         mask: the edge of what is blended.
         outputs: for compositors; they are told of every face.
         recorder: is told of every face.
@@ -57,17 +70,17 @@ class BatchSwapper:
         swappers: Mapping[str | None, Swapper],
         display: NDArray[np.float64],
         *,
-        colour: Method,
+        match: MatchSettings,
         mask: MaskSettings,
         outputs: CompositorOutputs | None = None,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
         self._swappers = swappers
-        self._mask = mask
+        self._settings, self._mask = match, mask
         self._outputs = outputs
         self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display)
-        self._account = Account(colour, recorder=recorder, measured=measured)
+        self._account = Account(match.colour, recorder=recorder, measured=measured)
 
     @property
     def faces(self) -> int:
@@ -109,8 +122,10 @@ class BatchSwapper:
         warnings = []
         for whom, work in self._cast.work_of(batch).items():
             warnings += self._draw(self._swappers[whom], work, drawn, blend=blend)
-        for order in sorted(drawn):
-            self._match_and_blend(drawn[order], blend=blend)
+        # All are measured first: where faces lie over each other, on what the plate shows.
+        seen = [self._see(drawn[order]) for order in sorted(drawn)]
+        for each in seen:
+            self._match_and_blend(each, blend=blend)
         return warnings
 
     def _draw(
@@ -141,23 +156,54 @@ class BatchSwapper:
             drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
         return warnings
 
-    def _match_and_blend(self, drawn: _Drawn, *, blend: bool) -> None:
-        work, skin = drawn.work, soften(drawn.mask, SKIN)
-        mean, covariance, area = kernels.stats(drawn.drawn, skin)
-        if area <= 0:
+    def _see(self, drawn: _Drawn) -> _Seen:
+        skin = find_skin(drawn.drawn, drawn.source, soften(drawn.mask, SKIN))
+        if skin is None or not self._settings.textured:
+            return _Seen(drawn, skin, None)
+        placed = drawn.work.drawn_placed
+        details = detail_of(drawn.drawn, drawn.source, skin.mask, blur_of(placed))
+        noise = kernels.noise(in_host(drawn.work.frame), placed, skin.mask)
+        return _Seen(drawn, skin, Texture(*details, *noise))
+
+    def _match_and_blend(self, seen: _Seen, *, blend: bool) -> None:
+        drawn, work = seen.drawn, seen.drawn.work
+        if seen.skin is None:
             if blend:
                 self._account.keep(work, "no mask")
             return
-        new = Statistics(mean, covariance)
-        old = Statistics(*kernels.stats(drawn.source, skin)[:2])
-        colour = self._account.colour(work, new, old)
+        new, old = self._statistics(drawn, seen.skin)
+        match = self._account.match(work, new, old, seen.texture)
         if not blend:
             return
         weight = soften(drawn.mask, self._mask)
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
+        frame = in_host(work.frame)
+        finished = finish(
+            self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
+        )
+        face = _finished(drawn.drawn, match, finished)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        if lay(in_host(work.frame), work.drawn_placed, drawn.drawn, weight, colour) is None:
+        if lay(frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain) is None:
             self._account.keep(work, "no mask")
             return
-        self._account.swap(work, new, old, colour, mask_area=mask_area, redrawn=drawn.redrawn)
+        self._account.swap(work, new, old, match, mask_area=mask_area, redrawn=drawn.redrawn)
+
+    def _statistics(self, drawn: _Drawn, skin: Skin) -> tuple[Statistics, Statistics]:
+        """Of the new face and the old one."""
+        if self._settings.colour != "hist":
+            return skin.drawn, skin.source
+        new, old = (
+            replace(each, quantiles=kernels.quantiles(image, skin.mask, OPPONENT, QUANTILES))
+            for each, image in ((skin.drawn, drawn.drawn), (skin.source, drawn.source))
+        )
+        return new, old
+
+
+def _finished(face: NDArray[np.float32], match: Match, finished: Finish) -> NDArray[np.float32]:
+    """The new face, sharp, and with its curves."""
+    if finished.sharpening != 0.0:
+        face = kernels.sharpen(face, finished.taps, finished.sharpening)
+    if match.curves is not None:
+        face = kernels.recolour(face, OPPONENT, match.curves, CURVE_LOW, CURVE_HIGH)
+    return face

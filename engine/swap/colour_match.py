@@ -1,40 +1,63 @@
-"""The new face takes the shot's light and skin: an affine transform of its RGB.
+"""The new face takes the shot's light and skin: an affine transform of its RGB, or a curve for each channel.
 
-Means and covariances are of gamma-encoded RGB under the mask, of the source's
-face and of the drawn one. Every method gives one ``[3, 4]`` matrix, which the
-blend kernel applies.
+Means and covariances are of gamma-encoded RGB where both faces are skin (see `skin`). Methods compare them in
+an opponent space. Every one but ``hist`` gives a ``[3, 4]`` matrix, which the blend kernel applies; ``hist``
+gives curves, which are laid over the face before.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Method = Literal["none", "mean", "reinhard", "mkl"]
-METHODS: tuple[Method, ...] = ("none", "mean", "reinhard", "mkl")
+Method = Literal["none", "mean", "reinhard", "mkl", "hist"]
+METHODS: tuple[Method, ...] = ("none", "mean", "reinhard", "mkl", "hist")
 
 # Rec. 709 luma and two colour differences: an opponent space in which channels hardly correlate.
-_OPPONENT = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5], [0.5, -0.4542, -0.0458]])
-_FROM_OPPONENT = np.linalg.inv(_OPPONENT)
-# A face that fills a part of its range only by noise must not be stretched to match another.
-_LEAST_GAIN, _MOST_GAIN = 0.6, 1.6
+OPPONENT = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5], [0.5, -0.4542, -0.0458]])
+_FROM_OPPONENT = np.linalg.inv(OPPONENT)
+# A face that fills a part of its range only by noise must not be stretched to match another. What is no skin
+# is stretched along, and at 1.6 brows turned black in one clip.
+_LEAST_GAIN, _MOST_GAIN = 1 / 1.4, 1.4
 _FLOOR = 1e-5
-# Share of the newest frame in the running statistics: a third of them is about three frames old.
-_NEWEST = 0.25
-# Frames after which the older ones weigh 0.75^12.
-MEMORY_FRAMES = 12
+# Points of a distribution that `hist` compares.
+QUANTILES = 17
+# Of a step between two of them, in 0..1: a flat face is not stretched.
+_LEAST_STEP = 2e-3
+# Ends of the curves, and how many steps they have.
+CURVE_LOW, CURVE_HIGH, _CURVE_STEPS = -1.0, 2.0, 384
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean ``[3]`` and covariance ``[3, 3]`` of RGB in 0..1, float64."""
+    """Of a face's skin, in RGB of 0..1, float64.
+
+    Attributes:
+        mean: ``[3]``.
+        covariance: ``[3, 3]``.
+        quantiles: ``[3, QUANTILES]`` of the channels of `OPPONENT`, for ``hist`` alone.
+    """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    quantiles: NDArray[np.float64] | None = None
+
+    def mixed(self, newer: Statistics, share: float) -> Statistics:
+        """Moved by a share of the way to ``newer``.
+
+        Means of two distributions' quantiles are those of the one between them by optimal transport.
+        """
+        quantiles = newer.quantiles
+        if self.quantiles is not None and quantiles is not None:
+            quantiles = self.quantiles + share * (quantiles - self.quantiles)
+        return Statistics(
+            self.mean + share * (newer.mean - self.mean),
+            self.covariance + share * (newer.covariance - self.covariance),
+            quantiles,
+        )
 
 
 def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
@@ -45,8 +68,9 @@ def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[
       Reinhard et al., IEEE CG&A 21(5), 2001).
     * ``mkl`` is the optimal linear transport between the two normal
       distributions (Pitié and Kokaram, CVMP 2007), its gains limited.
+    * ``hist`` leaves all to its `curves`, as ``none`` does.
     """
-    if method == "none":
+    if method in ("none", "hist"):
         linear, offset = np.eye(3), np.zeros(3)
     else:
         linear = _LINEAR[method](drawn.covariance, source.covariance)
@@ -55,22 +79,28 @@ def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[
 
 
 def _reinhard(drawn: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
-    variances = [np.diag(_OPPONENT @ each @ _OPPONENT.T) for each in (drawn, source)]
+    variances = [np.diag(_opponent(each)) for each in (drawn, source)]
     gains = np.sqrt((variances[1] + _FLOOR) / (variances[0] + _FLOOR))
     limited = np.diag(np.clip(gains, _LEAST_GAIN, _MOST_GAIN))
-    linear: NDArray[np.float64] = _FROM_OPPONENT @ limited @ _OPPONENT
+    linear: NDArray[np.float64] = _FROM_OPPONENT @ limited @ OPPONENT
     return linear
 
 
 def _mkl(drawn: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
     floor = _FLOOR * np.eye(3)
-    root = _power(drawn + floor, 0.5)
-    inverse_root = _power(drawn + floor, -0.5)
-    linear = inverse_root @ _power(root @ (source + floor) @ root, 0.5) @ inverse_root
+    before, after = _opponent(drawn) + floor, _opponent(source) + floor
+    root, inverse_root = _power(before, 0.5), _power(before, -0.5)
+    moved = inverse_root @ _power(root @ after @ root, 0.5) @ inverse_root
     # Symmetric and positive, so that its eigenvalues are its gains.
-    gains, axes = np.linalg.eigh(linear)
-    limited: NDArray[np.float64] = (axes * np.clip(gains, _LEAST_GAIN, _MOST_GAIN)) @ axes.T
-    return limited
+    gains, axes = np.linalg.eigh(moved)
+    limited = (axes * np.clip(gains, _LEAST_GAIN, _MOST_GAIN)) @ axes.T
+    linear: NDArray[np.float64] = _FROM_OPPONENT @ limited @ OPPONENT
+    return linear
+
+
+def _opponent(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    moved: NDArray[np.float64] = OPPONENT @ covariance @ OPPONENT.T
+    return moved
 
 
 def _power(matrix: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
@@ -82,57 +112,35 @@ def _power(matrix: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
 _LINEAR = {"mean": lambda drawn, source: np.eye(3), "reinhard": _reinhard, "mkl": _mkl}
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Statistics of one face in one frame.
+def curves(drawn: Statistics, source: Statistics) -> NDArray[np.float32]:
+    """What takes the channels' distributions of ``drawn`` to those of ``source``, for `kernels.recolour`.
 
-    Attributes:
-        frame: its number in the clip.
-        shot: of the clip.
-        track: of the face.
-        drawn: of the new face.
-        source: of the old one.
+    Between two of the `QUANTILES` a curve is straight, its slope limited as other methods' gains are, and so
+    are the ways past the outermost ones. The medians always match.
+
+    Args:
+        drawn: with quantiles.
+        source: the same.
+
+    Returns:
+        float32 ``[3, K]``, values of the channels of `OPPONENT` from `CURVE_LOW` to `CURVE_HIGH`.
     """
-
-    frame: int
-    shot: int
-    track: int
-    drawn: Statistics
-    source: Statistics
+    assert drawn.quantiles is not None and source.quantiles is not None, "hist needs quantiles"
+    steps = np.linspace(CURVE_LOW, CURVE_HIGH, _CURVE_STEPS + 1)
+    both = zip(drawn.quantiles, source.quantiles, strict=True)
+    return np.array([_curve(before, after, steps) for before, after in both], np.float32)
 
 
-class SteadyMatch:
-    """Colour transforms that do not flicker: statistics are averaged over a track's frames.
-
-    Attributes:
-        recent: what was measured in the last `MEMORY_FRAMES` frames, in order. Fed to another one, it goes on
-            as this would, but for what lies before: less than 4 %.
-    """
-
-    def __init__(self, method: Method) -> None:
-        self.recent: deque[Measured] = deque()
-        self._method = method
-        self._running: dict[int, tuple[Statistics, Statistics]] = {}
-        self._shot = -1
-
-    def update(self, measured: Measured) -> NDArray[np.float64]:
-        """Takes a face's statistics in; gives its transform, ``[3, 4]``."""
-        drawn, source = measured.drawn, measured.source
-        if measured.shot != self._shot:
-            self._shot = measured.shot
-            self._running.clear()
-        if measured.track in self._running:
-            before = self._running[measured.track]
-            drawn, source = _mix(before[0], drawn), _mix(before[1], source)
-        self._running[measured.track] = drawn, source
-        self.recent.append(measured)
-        while self.recent[0].frame <= measured.frame - MEMORY_FRAMES:
-            self.recent.popleft()
-        return transform(self._method, drawn, source)
-
-
-def _mix(old: Statistics, new: Statistics) -> Statistics:
-    return Statistics(
-        old.mean + _NEWEST * (new.mean - old.mean),
-        old.covariance + _NEWEST * (new.covariance - old.covariance),
-    )
+def _curve(
+    before: NDArray[np.float64], after: NDArray[np.float64], steps: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    lengths = np.diff(before)
+    slopes = np.clip((np.diff(after) + _LEAST_STEP) / (lengths + _LEAST_STEP), _LEAST_GAIN, _MOST_GAIN)
+    ends = np.concatenate([[CURVE_LOW - before[0]], lengths, [CURVE_HIGH - before[-1]]])
+    ends[0] *= -1.0
+    places = np.concatenate([[CURVE_LOW], before, [CURVE_HIGH]])
+    values = np.concatenate([[0.0], np.cumsum(ends * np.concatenate([slopes[:1], slopes, slopes[-1:]]))])
+    middle = 1 + QUANTILES // 2
+    values += after[QUANTILES // 2] - values[middle]
+    curve: NDArray[np.float64] = np.interp(steps, places, values)
+    return curve

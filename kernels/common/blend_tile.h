@@ -4,6 +4,7 @@
 
 #include "chroma.h"
 #include "face_pixel.h"
+#include "grain.h"
 #include "jobs.h"
 #include "plane_sample.h"
 #include "variant.h"
@@ -139,13 +140,21 @@ CF_HOST_DEVICE inline void lay_face(const BlendWork<Texel>& work, BlendTile& til
         const float weight = mine && tile.luma ? tile.weight[dy + kBlendHalo][dx + kBlendHalo] : 0.0f;
         if (!chroma && !(weight > 0.0f)) continue;
         const Location at = locate(tile.map, dx, dy);
-        const Codes codes = face_codes(work.target, work.job.colour, work.face, work.size, tile.map, at);
+        Codes codes = face_codes(work.target, work.job.colour, work.face, work.size, tile.map, at);
         if (chroma) {
             tile.code[0][row][column] = codes.second;
             tile.code[1][row][column] = codes.third;
         }
         if (!(weight > 0.0f)) continue;
         const int x = tile.x + dx, y = tile.y + dy;
+        if (work.job.grain.sigma > 0.0f) {
+            const float noise = work.job.grain.sigma * grain_gain(weight) * grain_at(work.job.grain, x, y);
+            codes.first += noise;
+            if (frame.colour.matrix == Matrix::kRgb) {
+                codes.second += noise;
+                codes.third += noise;
+            }
+        }
         mix_code(frame.planes[0], frame.colour, format, x, y, codes.first, weight);
         if (is_subsampled(frame.colour)) continue;
         mix_code(frame.planes[1], frame.colour, format, x, y, codes.second, weight);

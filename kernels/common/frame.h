@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 // Plain data shared by the binding, the CPU variants and the device. No code lives here: see variant.h.
 namespace crossface {
@@ -60,6 +61,14 @@ struct Scale {
 // A half plane: inside where nx x + ny y > offset, in pixels if the normal has length 1.
 struct Edge {
     float nx, ny, offset;
+};
+
+// Noise for a face: white, filtered by [side, centre, side] along both axes. centre^2 + 2 side^2 = 1 keeps
+// its deviation. See common/grain.h.
+struct Grain {
+    float sigma;  // in codes of the frame; 0 for none
+    float centre, side;
+    std::uint32_t seed;
 };
 
 struct Statistics {

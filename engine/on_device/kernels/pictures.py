@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..._native import device as native
 from ...frame import ColourDescription
-from ...kernels import native_colour
+from ...kernels import NO_GRAIN, Grain, native_colour
 from ..launcher import Launcher
 from ..memory import DeviceFrame, DeviceTensor
 from .arguments import LONGEST_SIDE_PX, grid_over, numbers, on_rows_of, require, side_px, texel_of
@@ -195,6 +195,7 @@ class DeviceKernels:
         colours: NDArray[np.float64],
         touched: DeviceTensor,
         *,
+        grains: Sequence[Grain] | None = None,
         items: ArrayLike | None = None,
     ) -> None:
         """Lays faces over frames, in place. Faces of one frame lie as if one came after the other.
@@ -207,6 +208,7 @@ class DeviceKernels:
             masks: ``[items, R, R]`` of the same type, in 0..1, the faces' share.
             colours: float64 ``[N, 3, 4]``; a face pixel becomes ``colour @ [r, g, b, 1]``.
             touched: int32 ``[items]``: becomes 1 where the frame shows something of the face, else 0.
+            grains: ``[N]``, as of `kernels.blend`; None for none.
             items: ``[N]``.
 
         Raises:
@@ -222,7 +224,10 @@ class DeviceKernels:
             raise ValueError("colours: must be finite, [N, 3, 4]")
         self._zeros.upload(touched)
         sizes_px = np.array([(frame.width, frame.height) for frame in frames]).reshape(-1, 2)
-        jobs = blend_jobs(placed, chosen, numbered, colours, size_px, sizes_px[chosen])
+        grains = [NO_GRAIN] * len(chosen) if grains is None else grains
+        if len(grains) != len(chosen):
+            raise ValueError("grains: must be one for each face")
+        jobs = blend_jobs(placed, chosen, numbered, colours, grains, size_px, sizes_px[chosen])
         if not len(jobs):
             return
         fades = np.array([_fades(frame.colour) for frame in frames])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..._native import device as native
 from ...frame import ColourDescription
-from ...kernels import native_colour
+from ...kernels import Grain, native_colour
 from ..memory import DeviceFrame
 
 Records = NDArray[np.void]
@@ -57,11 +57,16 @@ BLEND_JOB = np.dtype(
         ("box", "i4", 4),
         ("frame", "i4"),
         ("item", "i4"),
+        ("grain", [("sigma", "f4"), ("centre", "f4"), ("side", "f4"), ("seed", "u4")]),
     ],
     align=True,
 )
 OUTLINE_JOB = np.dtype([("first", "i4"), ("count", "i4"), ("item", "i4")], align=True)
 SOFTEN_JOB = np.dtype([("share", "f4"), ("item", "i4")], align=True)
+SHARPEN_JOB = np.dtype(
+    [("amount", "f4"), ("radius", "i4"), ("item", "i4"), ("taps", "f4", native.MOST_SHARPEN_RADIUS + 1)],
+    align=True,
+)
 # Of kernels/common/follow_face.h.
 FOLLOW_RULE = np.dtype(
     [
@@ -134,6 +139,7 @@ def blend_jobs(
     frame_of: NDArray[np.intp],
     items: NDArray[np.intp],
     colours: NDArray[np.float64],
+    grains: Sequence[Grain],
     size_px: int,
     frame_sizes_px: NDArray[np.int64],
 ) -> Records:
@@ -144,6 +150,7 @@ def blend_jobs(
         frame_of: ``[N]``.
         items: ``[N]``.
         colours: float64 ``[N, 3, 4]``.
+        grains: ``[N]``.
         size_px: side of the faces and masks.
         frame_sizes_px: ``[N, 2]``, width and height of each one's frame.
     """
@@ -156,6 +163,7 @@ def blend_jobs(
         reached[seen],
     )
     jobs["frame"], jobs["item"] = frame_of[seen], items[seen]
+    jobs["grain"] = np.array([tuple(each) for each in grains], BLEND_JOB["grain"])[seen]
     return jobs
 
 
@@ -163,6 +171,25 @@ def outline_jobs(counts: NDArray[np.intp], items: NDArray[np.intp]) -> Records:
     """One for each of some polygons, whose edges follow each other: ``counts`` ``[N]``."""
     jobs = np.zeros(len(items), OUTLINE_JOB)
     jobs["first"], jobs["count"], jobs["item"] = np.cumsum(counts) - counts, counts, items
+    return jobs
+
+
+def sharpen_jobs(
+    taps: Sequence[NDArray[np.float32]], amounts: NDArray[np.float64], items: NDArray[np.intp]
+) -> Records:
+    """One for each of the ``[N]`` amounts; of taps ``[2 r + 1]`` the latter half.
+
+    Raises:
+        ValueError: taps of a radius that kernels do not have.
+    """
+    jobs = np.zeros(len(items), SHARPEN_JOB)
+    jobs["amount"], jobs["item"] = amounts, items
+    for job, each in zip(jobs, taps, strict=True):
+        radius = len(each) // 2
+        if len(each) % 2 == 0 or radius > native.MOST_SHARPEN_RADIUS:
+            raise ValueError(f"taps: must be an odd number up to {2 * native.MOST_SHARPEN_RADIUS + 1}")
+        job["radius"] = radius
+        job["taps"][: radius + 1] = each[radius:]
     return jobs
 
 

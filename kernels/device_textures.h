@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "common/jobs.h"
+#include "common/noise_part.h"
+#include "common/texture_pixel.h"
+#include "device_blocks.h"
+
+// As device_launch.h, for textures.cu and noise.cu.
+namespace crossface::device {
+
+void launch_skin(const Grid& grid, const float* drawn, const float* source, const float* masks,
+                 const Statistics* of_drawn, const Statistics* of_source, double spread, int size,
+                 int row_step, float* out);
+void launch_details(const Grid& grid, const SharpenJob* jobs, const float* drawn, const float* source,
+                    int size, float* out);
+void launch_sharpen(const Grid& grid, const SharpenJob* jobs, const float* faces, int size, float* out);
+void launch_noise_counts(const Grid& grid, const DeviceFrame* frames, const CropJob* jobs, const float* skin,
+                         int size, std::uint32_t* counts);
+void launch_noise_totals(const Grid& grid, const CropJob* jobs, const std::uint32_t* counts,
+                         double* deviations);
+
+}  // namespace crossface::device

@@ -178,7 +178,9 @@ def test_what_is_no_face_is_not_touched(
     else:
         assert audio_packets(target) == audio_packets(source)
         assert times_s(target) == times_s(source)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [target.name, f"{target.name}.job"]
+    # Matroska has no place for credentials: they lie beside it.
+    sidecars = [f"{target.name}.c2pa"] if suffix == ".mkv" else []
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [target.name, *sidecars, f"{target.name}.job"]
 
 
 def test_a_single_face_has_audio_to_keep(clips: Path) -> None:

@@ -27,9 +27,9 @@ from .review.png import write_png
 from .review.report import clock
 from .review.strip import GAP_PX, Box, Image, beside, caption, face_cell, stacked
 from .settings import AnalysisSettings, ConversionSettings
-from .swap.colour_match import MEMORY_FRAMES
 from .swap.model import read_model
 from .swap.networks import Networks
+from .swap.steady_match import MEMORY_FRAMES
 
 _AS_IT_WAS = "as it was"
 

@@ -81,7 +81,8 @@ def test_a_job_is_the_same_wherever_it_runs(
     film = tmp_path / "out.mp4"
     *events, finished = convert(clip, swapper, film, settings=LOSSLESS, device=other_device)
     assert finished.faces == 72 and not [event for event in events if isinstance(event, Warned)]
-    assert largest_difference(film, by_cpu) <= 1
+    # Landmarks that lie apart by hundredths of a px, and sharpening, make two codes of one.
+    assert largest_difference(film, by_cpu) <= 2
     assert largest_difference(film, clip) > 30, "the face is another one"
     assert times_s(film) == times_s(clip) and audio_packets(film) == audio_packets(clip)
     assert "AI-generated" in comment(film) and comment(film) == comment(by_cpu)

@@ -180,7 +180,8 @@ def test_what_is_no_face_is_not_touched(
         assert times_s(target) == times_s(source)
     # Matroska has no place for credentials: they lie beside it.
     sidecars = [f"{target.name}.c2pa"] if suffix == ".mkv" else []
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [target.name, *sidecars, f"{target.name}.job"]
+    there = sorted(entry.name for entry in tmp_path.iterdir())
+    assert there == [target.name, *sidecars, f"{target.name}.job"]
 
 
 def test_a_single_face_has_audio_to_keep(clips: Path) -> None:

@@ -61,7 +61,8 @@ def test_commands_are_found_through_the_entry_points() -> None:
     names = {command.name for entry in entry_points(group="crossface.commands") for command in entry.load()}
     jobs = {"plan", "segment", "join", "check", "submit"}
     training = {"extract", "audit", "train", "pretrain", "export"}
-    assert names == {"analyze", "convert", "probe", "sheet", "verify", "weights"} | training | jobs
+    looking = {"analyze", "compare", "faces", "probe", "sheet", "verify"}
+    assert names == {"convert", "weights"} | looking | training | jobs
 
 
 def test_a_conversion_reports_to_nobody(clips: Path, swapper: Path, tmp_path: Path) -> None:

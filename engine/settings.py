@@ -35,7 +35,8 @@ class ConversionSettings:
 
     Attributes:
         colour: how the new face takes the shot's colours; see `colour_match`.
-        mask: the edge of what is blended.
+        mask: what of a face is blended, and its edge.
+        occlusion: leave what lies before faces in front of them.
         batch: faces a run of the network.
         codec: how a film is encoded; see `codecs`. "source" takes the clip's own codec.
         encoder_options: of that encoder, beside its defaults in `codecs`.
@@ -49,6 +50,7 @@ class ConversionSettings:
 
     colour: Method = "reinhard"
     mask: MaskSettings = field(default_factory=MaskSettings)
+    occlusion: bool = True
     batch: int = 8
     codec: str = "libx264"
     encoder_options: Mapping[str, str] | None = None
@@ -62,6 +64,7 @@ class ConversionSettings:
         """Raises UsageError for values that make no sense."""
         if self.colour not in METHODS or self.batch < 1:
             raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
+        self.mask.check()
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
         if self.morph is not None and not 0 <= self.morph <= 1:

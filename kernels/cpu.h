@@ -38,6 +38,9 @@ using Fill = void(const Edge* edges, std::size_t count, int size, float* mask);
 // comes out a smooth ramp from 0 to 1, which fades over `border_px` at the picture's edge.
 using Soften = void(const float* mask, int size, const float* taps, int radius, float border_px, float* out);
 
+// Multiplies `mask` [size, size] by `map` [side, side], which shows the same square, enlarged.
+using Uncover = void(const float* map, int side, float* mask, int size);
+
 struct CpuKernels {
     const char* isa;
     Resize* resize;
@@ -47,6 +50,7 @@ struct CpuKernels {
     Blend* blend;
     Fill* fill;
     Soften* soften;
+    Uncover* uncover;
 };
 
 // The variants that this CPU can run, from the most portable to the fastest.
@@ -60,6 +64,7 @@ Stats stats;
 Blend blend;
 Fill fill;
 Soften soften;
+Uncover uncover;
 }  // namespace v2
 
 namespace v3 {
@@ -70,6 +75,7 @@ Stats stats;
 Blend blend;
 Fill fill;
 Soften soften;
+Uncover uncover;
 }  // namespace v3
 
 namespace v4 {
@@ -80,6 +86,7 @@ Stats stats;
 Blend blend;
 Fill fill;
 Soften soften;
+Uncover uncover;
 }  // namespace v4
 
 }  // namespace crossface

@@ -149,7 +149,7 @@ def export_command(model: Path, **options: Any) -> None:
 @click.command("train-occlusion")
 @click.argument("facesets", type=PATH, nargs=-1, required=True)
 @click.option("-o", "--output", type=PATH, required=True, help="The ONNX file to write.")
-@click.option("--steps", type=click.IntRange(20), default=3000, help="Of 32 faces.")
+@click.option("--steps", type=click.IntRange(20), default=3000, help="Of 16 faces.")
 @click.option("--seed", type=click.IntRange(0), default=0)
 @overwrite_option
 def train_occlusion_command(

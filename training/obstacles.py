@@ -87,7 +87,9 @@ def hand(draw: Draw, scene: Surroundings) -> Obstacle:
     grain = grain / grain.mean(dim=(2, 3), keepdim=True).clamp_min(0.05)
     sleeve = draw.uniform(channels=3) * draw.happens(0.5)
     clothed = arm * (limbs.cover - limbs.over) * (sleeve.amax(dim=1, keepdim=True) > 0)
-    colours = torch.lerp(tone * torch.lerp(torch.ones_like(grain), grain, 0.7), sleeve.expand_as(grain), clothed)
+    colours = torch.lerp(
+        tone * torch.lerp(torch.ones_like(grain), grain, 0.7), sleeve.expand_as(grain), clothed
+    )
     return Obstacle((colours * limbs.light).clamp(0, 1), limbs.cover)
 
 
@@ -165,7 +167,9 @@ def strands(draw: Draw, scene: Surroundings) -> Obstacle:
         width = draw.between(0.006, 0.05)[:, 0]
         distance = (across - draw.even(0.3)[:, 0] - draw.even(0.1)[:, 0] * down).abs()
         cover = torch.maximum(cover, ((width - distance) / 0.02 + 0.5).clamp(0, 1) * draw.happens(0.7)[:, 0])
-    lock = ((draw.between(0.05, 0.35)[:, 0] - across.abs()) / 0.08 + 0.5).clamp(0, 1) * draw.happens(0.5)[:, 0]
+    lock = ((draw.between(0.05, 0.35)[:, 0] - across.abs()) / 0.08 + 0.5).clamp(0, 1) * draw.happens(0.5)[
+        :, 0
+    ]
     ends = ((draw.between(0.1, 1.2)[:, 0] - down) / 0.15 + 0.5).clamp(0, 1)
     cover = torch.maximum(cover * draw.between(0.6, 1)[:, 0], lock) * ends
     fibres = 1 + 0.35 * (across * draw.between(40, 120)[:, 0] + draw.even(math.pi)[:, 0]).sin()

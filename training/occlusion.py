@@ -32,7 +32,9 @@ from .tracing import traced
 
 # Of the crops that it learns on; they vary by a fifth, which holds those of all networks.
 _COVERAGE = 1.3
-_BATCH = 32
+_BATCH = 16
+# Steps that learn from the same drawings, which cost more than a step.
+_USES = 3
 _RATE = 2e-3
 _AUGMENTATION = Augmentation(
     rotation_deg=15.0,
@@ -50,11 +52,11 @@ _AUGMENTATION = Augmentation(
 )
 # How many of a batch have what before them; the rest have nothing but a shadow.
 _DRAWN: tuple[tuple[Callable[[Draw, Surroundings], Obstacle], int], ...] = (
-    (hand, 10),
-    (microphone, 3),
-    (panel, 3),
-    (glasses, 2),
-    (strands, 3),
+    (hand, 5),
+    (microphone, 2),
+    (panel, 1),
+    (glasses, 1),
+    (strands, 1),
 )
 # Where there is no face nobody asks; a little weight keeps the answer smooth towards there.
 _WEIGHT_OUTSIDE = 0.03
@@ -157,7 +159,7 @@ def train_occlusion(
     Args:
         facesets: each of one person; all count the same, whatever their size.
         output: the ONNX file.
-        steps: of 32 faces.
+        steps: of 16 faces.
         seed: of all that is drawn.
         overwrite: replace a file that is there.
 
@@ -179,7 +181,10 @@ def train_occlusion(
         rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps, pct_start=0.1)
         sums = torch.zeros(4)
         for step in range(1, steps + 1):
-            example = make_example(stores, generator(seed, step))
+            if step % _USES == 1:
+                example = make_example(stores, generator(seed, step))
+            else:
+                example = Example(*(each.flip(3) for each in example))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(example.pictures.contiguous(memory_format=torch.channels_last)).float()
             weight = example.face.clamp_min(_WEIGHT_OUTSIDE)

@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..face.faces_file import FacesFile
 from ..file_state import FileState, file_sha256
 from ..on_device.drawing import input_shape
+from ..on_device.occlusion import occlusion_network
 from ..on_device.place import Place, Shape, engine_name
 from ..on_device.watch import networks_of
 from ..part_file import keep_sources
@@ -85,6 +86,8 @@ def make_plan(
         reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
         shapes = [(path, input_shape(path, conversion.batch)) for path in models.values() if place]
+        if place is not None and conversion.occlusion:
+            shapes.append(occlusion_network(conversion.batch))
         if place is not None and faces is None:
             settings = detection_settings(analysis or AnalysisSettings(), source)
             shapes += networks_of(settings, source.info.width, source.info.height)

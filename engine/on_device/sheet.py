@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..swap.occlusion import SIZE_PX as OCCLUSION_PX
 from .place import DeviceLane
 from .records import STATISTICS
 from .tensors import buffer_of, new_tensor
@@ -22,15 +23,17 @@ class Found:
         drawn: ``STATISTICS`` ``[room]``, of the faces as they are drawn.
         source: the same, of the frames.
         areas: float64 ``[room]``, means of the weights before they were faded.
+        covered: float32 ``[room]``, of `swap.occlusion.Seen`.
     """
 
     finite: Any
     drawn: Any
     source: Any
     areas: Any
+    covered: Any
 
     def all(self) -> tuple[Any, ...]:
-        return self.finite, self.drawn, self.source, self.areas
+        return self.finite, self.drawn, self.source, self.areas, self.covered
 
 
 class Sheet:
@@ -51,6 +54,7 @@ class Sheet:
         masks: ``[room, R, R]``.
         skin: ``[room, R, R]``, where colours are measured.
         weights: ``[room, R, R]``, of what is blended.
+        visible: ``[room, M, M]``, of `swap.occlusion.Seen`.
         touched: int32 ``[room]``, of `DeviceKernels.blend`.
         on_device: what is found out, tensors.
         found: the same on the host, once `fetch` is over.
@@ -66,8 +70,9 @@ class Sheet:
         self.masks = new_tensor(lane, masks, np.float32)
         self.skin = new_tensor(lane, masks, np.float32)
         self.weights = new_tensor(lane, masks, np.float32)
+        self.visible = new_tensor(lane, (room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)
-        kinds = (np.dtype(np.int32), STATISTICS, STATISTICS, np.dtype(np.float64))
+        kinds = (np.dtype(np.int32), STATISTICS, STATISTICS, np.dtype(np.float64), np.dtype(np.float32))
         self.on_device = Found(*(new_tensor(lane, (room,), kind) for kind in kinds))
         self.found = Found(*(lane.pinned(room, kind) for kind in kinds))
         self._touched: list[NDArray[np.int32]] = []

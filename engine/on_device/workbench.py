@@ -16,6 +16,7 @@ from .drawing import LaneNetwork, Tools
 from .frame import Decoded, LaneFrame
 from .kernels import DeviceKernels
 from .mask_kernels import MaskKernels
+from .occlusion import LaneOcclusion
 from .place import DeviceLane, Place
 from .upload import Uploader
 from .value_kernels import ValueKernels
@@ -46,6 +47,7 @@ class Workbench:
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
+        self._occlusions: dict[int, LaneOcclusion] = {}
         self._trackers: dict[tuple[DetectionSettings, bytes, int], LaneTracker] = {}
 
     def on_device(self, frame: Decoded) -> LaneFrame:
@@ -70,6 +72,15 @@ class Workbench:
                 self._networks[key] = LaneNetwork(self.place, self.tools, path, batch=batch)
             found[whom] = self._networks[key]
         return found
+
+    def occlusion(self, *, batch: int) -> LaneOcclusion:
+        """Loaded once; raises as `LaneOcclusion`."""
+        if batch not in self._occlusions:
+            tools = self.tools
+            self._occlusions[batch] = LaneOcclusion(
+                self.place, self.lane, tools.pictures, tools.values, batch=batch
+            )
+        return self._occlusions[batch]
 
     def tracker(
         self, settings: DetectionSettings, display: NDArray[np.float64], *, every: int

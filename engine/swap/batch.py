@@ -14,11 +14,12 @@ from ..compositing import CompositorOutputs
 from ..face.faces_file import FrameFaces
 from ..on_device.frame import Decoded, in_host
 from ..review.measure import Recorder
-from .account import Account, no_number
+from .account import Account, no_number, unseen
 from .cast import Cast, Work
 from .colour_match import Measured, Method, Statistics
-from .mask import SKIN, MaskSettings, filled, soften
+from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
+from .occlusion import Occlusion
 
 
 class Swapped(NamedTuple):
@@ -36,7 +37,10 @@ class _Drawn:
     source: NDArray[np.float32]
     drawn: NDArray[np.float32]
     mask: NDArray[np.float32]
+    face_px: float
     redrawn: bool
+    visible: NDArray[np.float32] | None
+    covered: float
 
 
 class BatchSwapper:
@@ -46,7 +50,8 @@ class BatchSwapper:
         swappers: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
         colour: how a face takes the shot's colours.
-        mask: the edge of what is blended.
+        mask: what of a face is blended.
+        occlusion: leaves out what lies before faces; None takes all for face.
         outputs: for compositors; they are told of every face.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
@@ -59,14 +64,16 @@ class BatchSwapper:
         *,
         colour: Method,
         mask: MaskSettings,
+        occlusion: Occlusion | None = None,
         outputs: CompositorOutputs | None = None,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
         self._swappers = swappers
         self._mask = mask
+        self._occlusion = occlusion
         self._outputs = outputs
-        self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display)
+        self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display, mask)
         self._account = Account(colour, recorder=recorder, measured=measured)
 
     @property
@@ -121,6 +128,11 @@ class BatchSwapper:
         for crop, each in zip(crops, work, strict=True):
             kernels.crop(in_host(each.frame), each.placed[None], size_px, crop[None])
         pictures, masks, finite, redrawn = swapper.swap(crops)
+        seen = None
+        if self._occlusion is not None:
+            seen = self._occlusion.look(
+                [(in_host(each.frame), each.drawn_placed) for each in work], output_px
+            )
         warnings = []
         for n, each in enumerate(work):
             if not finite[n]:
@@ -132,27 +144,48 @@ class BatchSwapper:
             source = (
                 crops[n] if same else kernels.crop(in_host(each.frame), each.drawn_placed[None], output_px)[0]
             )
-            mask = masks[n] * filled(each.outline(), output_px)
-            drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
+            mask = filled(each.outline(output_px), output_px)
+            if self._mask.kind != "hull":
+                mask *= masks[n]
+            drawn[each.order] = _Drawn(
+                each,
+                source,
+                pictures[n],
+                mask,
+                swapper.metadata.face_px,
+                bool(redrawn[n]),
+                None if seen is None else seen.visible[n],
+                0.0 if seen is None else float(seen.covered[n]),
+            )
         return warnings
 
     def _match_and_blend(self, drawn: _Drawn, *, blend: bool) -> None:
-        work, skin = drawn.work, soften(drawn.mask, SKIN)
+        work, skin = drawn.work, soften(drawn.mask, SKIN, drawn.face_px)
+        # Beyond the frame's edge a crop repeats it; that has no colour of the face's.
+        edges = frame_edges(work.drawn_placed, len(skin), work.frame.width, work.frame.height)
+        if edges is not None:
+            skin *= filled(edges, len(skin))
+        if drawn.visible is not None:
+            kernels.uncover(skin, drawn.visible)
         mean, covariance, area = kernels.stats(drawn.drawn, skin)
         if area <= 0:
             if blend:
-                self._account.keep(work, "no mask")
+                self._account.keep(work, unseen(work, drawn.covered))
             return
         new = Statistics(mean, covariance)
         old = Statistics(*kernels.stats(drawn.source, skin)[:2])
         colour = self._account.colour(work, new, old)
         if not blend:
             return
-        weight = soften(drawn.mask, self._mask)
+        weight = soften(drawn.mask, self._mask, drawn.face_px)
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
+        if drawn.visible is not None:
+            kernels.uncover(weight, drawn.visible)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
         if lay(in_host(work.frame), work.drawn_placed, drawn.drawn, weight, colour) is None:
-            self._account.keep(work, "no mask")
+            self._account.keep(work, unseen(work, drawn.covered))
             return
-        self._account.swap(work, new, old, colour, mask_area=mask_area, redrawn=drawn.redrawn)
+        self._account.swap(
+            work, new, old, colour, mask_area=mask_area, covered=drawn.covered, redrawn=drawn.redrawn
+        )

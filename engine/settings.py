@@ -50,7 +50,7 @@ class ConversionSettings:
 
     colour: Method = "reinhard"
     mask: MaskSettings = field(default_factory=MaskSettings)
-    occlusion: bool = True
+    occlusion: bool = False
     batch: int = 8
     codec: str = "libx264"
     encoder_options: Mapping[str, str] | None = None

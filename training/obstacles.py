@@ -21,8 +21,8 @@ from .draw import Draw
 # Of a hand of size 1, which is as long as the face before which it is held is high.
 _FINGER, _FINGER_RADIUS, _PALM_RADIUS, _ARM_RADIUS = 0.62, 0.085, 0.3, 0.22
 _FINGERS_APART = 0.17
-# A limb's edge is as soft as a lens leaves it.
-_EDGE = 0.03
+# A limb's edge is as soft as a lens and motion leave it.
+_EDGE = (0.025, 0.09)
 # Outer corner and middle of an eye, in face heights.
 _EYE_X, _EYE_Y = 0.7 * TEMPLATE[LEFT_EYE_OUTER][0], TEMPLATE[LEFT_EYE_OUTER][1]
 
@@ -81,7 +81,7 @@ def hand(draw: Draw, scene: Surroundings) -> Obstacle:
     turn = angle - _sign(aside, along) * draw.between(0.2, 1.2)
     _finger(limbs, draw, thumb, turn, size * 0.5 * _stretch(draw), 1.15 * _FINGER_RADIUS * size)
     tone = torch.lerp(scene.skin, scene.skin.roll(1, dims=0), draw.happens(0.2))
-    tone = tone * (1 + draw.even(0.25)) * (1 + draw.even(0.05, channels=3))
+    tone = tone * (1 + draw.even(0.2)) * (1 + draw.even(0.05, channels=3))
     tone = torch.lerp(tone, draw.uniform(channels=3), draw.happens(0.07))
     grain = _texture(draw, scene, zoom=(0.15, 0.4))
     grain = grain / grain.mean(dim=(2, 3), keepdim=True).clamp_min(0.05)
@@ -192,8 +192,9 @@ class _Limbs:
         angle, height = draw.even(math.pi), draw.between(0.5, 1.0)
         self._towards = _direction(angle) * (1 - height**2).clamp_min(0).sqrt().reshape(-1, 1, 1, 1)
         self._height = height[:, 0]
-        self._ambient = draw.between(0.3, 0.75)[:, 0]
-        self._crease = draw.between(0.2, 0.7)
+        self._ambient = draw.between(0.3, 0.92)[:, 0]
+        self._edge = draw.between(*_EDGE)[:, 0]
+        self._crease = draw.between(0.05, 0.65)
         self.cover = torch.zeros_like(points[:, None, ..., 0])
         self.over = torch.zeros_like(self.cover)
         self.light = torch.ones_like(self.cover)
@@ -206,7 +207,7 @@ class _Limbs:
         offset = offset - share[..., None] * axis
         radius = torch.lerp(begin_radius[:, 0], end_radius[:, 0], share)
         distance = offset.norm(dim=-1)
-        cover = ((radius - distance) / _EDGE + 0.5).clamp(0, 1)[:, None]
+        cover = ((radius - distance) / self._edge + 0.5).clamp(0, 1)[:, None]
         slope = offset / radius[..., None]
         slope = slope / slope.norm(dim=-1, keepdim=True).clamp_min(1.0)
         height = (1 - (slope**2).sum(dim=-1)).clamp_min(0).sqrt()

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..engine.errors import UsageError
+from ..engine.errors import BadInputError, InputMissingError, UsageError
 from ..engine.part_file import PartFile
 from ..engine.swap.occlusion import INPUT_NAME, OUTPUT_NAMES, SIZE_PX
 from .augment import Augmentation, augment
@@ -34,8 +36,8 @@ from .tracing import traced
 _COVERAGE = 1.3
 _BATCH = 16
 # Steps that learn from the same drawings, which cost more than a step.
-_USES = 3
-_RATE = 2e-3
+_USES = 2
+_RATE = 3e-3
 _AUGMENTATION = Augmentation(
     rotation_deg=15.0,
     scale=0.17,
@@ -63,7 +65,7 @@ _WEIGHT_OUTSIDE = 0.03
 
 
 class OcclusionNetwork(nn.Module):
-    """A small U of convolutions: `[N,3,96,96]` in 0..1 -> logits `[N,1,96,96]` that the face is seen."""
+    """A small U of convolutions: `[N,3,64,64]` in 0..1 -> logits `[N,1,64,64]` that the face is seen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +99,7 @@ class OcclusionNetwork(nn.Module):
 
 
 class Exported(nn.Module):
-    """As conversion uses it: `visible` `[N,1,96,96]` and `covered` `[N,1]`, both in 0..1.
+    """As conversion uses it: `visible` `[N,1,64,64]` and `covered` `[N,1]`, both in 0..1.
 
     The ramp ends within the logits' range, so that what is sure is exactly 0 or 1, and does not flicker.
     """
@@ -136,7 +138,7 @@ class OcclusionStep:
 
 
 class Example(NamedTuple):
-    """What is learnt from; all `[N,...,96,96]` in 0..1.
+    """What is learnt from; all `[N,...,64,64]` in 0..1.
 
     Attributes:
         pictures: three channels.
@@ -150,7 +152,13 @@ class Example(NamedTuple):
 
 
 def train_occlusion(
-    facesets: Sequence[Path], output: Path, *, steps: int, seed: int = 0, overwrite: bool = False
+    facesets: Sequence[Path],
+    output: Path,
+    *,
+    steps: int,
+    base: Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> Generator[OcclusionStep]:
     """Train on the faces of several people, and write the network as ONNX.
 
@@ -160,6 +168,7 @@ def train_occlusion(
         facesets: each of one person; all count the same, whatever their size.
         output: the ONNX file.
         steps: of 16 faces.
+        base: a network that this command wrote before, to go on from.
         seed: of all that is drawn.
         overwrite: replace a file that is there.
 
@@ -168,7 +177,7 @@ def train_occlusion(
 
     Raises:
         UsageError: a single person: their skin would be what a face is.
-        InputMissingError, BadInputError: a faceset is not there, or damaged.
+        InputMissingError, BadInputError: a faceset or the base is not there, or damaged.
         OutputExistsError, OutputError: the file exists or cannot be written.
     """
     if len(facesets) < 2:
@@ -176,9 +185,14 @@ def train_occlusion(
     with PartFile(output, overwrite=overwrite) as part:
         stores = [load_faces(path) for path in facesets]
         torch.manual_seed(seed)
-        network = OcclusionNetwork().to(memory_format=torch.channels_last)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-3)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps, pct_start=0.1)
+        network = OcclusionNetwork()
+        peak = _RATE
+        if base is not None:
+            _begin_from(network, base, make_example(stores, generator(seed, 0), 4 * _BATCH).pictures)
+            peak = _RATE / 2
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=1e-3)
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=steps, pct_start=0.05)
         sums = torch.zeros(4)
         for step in range(1, steps + 1):
             if step % _USES == 1:
@@ -187,11 +201,12 @@ def train_occlusion(
                 example = Example(*(each.flip(3) for each in example))
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(example.pictures.contiguous(memory_format=torch.channels_last)).float()
-            weight = example.face.clamp_min(_WEIGHT_OUTSIDE)
+            # Little of a picture is covered: without more weight nothing is for a long time.
+            weight = example.face.clamp_min(_WEIGHT_OUTSIDE) * (1.5 - 0.5 * example.visible)
             each = functional.binary_cross_entropy_with_logits(logits, example.visible, reduction="none")
             loss = (each * weight).sum() / weight.sum()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             rate.step()
             sums += torch.tensor([float(loss.detach()), *_errors(logits.detach(), example), 1.0])
@@ -220,7 +235,7 @@ def load_faces(faceset: Path) -> FaceStore:
 
 def to_onnx(network: OcclusionNetwork) -> onnx.ModelProto:
     """The graph that conversion runs; it has a free batch size."""
-    exported = Exported(network.to(memory_format=torch.contiguous_format)).eval()
+    exported = Exported(network).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     return traced(exported, torch.zeros(2, 3, SIZE_PX, SIZE_PX), [INPUT_NAME], OUTPUT_NAMES)
 
 
@@ -256,8 +271,61 @@ def make_example(stores: Sequence[FaceStore], random: torch.Generator, count: in
             made_pictures.append(shaded)
             made_visible.append(visible[first:end] if obstacle is None else 1 - obstacle.cover)
         first = end
-    pictures = _damaged(torch.cat(made_pictures), Draw(random, pictures.device, count))
+    draw = Draw(random, pictures.device, count)
+    dimmed = torch.cat(made_pictures) * torch.lerp(torch.ones(1), draw.between(0.2, 1), draw.happens(0.35))
+    pictures = _damaged(dimmed, draw)
     return Example(pictures, torch.cat(made_visible), batch.mask)
+
+
+def _begin_from(network: OcclusionNetwork, base: Path, pictures: Tensor) -> None:
+    """Gives a new network the weights of an exported one, in which normalisations are part of convolutions.
+
+    What those would take away from a batch is given to them to put back, layer by layer.
+
+    Raises:
+        InputMissingError, BadInputError: the file is not there, or not such a network.
+    """
+    try:
+        graph = onnx.load(base).graph
+        values = {
+            each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer
+        }
+        known = {node.input[1]: values[node.input[2]] for node in graph.node if node.op_type == "Conv"}
+        convolutions = {
+            name: (values[f"network.{name}.weight"], known[f"network.{name}.weight"])
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d)
+        }
+    except OSError as error:
+        raise InputMissingError(f"{base}: cannot be read ({error.strerror}): check the path") from error
+    except (DecodeError, KeyError, IndexError) as error:
+        raise BadInputError(f"{base}: is not what train-occlusion writes: begin without --base") from error
+    hooks = []
+    with torch.no_grad():
+        for name, (weight, bias) in convolutions.items():
+            convolution = network.get_submodule(name)
+            assert isinstance(convolution, nn.Conv2d)
+            convolution.weight.copy_(weight)
+            if convolution.bias is not None:
+                convolution.bias.copy_(bias)
+                continue
+            norm = network.get_submodule(name.rpartition(".")[0] + ".1")
+            hooks.append(convolution.register_forward_hook(_keeper(norm, bias)))
+        network(pictures)
+    for hook in hooks:
+        hook.remove()
+
+
+def _keeper(norm: nn.Module, bias: Tensor) -> Callable[[nn.Module, object, Tensor], None]:
+    """A hook that sets a normalisation to add ``bias`` to what comes, and nothing else."""
+
+    def keep(convolution: nn.Module, given: object, out: Tensor) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        variance, mean = torch.var_mean(out, dim=(0, 2, 3), correction=0)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.copy_(mean + bias)
+
+    return keep
 
 
 def _places(faces: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class LaneOcclusion:
             work: of each face the number of its frame, and the square that is drawn: px of ``size_px`` a side
                 to luma px.
             size_px: see ``work``.
-            visible: float32 ``[room, 96, 96]``, filled as `swap.occlusion.Seen` says; there is room for
+            visible: float32 ``[room, 64, 64]``, filled as `swap.occlusion.Seen` says; there is room for
                 whole batches.
             covered: float32 ``[room]``, the same.
         """

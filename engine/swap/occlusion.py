@@ -19,7 +19,7 @@ from ..runtime.onnx import OnnxRunner
 from ..weights import locate_own
 
 # Side of the crop that the network sees, and of its maps.
-SIZE_PX = 96
+SIZE_PX = 64
 INPUT_NAME = "face"
 OUTPUT_NAMES = ("visible", "covered")
 NETWORK = "occlusion"
@@ -32,7 +32,7 @@ class Seen(NamedTuple):
     """What of some faces is seen.
 
     Attributes:
-        visible: float32 ``[N, 96, 96]`` in 0..1, of the squares that were looked at.
+        visible: float32 ``[N, 64, 64]`` in 0..1, of the squares that were looked at.
         covered: float32 ``[N]`` in 0..1, the share of the faces' middle that something lies before.
     """
 

@@ -117,7 +117,7 @@ _CONVERSION = (
     click.option(
         "--most-yaw",
         "most_yaw_deg",
-        type=click.FloatRange(1, 90),
+        type=click.FloatRange(1, 110),
         default=_MASK.most_yaw_deg,
         metavar="DEGREES",
         help="A face turned as far away stays as it is; before that it fades.",

@@ -62,6 +62,8 @@ _DRAWN: tuple[tuple[Callable[[Draw, Surroundings], Obstacle], int], ...] = (
 )
 # Where there is no face nobody asks; a little weight keeps the answer smooth towards there.
 _WEIGHT_OUTSIDE = 0.03
+# How much more what is covered counts, until a network has begun to see it.
+_GAIN_COVERED = 1.0
 
 
 class OcclusionNetwork(nn.Module):
@@ -202,7 +204,8 @@ def train_occlusion(
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(example.pictures.contiguous(memory_format=torch.channels_last)).float()
             # Little of a picture is covered: without more weight nothing is for a long time.
-            weight = example.face.clamp_min(_WEIGHT_OUTSIDE) * (1.5 - 0.5 * example.visible)
+            gain = _GAIN_COVERED if base is None else 0.0
+            weight = example.face.clamp_min(_WEIGHT_OUTSIDE) * (1 + gain * (1 - example.visible))
             each = functional.binary_cross_entropy_with_logits(logits, example.visible, reduction="none")
             loss = (each * weight).sum() / weight.sum()
             optimiser.zero_grad()
@@ -346,7 +349,8 @@ def _shaded(
     shadow = obstacle.cover.roll(moved, dims=(2, 3))
     for side in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
         shadow = functional.avg_pool2d(shadow, side, 1, (side[0] // 2, side[1] // 2))
-    faces = scene.faces * (1 - shadow * draw.happens(0.6) * draw.between(0, 0.6))
+    # Or light: a face that shines in a place is as bare.
+    faces = scene.faces * (1 - shadow * draw.happens(0.6) * draw.between(-0.5, 0.6))
     if draw_one is None:
         return faces, None
     return torch.lerp(faces, obstacle.colours, obstacle.cover), obstacle

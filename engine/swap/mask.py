@@ -205,8 +205,8 @@ class MaskSettings:
         erode_left: the same.
         feather: width of the soft edge, 0..1; it lies inside the mask's outline.
         border: width of the ramp that keeps weights off the crop's own edge, in crop sides.
-        most_yaw_deg: 1..90: a face that is turned as far away or farther stays the source's; from
-            `YAW_FADE_DEG` before that on it fades into it.
+        most_yaw_deg: 1..110: a face that is turned as far away or farther stays the source's; from
+            `YAW_FADE_DEG` before that on it fades into it. No face is turned by more than 90: 110 never fades.
     """
 
     kind: MaskKind = "both"
@@ -231,8 +231,8 @@ class MaskSettings:
             )
         if not all(-0.2 <= side <= 0.5 for side in self.erode):
             raise UsageError("sides of a mask can be moved inwards by -0.2 to 0.5 face heights")
-        if not (0 <= self.feather <= 1 and 0 <= self.border <= 0.5 and 1 <= self.most_yaw_deg <= 90):
-            raise UsageError("a feather must be within 0..1, a border within 0..0.5, a yaw within 1..90")
+        if not (0 <= self.feather <= 1 and 0 <= self.border <= 0.5 and 1 <= self.most_yaw_deg <= 110):
+            raise UsageError("a feather must be within 0..1, a border within 0..0.5, a yaw within 1..110")
         if self.kind == "learned" and (self.cover != "face" or any(self.erode)):
             raise UsageError(
                 "cover and erosion are of the landmarks' outline, which a learned mask alone has not: "

@@ -31,7 +31,7 @@ from crossface.engine.settings import AnalysisSettings
 from crossface.engine.swap.occlusion import Occlusion
 
 ROOT = Path(__file__).parents[1]
-CELL_PX, COLUMNS = 112, 8
+CELL_PX, COLUMNS = 88, 8
 COVERAGE = 1.2
 PURPLE = np.array([0.75, 0.0, 0.75], np.float32)
 

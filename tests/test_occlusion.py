@@ -16,7 +16,8 @@ from make_faceset import make_faceset
 from make_model import make_swapper, metadata
 from numpy.typing import NDArray
 
-from crossface.engine.clip import Clip
+from crossface.engine.analyze import analyze
+from crossface.engine.clip import Clip, ReadingSettings
 from crossface.engine.errors import ConfigurationError, UsageError
 from crossface.engine.face.align import crop_to_frame
 from crossface.engine.face.faces_file import Face, FacesFile, FrameFaces
@@ -98,9 +99,9 @@ def test_examples_say_what_is_covered(drawn: list[Path]) -> None:
 
 def test_training_writes_a_network_that_learns(drawn: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "occlusion.onnx"
-    steps = list(train_occlusion(drawn, output, steps=60))
-    assert [step.step for step in steps] == [50, 60]
-    assert steps[-1].loss < steps[0].loss
+    steps = list(train_occlusion(drawn, output, steps=30))
+    assert [step.step for step in steps] == [30]
+    assert steps[-1].loss < 0.69, "less than of a guess"
     runner = OnnxRunner(output, threads=1)
     assert [tensor.name for tensor in runner.outputs] == ["visible", "covered"]
     faces = np.random.default_rng(0).random((5, 3, SIZE_PX, SIZE_PX), np.float32)
@@ -152,6 +153,21 @@ def test_a_bare_face_is_bare(clips: Path, analysed: Callable[[str], Path]) -> No
     assert float((middle > 0.5).mean()) > 0.98
     changes = np.abs(np.diff([visible.mean() for _, visible, _ in found]))
     assert changes.max() < 0.03
+
+
+def test_a_hand_before_a_real_face_is_seen(clips: Path, tmp_path: Path) -> None:
+    """A woman with closed eyes, frowning; from frame 90 on her hand lies on nose and mouth."""
+    clip, faces = clips / "WolfgangLanger_Pexels.mp4", tmp_path / "shot.faces"
+    for _ in analyze(clip, faces, reading=ReadingSettings(end="5.4s"), device="cpu"):
+        pass
+    found = list(looked(clip, faces))
+    bare = [covered for index, _, covered in found if index <= 56]
+    hidden = [covered for index, _, covered in found if 92 <= index <= 130]
+    assert len(bare) >= 8 and len(hidden) >= 5
+    assert max(bare) < 0.05 and np.median(hidden) > 0.12
+    mouth = [1 - visible[34:52, 20:44].mean() for index, visible, _ in found if 92 <= index <= 130]
+    brow = [1 - visible[10:16, 24:40].mean() for index, visible, _ in found if 92 <= index <= 130]
+    assert np.median(mouth) > 0.35 and np.median(brow) < 0.1, "where it is, and not above it"
 
 
 FRAMES = 6

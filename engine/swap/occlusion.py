@@ -17,15 +17,13 @@ from ..face.align import Affine
 from ..frame import Frame
 from ..runtime.onnx import OnnxRunner
 from ..weights import locate_own
+from .model import SMALL_BATCH
 
 # Side of the crop that the network sees, and of its maps.
 SIZE_PX = 64
 INPUT_NAME = "face"
 OUTPUT_NAMES = ("visible", "covered")
 NETWORK = "occlusion"
-
-# The network runs in two shapes, of a whole batch and of this many faces; both give a face the same bits.
-_SMALL_BATCH = 4
 
 
 class Seen(NamedTuple):
@@ -70,7 +68,7 @@ class Occlusion:
         for start in range(0, len(faces), self._batch):
             part = slice(start, start + self._batch)
             count = len(crops[part])
-            size = self._batch if count > _SMALL_BATCH else min(self._batch, _SMALL_BATCH)
+            size = self._batch if count > SMALL_BATCH else min(self._batch, SMALL_BATCH)
             padded = np.zeros((size, *crops.shape[1:]), np.float32)
             padded[:count] = np.clip(crops[part], 0.0, 1.0)
             maps, shares = self._runner.run(padded)

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from enlarge import enlarge
 from machine import cpu_model, write_result
+from random_swapper import write_random_swapper
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"720p": 720, "1080p": 1080}
@@ -174,36 +175,6 @@ def per_frame_ms(figures: dict[str, float], name: str = "cpu_s") -> float:
     return 1000 * figures[name] / figures["frames"]
 
 
-def random_original(path: Path) -> None:
-    """Writes the classic network with random weights: as fast as a trained one."""
-    import onnx
-    import torch
-
-    from crossface.engine.face.align import TEMPLATE
-    from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
-    from crossface.training.export import to_onnx
-    from crossface.training.models import build
-    from crossface.training.onnx_layout import laid_out
-    from crossface.training.presets import PRESETS
-
-    torch.manual_seed(0)
-    preset = PRESETS["original-64"]
-    graph = to_onnx(build(preset).eval(), "b")
-    metadata = ModelMetadata(
-        template=TEMPLATE,
-        coverage=preset.coverage,
-        size_px=preset.size_px,
-        output_px=preset.size_px,
-        identity="nobody",
-        architecture=preset.name,
-        steps=0,
-        data_hash="0" * 64,
-        software="a benchmark",
-    )
-    onnx.helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
-    path.write_bytes(laid_out(graph))
-
-
 def measure(clips: dict[int, Path], model: Path, workers: int) -> dict[str, float]:
     """All figures for one size and one model; ``clips`` by their length in frames."""
     short, long = (clips[length] for length in sorted(clips))
@@ -239,7 +210,7 @@ def measure(clips: dict[int, Path], model: Path, workers: int) -> dict[str, floa
 
 def original(path: Path) -> dict[str, float]:
     """In a process of its own: children count the memory of who forks them, and PyTorch takes much."""
-    random_original(path)
+    write_random_swapper(path, "original-64")
     return {}
 
 

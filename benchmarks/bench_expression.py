@@ -7,7 +7,8 @@ networks of other makers than the pipeline's (see `judges`), without any smoothi
                         "-" where the source hardly moves, as a correlation would be one of noise
     blinks              of the source's, how many the result has too
     inner landmarks     distance in % of the eye distance, after a similarity transform
-    pose                angle in degrees between the two heads
+    pose                angle in degrees between the two heads, of which 2 to 5 may be the people's shape; the
+                        moving one knows no shape, but says nothing where it is not well below the spread
     sharpness           strength of edges inside the face over the source's, and of the finest detail, in
                         which the source's noise counts too
     identity            0 the source's person, 1 the target's; needs --target
@@ -23,16 +24,15 @@ every frame, as it is between two faces of different shape. Measure frames that 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from judges import measures, pose
-from judges.command import Figures, arguments, gather, tell
+from judges.command import Figures, answer
 from judges.watch import Pair, Seen
 from numpy.typing import NDArray
 
-from crossface.engine.errors import BadInputError, CrossfaceError
+from crossface.engine.errors import BadInputError
 
 
 def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) -> Figures:
@@ -86,6 +86,7 @@ def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) ->
         "inner_error_moving_pct": inner.moving,
         "pose_deg": turned.whole,
         "pose_moving_deg": turned.moving,
+        "pose_spread_deg": turned.spread,
         "sharpness_ratio": _median([(s.edges, r.edges) for s, r in both]),
         "fine_detail_ratio": _median([(s.detail, r.detail) for s, r in both]),
         "identity_distance": float(np.linalg.norm(here - made, axis=1).mean()) if len(known) else None,
@@ -102,15 +103,8 @@ def _median(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 
 def main() -> None:
-    options = arguments(__doc__)
-    watched = gather(options)
-    question = "what of an expression survives the swap, by landmarks that took no part"
-    tell(question, figures(watched.pairs, watched.target), watched, options.json)
+    answer("what of an expression survives the swap, by landmarks that took no part", __doc__, figures)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CrossfaceError as error:
-        print(f"bench_expression: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    main()

@@ -20,17 +20,14 @@ Formulas: `judges.steadiness`, `judges.sharpness`, `judges.measures`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 from bench_expression import figures as expression
 from judges import steadiness
-from judges.command import Figures, arguments, gather, tell
+from judges.command import Figures, answer
 from judges.watch import Pair
 from numpy.typing import NDArray
-
-from crossface.engine.errors import CrossfaceError
 
 _ALSO = ("face_share", "sharpness_ratio", "inner_error_pct", "identity_distance", "identity_change")
 # Of a frame; more is an encoder's work.
@@ -75,15 +72,8 @@ def _ratio(values: Sequence[float | None]) -> float | None:
 
 
 def main() -> None:
-    options = arguments(__doc__)
-    watched = gather(options)
-    question = "whether the swapped face is as steady, sharp and coloured as the source's"
-    tell(question, figures(watched.pairs, watched.target), watched, options.json)
+    answer("whether the swapped face is as steady, sharp and coloured as the source's", __doc__, figures)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CrossfaceError as error:
-        print(f"bench_quality: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    main()

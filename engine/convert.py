@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
@@ -26,7 +26,7 @@ from .on_device.place import Place
 from .part_file import keep_sources
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from .swap.model import read_model
+from .swap.model import ModelFile, read_model
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -90,13 +90,13 @@ def convert(
     if any(models) and faces is None:
         raise UsageError("who is drawn on whom is chosen by tracks or persons of a faces file: give --faces")
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
-    for path in models.values():
-        read_model(path)  # what is wrong with one is told before anything is loaded
+    # What is wrong with one is told before anything is loaded.
+    read = {whom: read_model(path) for whom, path in models.items()}
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())
         folder = JobFolder(folder_of(output))
-        chosen = _chosen(folder, models, kept, "cpu" if in_one_pass else device, overwrite=overwrite)
+        chosen = _chosen(folder, read.values(), kept, "cpu" if in_one_pass else device, overwrite=overwrite)
         yield from map(Warned, chosen.news())
         if in_one_pass and device not in ("auto", "cpu"):
             yield Warned(f"{output}: image sequences, and what compositors want, are made on the CPU")
@@ -110,7 +110,7 @@ def convert(
                 clip,
                 loading.result(),
                 output,
-                disclosure(planned_models(models)),
+                disclosure(planned_models(read)),
                 faces=faces,
                 settings=settings,
                 analysis=analysis,
@@ -144,7 +144,7 @@ def convert(
 
 def _chosen(
     folder: JobFolder,
-    models: Mapping[str | None, Path],
+    models: Iterable[ModelFile],
     kept: Kept,
     device: str | Place,
     *,
@@ -162,8 +162,8 @@ def _chosen(
             return CPU
     chosen = kept.choose(device)
     try:
-        for path in models.values() if chosen.places else ():
-            input_shape(path, 1)
+        for model in models if chosen.places else ():
+            input_shape(model, 1)
     except DeviceUnavailableError as error:
         if device != "auto":
             raise

@@ -5,6 +5,10 @@ next, on one line. The command line prints the message and exits with
 ``exit_code``; a caller in Python catches the class.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class CrossfaceError(Exception):
     """Base of every error that Crossface raises on purpose."""
@@ -74,3 +78,8 @@ class ConfigurationError(CrossfaceError):
     """The installation lacks something: weights, an extra, a library."""
 
     exit_code = 78
+
+
+def unreadable(path: Path | str, error: OSError) -> InputMissingError:
+    """What to raise for an input that does not open, or whose bytes do not come."""
+    return InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path")

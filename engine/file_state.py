@@ -8,7 +8,7 @@ import os
 import threading
 from pathlib import Path
 
-from .errors import BadInputError, InputMissingError
+from .errors import BadInputError, unreadable
 
 FileState = tuple[int, int, int, int]
 
@@ -46,7 +46,7 @@ def _file_sha256(path: Path, state: FileState | None) -> str:
             if file_state(file.fileno()) != state:
                 raise changed(path)
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     return sha256
 
 

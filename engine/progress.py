@@ -11,8 +11,6 @@ from contextlib import ExitStack, closing
 from typing import Literal
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from . import events
 from .errors import CrossfaceError
@@ -36,7 +34,9 @@ def show(stream: Generator[Event], progress: Format) -> None:
         stack.enter_context(closing(stream))
         advance: Callable[[events.Progress], None] = _ignore
         if progress == "bar":
-            advance = stack.enter_context(_Bar()).advance
+            from .progress_bar import Bar  # late, for a farm draws none and starts quicker
+
+            advance = stack.enter_context(Bar()).advance
         elif progress == "json":
             advance = _JsonLines().advance
         elif progress == "openjd":
@@ -78,34 +78,6 @@ def _said(finished: events.Finished) -> str:
 
 def _ignore(progress: events.Progress) -> None:
     pass
-
-
-class _Bar:
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:8}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[fps]:.1f} fps"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._tasks: dict[str, tuple[TaskID, float]] = {}
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def advance(self, progress: events.Progress) -> None:
-        if progress.stage not in self._tasks:
-            task = self._progress.add_task(progress.stage, total=progress.of or None, fps=0.0)
-            self._tasks[progress.stage] = task, time.monotonic()
-        task, started = self._tasks[progress.stage]
-        fps = progress.frame / max(time.monotonic() - started, 1e-3)
-        self._progress.update(task, completed=progress.frame, fps=fps)
 
 
 class _JsonLines:

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,17 @@ def stub(stub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
     """Makes trials load the stub of a driver; its variables are set through what this gives."""
     monkeypatch.setenv("LD_LIBRARY_PATH", str(stub_folder))
     return monkeypatch
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Of PyTorch: networks and products as small as those of tests are slower on two."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

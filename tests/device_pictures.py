@@ -14,11 +14,12 @@ import pytest
 from emulated_lane import EmulatedLane
 from numpy.typing import DTypeLike, NDArray
 
-from crossface.engine.device import DeviceBuffer, Lane, choose
+from crossface.engine.device import DeviceBuffer, Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.frame import Frame
-from crossface.engine.on_device.kernels import DeviceKernels
+from crossface.engine.on_device.kernels.pictures import DeviceKernels
+from crossface.engine.on_device.kernels.records import STATISTICS
 from crossface.engine.on_device.memory import DeviceFrame, DevicePlane, DeviceTensor
-from crossface.engine.on_device.records import STATISTICS
 from crossface.engine.probe.driver import CudaDevice
 
 on_each_device = pytest.mark.parametrize(

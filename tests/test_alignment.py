@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,16 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossface.engine.errors import UsageError
-from crossface.training.alignment import CodeCritic, code_adversary, code_moments
+from crossface.training.alignment import CodeCritic, code_adversary, code_cycle, code_moments
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Products this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def _codes(seed: int, count: int, length: int) -> torch.Tensor:
@@ -143,3 +135,25 @@ def test_the_game_makes_two_people_hard_to_tell_apart() -> None:
         code_adversary(critic, a, b).backward()
         optimiser.step()
     assert np.mean(measured[-50:]) < 0.5 * measured[0]
+
+
+def test_a_code_that_comes_around_costs_nothing_and_none_costs_one() -> None:
+    code, again = _codes(8, 6, 4) * 3 + 1, _codes(9, 6, 4)
+    assert float(code_cycle(code, code)) == 0
+    assert float(code_cycle(0 * code, code)) == pytest.approx(1)
+    # Worked out in NumPy; and whatever the codes' length.
+    wanted = code.double().numpy()
+    expected = ((again.double().numpy() - wanted) ** 2).sum() / (wanted**2).sum()
+    assert float(code_cycle(again, code)) == pytest.approx(expected, rel=1e-5)
+    assert float(code_cycle(again * 50, code * 50)) == pytest.approx(expected, rel=1e-5)
+    assert math.isfinite(float(code_cycle(torch.zeros(2, 4), torch.zeros(2, 4))))
+    # Codes that all but agree ask for next to nothing.
+    alike = code[:1] + 1e-3 * code
+    assert float(code_cycle(alike.roll(1, dims=0), alike)) < 1e-4
+
+
+def test_what_comes_around_follows_the_code_and_not_the_code_it() -> None:
+    again, code = _codes(10, 4, 4).requires_grad_(), _codes(11, 4, 4).requires_grad_()
+    code_cycle(again, code).backward()
+    assert code.grad is None and again.grad is not None
+    assert code_cycle(again - 0.5 * again.grad, code).item() < code_cycle(again, code).item()

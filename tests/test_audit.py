@@ -56,7 +56,7 @@ def _extracted(clip: Path, folder: Path, every: int) -> Faceset:
     return Faceset.load(folder / "faces_of")
 
 
-def _run(work: Iterator[int]) -> Any:
+def _run(work: Iterator[object]) -> Any:
     while True:
         try:
             next(work)

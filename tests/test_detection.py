@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crossface.engine import kernels
 from crossface.engine.face.align import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from crossface.engine.face.cuts import is_cut, thumbnail
-from crossface.engine.face.detector import Detection, Detector, intersection_over_union
+from crossface.engine.face.detector import Detection, DetectionSettings, Detector, intersection_over_union
 from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.mesh import LEAST_PRESENCE
 from crossface.engine.face.quick_crop import quick_crop
@@ -116,7 +116,7 @@ def test_a_small_face_is_not_missed_by_a_glance(
 
 
 def test_where_smaller_faces_are_wanted_a_glance_is_a_search(face: Frame) -> None:
-    fine = Detector(long_side_px=1280)
+    fine = Detector(DetectionSettings(long_side_px=1280))
     assert fine.glance(face) == fine.search(face)
 
 
@@ -126,7 +126,7 @@ def test_samples_that_are_not_square(detector: Detector, face: Frame, aspect: Fr
     width = 320 if aspect > 1 else 1280
     squeezed = shown_as(face, face.source.reformat(width=width, height=360))
     unsqueezed = np.array([width / 640, 1.0] * 2)
-    looker = Detector(pixel_aspect=float(aspect))
+    looker = Detector(DetectionSettings(pixel_aspect=float(aspect)))
     for look, expected in ((looker.search, detector.search), (looker.glance, detector.glance)):
         (found, *_), (square, *_) = look(squeezed), expected(face)
         np.testing.assert_allclose(np.array(found.box) / unsqueezed, square.box, atol=6)

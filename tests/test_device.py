@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from make_stub_driver import CHOOSING
 
-from crossface.engine.device import Choice, choose, select
+from crossface.engine.device_choice import Choice, choose, select
 from crossface.engine.errors import DeviceUnavailableError, InputMissingError, UsageError
 from crossface.engine.events import Warned
 from crossface.engine.probe.driver import CudaDevice, Driver

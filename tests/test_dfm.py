@@ -102,10 +102,11 @@ def test_large_weights_are_used_where_they_lie(tmp_path: Path) -> None:
 
 def test_who_is_drawn_is_what_the_file_is_called(tmp_path: Path) -> None:
     path = make_dfm(tmp_path / "Ada L.dfm", size_px=128)
-    metadata, _ = read_model(path)
+    model = read_model(path)
+    metadata = model.metadata
     assert (metadata.identity, metadata.consent, metadata.size_px) == ("Ada L", None, 128)
     sha256 = Swapper(path).sha256
-    text = disclosure(planned_models({None: path}))
+    text = disclosure(planned_models({None: model}))
     assert "AI-generated" in text and f"identity Ada L, DFM {sha256[:16]}" in text
 
 

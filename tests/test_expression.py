@@ -190,6 +190,11 @@ def test_pose_error_parts_what_stays_from_what_moves() -> None:
     shaken = source * Rotation.from_euler("y", [[(-1) ** n * 5] for n in range(20)], degrees=True)
     error = measures.pose_error(source.as_matrix(), shaken.as_matrix())
     assert (error.whole, error.moving) == pytest.approx((5, 5), abs=1e-6)
+    # The spread is what a head that stands still gets, however it is held.
+    still = measures.pose_error(source.as_matrix(), np.repeat(lower_chin.as_matrix()[None], 20, axis=0))
+    assert still.moving == pytest.approx(still.spread, abs=1e-9)
+    turned = source.mean().inv() * source
+    assert still.spread == pytest.approx(np.degrees(turned.magnitude()).mean(), rel=0.01) and still.spread > 5
 
 
 def test_landmarks_in_one_place_have_no_pose() -> None:

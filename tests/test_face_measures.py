@@ -227,6 +227,17 @@ def test_nobody_lacks_what_they_do_themselves() -> None:
     thrice = chosen(faces, np.repeat(np.arange(50), ENOUGH))
     coverage = find_coverage(faces, thrice)
     assert coverage.gaps == () and coverage.unseen == coverage.unseen_mirrored == 0
+    assert coverage.unseen_together == 0
+
+
+def test_what_is_only_missing_together_is_told_apart() -> None:
+    """A opens the mouth and closes the eyes at once; B does either."""
+    still = {name: np.zeros(80) for name in ("yaw_deg", "pitch_deg", "mouth_width", "side_light_stops")}
+    shut, wide = np.zeros(40), np.ones(40)
+    b = _measures(80, 6, **still, mouth_open=np.r_[shut, wide], eye_open=np.r_[wide, shut])
+    a = _measures(80, 7, **still, mouth_open=np.r_[shut, wide], eye_open=np.r_[wide, shut[:20], wide[:20]])
+    coverage = find_coverage(a, b)
+    assert coverage.unseen == 0 and coverage.unseen_together == 0.25
 
 
 def test_what_is_taken_away_is_named() -> None:

@@ -22,7 +22,8 @@ from noise_pictures import UNCHANGED, edge_mask, similarity
 
 from crossface.engine import kernels
 from crossface.engine.clip import Clip
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.errors import BadInputError, DeviceUnavailableError
 from crossface.engine.frame import Frame
 from crossface.engine.on_device.download import Downloader

@@ -13,6 +13,7 @@ from judges import fetch
 from judges.look import FOLDER, MOST_DOUBT, Judges, Look
 from judges.measures import eye_opening
 from judges.networks import identity_network, landmark_network
+from judges.pose import angle_deg, mean_rotation, rotation
 from judges.tfjs_weights import Weights, read_weights
 from judges.watch import FaceFinder, embeddings
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from crossface.engine.face.detector import Detection
 from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
 from crossface.engine.runtime.onnx import OnnxRunner
+from crossface.training.audit.pose import fit_pose
 
 pytestmark = pytest.mark.needs_judges
 
@@ -149,6 +151,22 @@ def test_landmarks_lie_where_the_mesh_has_them(clips: Path, name: str, step: int
     assert np.median(errors) < 0.045
     # Irises lie between the corners, in the right eye each.
     assert np.median(iris_errors) < 0.1
+
+
+def test_pose_is_the_meshs_but_for_each_persons_shape(clips: Path) -> None:
+    apart, raised_deg = [], []
+    for name, step in (("single_face.mp4", 9), ("WolfgangLanger_Pexels.mp4", 50)):
+        plain = [(seen, mesh) for _, seen, mesh in looks(clips / name, step, 8) if seen.doubt < MOST_DOUBT]
+        judged = np.stack([rotation(seen.landmarks) for seen, _ in plain])
+        fitted = fit_pose(np.stack([mesh for _, mesh in plain]))
+        apart.append(np.swapaxes(fitted.rotation, 1, 2) @ judged)
+        raised_deg.append((np.degrees(np.arcsin(judged[:, 1, 2])).mean(), fitted.pitch_deg.mean()))
+        steady = mean_rotation(apart[-1])
+        assert np.mean([angle_deg(steady, each) for each in apart[-1]]) < 3
+    assert angle_deg(*(mean_rotation(each) for each in apart)) < 8
+    # He looks down a little, and she looks up: no shape makes as much of it.
+    (man, his_mesh), (woman, her_mesh) = raised_deg
+    assert woman - man > 5 and her_mesh - his_mesh > 5
 
 
 def test_lids_see_a_blink(clips: Path) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from make_stub_driver import make_stub_driver
 
-from crossface.engine.device import SIGNATURES, Lane, choose
+from crossface.engine.device import SIGNATURES, Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.probe.process import try_out
 
 KERNELS = Path(__file__).parents[1] / "kernels"
@@ -37,7 +38,8 @@ def test_signatures_are_those_of_the_sources() -> None:
 BOOKS = """
 import ctypes, json, sys, threading
 import numpy as np
-from crossface.engine.device import Lane, attached, choose
+from crossface.engine.device import Lane, attached
+from crossface.engine.device_choice import choose
 from crossface.engine.errors import DeviceUnavailableError, OutOfMemoryError
 
 stub = ctypes.CDLL("libcuda.so.1")
@@ -234,7 +236,8 @@ class TestBooks:
 def test_a_lane_that_does_not_open_leaves_nothing(tmp_path: Path) -> None:
     script = """
 import ctypes
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.errors import OutOfMemoryError
 try:
     Lane(choose("cuda").devices[0])
@@ -253,7 +256,8 @@ print(stub.stub_depth(), stub.stub_live())
 def test_a_process_ends_quietly_whose_lanes_were_in_other_threads(tmp_path: Path) -> None:
     script = """
 import threading
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import Lane
+from crossface.engine.device_choice import choose
 device = choose("cuda").devices[0]
 events = []
 def work():
@@ -278,7 +282,8 @@ with Lane(device) as lane:
 def test_a_process_that_numbers_devices_otherwise_is_told(tmp_path: Path) -> None:
     script = """
 import os
-from crossface.engine.device import Lane, choose
+from crossface.engine.device import Lane
+from crossface.engine.device_choice import choose
 device = choose("cuda").devices[0]
 os.environ["CUDA_DEVICE_ORDER"] = "FASTEST_FIRST"
 Lane(device)

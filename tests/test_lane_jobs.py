@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from emulated_place import EmulatedPlace
+from make_clips import make_clip
 from make_model import make_swapper
 from split_clip import split_clip
 from test_convert import QUICK, X264, audio_packets, comment, planes, run, times_s
@@ -29,7 +30,7 @@ from crossface.engine.jobs.run import do_segments, finish
 from crossface.engine.jobs.workers import Task, Workers
 from crossface.engine.on_device.choice import choose_places, run_a_network
 from crossface.engine.on_device.place import Place
-from crossface.engine.settings import ConversionSettings
+from crossface.engine.settings import CompositorPaths, ConversionSettings
 from crossface.engine.swap.mask import MaskSettings
 
 Device = str | Place
@@ -282,3 +283,19 @@ def test_a_gpu_that_will_not_do_is_told_or_refused(stub: pytest.MonkeyPatch) -> 
     assert len(told := chosen.news()) == 1 and told[0].startswith("on the CPU") and not chosen.news()
     with pytest.raises(DeviceUnavailableError, match="--device cuda:0"):
         choose_places("cuda:0")
+
+
+@pytest.mark.usefixtures("no_choice_from_outside")
+def test_what_compositors_want_is_analysed_on_the_cpu_too(
+    swapper: Path, tmp_path: Path, stub: pytest.MonkeyPatch
+) -> None:
+    stub.setenv("STUB_DEVICES", "1")
+    events = convert(
+        make_clip(tmp_path / "in.mp4", durations=(512,) * 3),
+        swapper,
+        tmp_path / "out.mp4",
+        compositing=CompositorPaths(matte=tmp_path / "matte.####.png"),
+        device="cpu",
+    )
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert told and not any("cuda:0" in message for message in told)

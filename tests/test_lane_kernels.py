@@ -15,11 +15,12 @@ SCRIPT = """
 import ctypes, re, struct
 import numpy as np
 from crossface.engine import _native
-from crossface.engine.device import SIGNATURES, Lane, choose
-from crossface.engine.on_device.mask_kernels import MaskKernels
-from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
-from crossface.engine.on_device.records import FOUND_MESH, STATISTICS
-from crossface.engine.on_device.value_kernels import ValueKernels
+from crossface.engine.device import SIGNATURES, Lane
+from crossface.engine.device_choice import choose
+from crossface.engine.on_device.kernels.masks import MaskKernels
+from crossface.engine.on_device.kernels.mesh_chain import FollowRule, MeshChain
+from crossface.engine.on_device.kernels.records import FOUND_MESH, STATISTICS
+from crossface.engine.on_device.kernels.values import ValueKernels
 from device_pictures import DevicePictures
 from emulated_lane import EmulatedLane
 from test_on_device_kernels import FRAME_OF, ITEMS, MATRICES, SIZE, blend_all, mixed_frames

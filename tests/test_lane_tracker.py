@@ -21,8 +21,10 @@ from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.seen import seen
 from crossface.engine.face.track import Sighting, Tracker
 from crossface.engine.frame import Frame
+from crossface.engine.on_device.cuda_place import CudaPlace
 from crossface.engine.on_device.frame import LaneFrame
-from crossface.engine.on_device.place import CudaPlace, Place
+from crossface.engine.on_device.place import Place
+from crossface.engine.on_device.tools import Tools
 from crossface.engine.on_device.upload import Uploader
 from crossface.engine.on_device.watch import LaneTracker, frames_held
 from crossface.engine.video.planes import planes_of
@@ -65,7 +67,7 @@ def watched(
 ) -> Iterator[Watched]:
     place, settings = place or EmulatedPlace(), settings or DetectionSettings()
     with place.lane() as lane:
-        tracker = LaneTracker(place, lane, settings=settings, display=display, every=every)
+        tracker = LaneTracker(place, Tools(lane), settings=settings, display=display, every=every)
         yield Watched(lane, tracker, frames_held(every))
 
 
@@ -217,7 +219,7 @@ def test_where_smaller_faces_are_wanted_a_glance_is_a_search(clips: Path) -> Non
         frames.append(shown_as(frame, frame.source.reformat(640, 720)))
     settings = DetectionSettings(long_side_px=960, pixel_aspect=2.0)
     display = np.diag([2.0, 1.0])
-    host = Tracker(Detector(long_side_px=960, pixel_aspect=2.0), LandmarkFinder(display=display), every=3)
+    host = Tracker(Detector(settings), LandmarkFinder(display=display), every=3)
     with watched(every=3, display=display, settings=settings) as lane:
         assert_same(list(lane.follow(frames)), list(host.follow(frames)))
 
@@ -252,7 +254,7 @@ def test_a_run_that_is_left_does_not_enter_the_next(clips: Path) -> None:
     frames = frames_of(clips / "noface_face.mov", 20, start=88)
     place = EmulatedPlace()
     with place.lane() as lane:
-        tracker = LaneTracker(place, lane, settings=DetectionSettings())
+        tracker = LaneTracker(place, Tools(lane), settings=DetectionSettings())
         uploader = Uploader(lane)
         left = tracker.follow(map(uploader.upload, frames))
         list(islice(left, 9))

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from make_faceset import TINY, make_faceset
-from safetensors import safe_open
+from safetensors.torch import load
 
 from crossface.engine.errors import BadInputError, UsageError
 from crossface.training import held_out, schedule
@@ -30,7 +31,7 @@ from crossface.training.events import (
 from crossface.training.faceset import Faceset
 from crossface.training.held_out import HeldOut, split
 from crossface.training.learner import DivergedError, Learner
-from crossface.training.losses import dssim, window_px
+from crossface.training.losses import LossSettings, dssim, window_px
 from crossface.training.models import SharedAutoencoder
 from crossface.training.rate_search import Tried, suggested
 from crossface.training.run import Run
@@ -69,9 +70,7 @@ def _train(facesets: tuple[Path, Path], model: Path, **options: Any) -> Iterator
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
-    with safe_open(path, framework="pt") as file:
-        # Copies, for they are mapped from a file that the tests overwrite.
-        return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    return load(path.read_bytes())
 
 
 # Killed.
@@ -293,6 +292,19 @@ def test_the_search_tries_ever_higher_rates_until_the_loss_bursts(large: tuple[P
     rates = [each.rate for each in tried]
     assert rates == sorted(rates) and rates[0] == pytest.approx(1e-6)
     assert 1e-5 < suggested(tried) < 2e-2
+
+
+def test_the_search_is_of_the_losses_and_the_base_that_training_will_have(
+    large: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def first(losses: LossSettings) -> float:
+        return next(find_rate(*large, preset=TINY, losses=losses, threads=1, device="cpu")).loss
+
+    assert first(LossSettings(l1=0.0)) < first(LossSettings())
+    list(_train(large, tmp_path, steps=1))
+    other = replace(TINY, name="other", latent=TINY.latent + 1)
+    with pytest.raises(UsageError, match="give --preset"):
+        next(find_rate(*large, preset=other, base=tmp_path, threads=1, device="cpu"))
 
 
 def test_the_suggestion_is_a_tenth_of_the_best_rate() -> None:

@@ -15,9 +15,9 @@ from noise_pictures import edge_mask
 from numpy.typing import NDArray
 
 from crossface.engine import kernels
-from crossface.engine.on_device.mask_kernels import MaskKernels
-from crossface.engine.on_device.scratch import Scratch
-from crossface.engine.on_device.value_kernels import ValueKernels
+from crossface.engine.on_device.kernels.masks import MaskKernels
+from crossface.engine.on_device.kernels.scratch import Scratch
+from crossface.engine.on_device.kernels.values import ValueKernels
 
 both_types = pytest.mark.parametrize("dtype", [np.float32, np.float16])
 NO_EDGES = np.empty((0, 3), np.float32)

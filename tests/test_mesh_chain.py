@@ -26,9 +26,9 @@ from crossface.engine.face.detector import Detector
 from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.mesh import LEAST_PRESENCE, MESH_MARGIN, Mesh
 from crossface.engine.frame import Frame
+from crossface.engine.on_device.kernels.mesh_chain import FollowRule, MeshChain, aims_at
+from crossface.engine.on_device.kernels.records import FOUND_MESH
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor, decimated
-from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain, aims_at
-from crossface.engine.on_device.records import FOUND_MESH
 from crossface.engine.runtime.onnx import OnnxRunner
 from crossface.engine.video.reader import Reader
 from crossface.engine.weights import locate

@@ -14,7 +14,9 @@ from emulated_decoder import EmulatedDecoder, EmulatedPicture
 from emulated_lane import EmulatedLane
 from make_clips import make_clip
 
+from crossface.engine.clip import Clip
 from crossface.engine.errors import DeviceUnavailableError, UsageError
+from crossface.engine.jobs.route import encoding_device
 from crossface.engine.on_device.download import Downloader
 from crossface.engine.on_device.frame import LaneFrame
 from crossface.engine.on_device.nvdec import Nvdec
@@ -118,6 +120,14 @@ def test_a_decoders_frame_goes_to_the_encoder_as_it_is(tmp_path: Path) -> None:
     wrong = replace(frame, source=other, planes=replace(frame.planes))
     with pytest.raises(UsageError, match="not 96x64 nv12"):
         encoder_picture(wrong, info, encoding, tmp_path / "out.mp4")
+
+
+def test_another_pixel_format_is_made_in_the_hosts_memory(tmp_path: Path) -> None:
+    with Clip(make_clip(tmp_path / "in.mp4"), hardware=EmulatedDecoder()) as clip:
+        assert clip.hardware is not None
+        for pix_fmt, where in ((None, clip.hardware), ("p010le", None)):
+            encoding = choose_encoding("hevc_nvenc", clip.source, tmp_path / "out.mp4", pix_fmt=pix_fmt)
+            assert encoding_device(clip, encoding) is where
 
 
 @pytest.mark.parametrize("deep", [False, True])

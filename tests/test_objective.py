@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ import torch
 from click.testing import CliRunner
 from make_faceset import TINY, make_faceset
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from crossface.engine.errors import BadInputError, InputMissingError, UsageError
 from crossface.training.augment import Batch
 from crossface.training.checkpoint import CHECKPOINT_NAME
 from crossface.training.events import StepDone
+from crossface.training.face_points import POINTS, FacePoints
 from crossface.training.losses import LossSettings, face_loss
 from crossface.training.models import SharedAutoencoder, build
 from crossface.training.objective import Objective, StepLosses
@@ -30,6 +30,8 @@ from crossface.training.presets import PRESETS
 from crossface.training.train import train
 from crossface.training.train_commands import train_command
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LIAE = replace(TINY, name="tiny-liae", family="liae")
 ALL = LossSettings(
     background_style=0.1,
@@ -38,23 +40,20 @@ ALL = LossSettings(
     code_adversary=0.1,
     patch_critic=0.1,
     patch_critic_from=0.5,
+    landmarks=0.1,
+    cycle=0.1,
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _batch(seed: int, size_px: int = 32, count: int = 3) -> Batch:
     random = torch.Generator().manual_seed(seed)
-    return Batch(
-        *(torch.rand(count, channels, size_px, size_px, generator=random) for channels in (3, 3, 1, 1))
+    images = (torch.rand(count, channels, size_px, size_px, generator=random) for channels in (3, 3, 1, 1))
+    places = 0.1 * torch.rand(count, len(POINTS), 2, generator=random)
+    turn = torch.eye(2).expand(count, 2, 2) * 1.5
+    points = FacePoints(
+        places, torch.rand(count, 1, generator=random), turn, 0.1 * places[:1].expand_as(places)
     )
+    return Batch(*images, points)
 
 
 def _gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -86,7 +85,7 @@ def test_by_default_a_step_is_to_the_bit_what_it_was() -> None:
 
 @pytest.mark.parametrize("preset", [TINY, LIAE], ids=lambda preset: preset.family)
 @pytest.mark.parametrize(
-    "name", ["background_style", "face_style", "code_moments", "code_adversary", "patch_critic"]
+    "name", ["background_style", "face_style", "code_moments", "code_adversary", "patch_critic", "cycle"]
 )
 def test_each_loss_adds_its_share_and_moves_the_network(preset: Any, name: str) -> None:
     torch.manual_seed(0)
@@ -108,10 +107,11 @@ def test_each_loss_adds_its_share_and_moves_the_network(preset: Any, name: str) 
     drawing = {each.split(".")[0] for each in reached} & {"decoder_a", "decoder_b", "shared_decoder"}
     own = {"decoder_a", "decoder_b"} if preset.family == "df" else {"shared_decoder"}
     crossed = {"decoder_b"} if preset.family == "df" else own
-    expected = {"code": set(), "patch": own}.get(name.split("_")[0], crossed)
+    nothing: set[str] = set()
+    expected = {"code": nothing, "cycle": nothing, "patch": own}.get(name.split("_")[0], crossed)
     assert drawing == expected
     # liae: only what is shared by both people is aligned.
-    if name.startswith("code") and preset.family == "liae":
+    if name.startswith(("code", "cycle")) and preset.family == "liae":
         assert not any(each.startswith("inter_a.") for each in reached)
 
 
@@ -263,8 +263,7 @@ def _train(facesets: tuple[Path, Path], model: Path, steps: int, **options: Any)
 
 
 def _tensors(model: Path) -> dict[str, torch.Tensor]:
-    with safe_open(model / CHECKPOINT_NAME, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return load((model / CHECKPOINT_NAME).read_bytes())
 
 
 def test_a_run_with_all_losses_goes_on_to_the_bit(facesets: tuple[Path, Path], tmp_path: Path) -> None:
@@ -279,7 +278,11 @@ def test_a_run_with_all_losses_goes_on_to_the_bit(facesets: tuple[Path, Path], t
     assert [step.step for step in _train(facesets, tmp_path / "parts", 6)] == [5, 6]
     expected, made = _tensors(tmp_path / "whole"), _tensors(tmp_path / "parts")
     assert expected.keys() == made.keys()
-    assert {name.split(".")[1] for name in expected if name.startswith("critic.")} == {"code", "patch"}
+    assert {name.split(".")[1] for name in expected if name.startswith("critic.")} == {
+        "code",
+        "patch",
+        "landmarks",
+    }
     assert all(torch.equal(value, made[name]) for name, value in expected.items())
 
 

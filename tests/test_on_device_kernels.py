@@ -18,8 +18,7 @@ from test_cuda_kernels import noise, tolerance
 
 from crossface.engine import kernels
 from crossface.engine.frame import Frame, Matrix, Transfer
-from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
-from crossface.engine.on_device.records import (
+from crossface.engine.on_device.kernels.records import (
     BLEND_JOB,
     COLOUR,
     CROP_JOB,
@@ -30,7 +29,8 @@ from crossface.engine.on_device.records import (
     RESIZE_JOB,
     SOFTEN_JOB,
 )
-from crossface.engine.on_device.upload_ring import UploadRing
+from crossface.engine.on_device.kernels.upload_ring import UploadRing
+from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
 from crossface.engine.video.planes import PIXEL_LAYOUTS
 
 SIZE = 48

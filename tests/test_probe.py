@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from make_stub_driver import make_library
 
-from crossface.engine.device import Choice, select
+from crossface.engine.device_choice import Choice, select
 from crossface.engine.errors import DeviceUnavailableError
 from crossface.engine.probe import process
 from crossface.engine.probe.abilities import Ability, probe, stages_of
@@ -77,7 +77,7 @@ def test_the_command_refuses_a_device_that_is_not_there() -> None:
 def test_asking_does_not_load_the_driver_here(stub: pytest.MonkeyPatch) -> None:
     stub.setenv("STUB_DEVICES", "1")
     script = (
-        "from crossface.engine.device import choose; from pathlib import Path; "
+        "from crossface.engine.device_choice import choose; from pathlib import Path; "
         "print(len(choose().devices), 'libcuda' in Path('/proc/self/maps').read_text())"
     )
     asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crossface.engine.review.png import read_png
 from crossface.training.extract import extract
+from crossface.training.face_points import watch
 from crossface.training.faceset import Faceset
 from crossface.training.sampling import BIN_WIDTHS, MOST_REPEATS, measures, one_epoch, repeats_of
 
@@ -47,7 +48,7 @@ def _measured(faceset: Path) -> NDArray[np.float64]:
     records = Faceset.load(faceset).records
     faces = np.stack([read_png(faceset / record.file) for record in records]).transpose(0, 3, 1, 2)
     landmarks = np.stack([record.crop_landmarks() for record in records])
-    return measures(torch.from_numpy(np.ascontiguousarray(faces)), landmarks)
+    return measures(watch(torch.from_numpy(np.ascontiguousarray(faces)), landmarks))
 
 
 def test_drawn_faces_differ_by_their_mouths_alone(tmp_path: Path) -> None:

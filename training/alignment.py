@@ -45,6 +45,27 @@ def code_moments(code_a: Tensor, code_b: Tensor) -> Tensor:
         return means + (covariance_a - covariance_b).square().sum() / spread.square()
 
 
+def code_cycle(again: Tensor, code: Tensor) -> Tensor:
+    """How far codes of crossed faces are from the codes that these were drawn from, over their size.
+
+    After Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", ICCV
+    2017, on codes in place of pictures: what a decoder has drawn of an expression is to be understood as the
+    same one. The codes that are asked for stand still, or they would come to meet what is made of them. Over
+    their spread, which is next to nothing at first, the same would outweigh all other losses a thousandfold.
+
+    Args:
+        again: `[N,L]`, of the crossed faces; carries the gradient.
+        code: `[N,L]`, what these were drawn from.
+
+    Returns:
+        A scalar: 0 where they are the same, 1 where those of the crossed faces are nothing.
+    """
+    with torch.autocast(code.device.type, enabled=False):
+        wanted = code.detach().float()
+        size = wanted.square().mean().clamp_min(1e-12)
+        return (again.float() - wanted).square().mean() / size
+
+
 class CodeCritic(nn.Module):
     """Tells from a code whose it is: `[N,L]` -> `[N]`, above zero for B.
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from .damage import blurred, compressed, rescaled
 from .draw import Draw
+from .face_points import FacePoints
 from .occluders import Occluders
 
 # ITU-R BT.709 luma, of gamma-encoded RGB as everywhere in training.
@@ -77,16 +78,23 @@ class Batch(NamedTuple):
         target: `[N,3,S,S]` that the decoder is to draw.
         mask: `[N,1,S,S]` where the face is.
         priority: `[N,1,S,S]` where eyes and mouth are.
+        points: of the target; None where they are not known.
     """
 
     input: Tensor
     target: Tensor
     mask: Tensor
     priority: Tensor
+    points: FacePoints | None = None
 
 
 def augment(
-    pixels: Tensor, span: float, size_px: int, random: torch.Generator, settings: Augmentation | None = None
+    pixels: Tensor,
+    span: float,
+    size_px: int,
+    random: torch.Generator,
+    settings: Augmentation | None = None,
+    points: FacePoints | None = None,
 ) -> Batch:
     """Make a batch.
 
@@ -96,6 +104,7 @@ def augment(
         size_px: side S of the faces to make.
         random: on the device of ``pixels``; every draw comes from it.
         settings: the default ones where None.
+        points: of these pictures, to be moved as they are.
     """
     settings = settings or Augmentation()
     draw = Draw(random, pixels.device, len(pixels))
@@ -118,7 +127,9 @@ def augment(
         mask = mask * (1 - occluders.cover(straight))
     source = (source.clamp_min(0) ** exponent * gain).clamp(0, 1)
     source = _roughen(_regrade(source, draw, settings), draw, settings).clamp(0, 1)
-    return Batch(_damaged(source, draw, settings), target, mask, eyes_and_mouth)
+    if points is not None:
+        points = points.moved(move[:, 0], shift[:, 0, 0], span)
+    return Batch(_damaged(source, draw, settings), target, mask, eyes_and_mouth, points)
 
 
 def _sampled(faces: Tensor, points: Tensor) -> Tensor:

@@ -60,8 +60,10 @@ class Progress:
 
     @staticmethod
     def from_json(text: str) -> Progress:
-        """Raises: KeyError, TypeError, ValueError: it is damaged."""
+        """Raises: KeyError, TypeError, ValueError: it is damaged, or of another version of this software."""
         fields = json.loads(text)
+        if fields["format"] != FORMAT_VERSION:
+            raise ValueError(f"format {fields['format']}, and this version reads {FORMAT_VERSION}")
         plateau, losses = fields.get("plateau_step"), fields.get("losses")
         return Progress(
             int(fields["step"]),

@@ -22,6 +22,7 @@ from ..engine.review.png import write_png
 from . import faceset
 from .audit.duplicates import Gathering
 from .audit.measure import PictureMeasures, combine, measure_face
+from .audit.picture import LUMA
 from .audit.pose import fit_pose
 from .faceset import FaceRecord
 from .selection import choose
@@ -261,7 +262,7 @@ def _inside(time_s: float, ranges_s: Sequence[TimeRange]) -> bool:
 
 def _blur(rgb: NDArray[np.uint8]) -> float:
     """Variance of the 4-neighbour Laplacian of Rec. 709 luma."""
-    luma = rgb.astype(np.float32) @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    luma = rgb.astype(np.float32) @ LUMA
     inner = luma[1:-1, 1:-1]
     laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * inner
     return float(laplacian.var())

@@ -29,6 +29,7 @@ from ..engine.face.align import (
     apply,
     invert,
 )
+from ..engine.review.png import read_png
 
 FORMAT_VERSION = 1
 INDEX_NAME = "faceset.jsonl"
@@ -91,6 +92,22 @@ class Faceset:
     coverage: float
     records: list[FaceRecord]
     data_hash: str = field(default="")
+
+    def picture(self, record: FaceRecord) -> NDArray[np.uint8]:
+        """A face's crop, RGB ``[size_px, size_px, 3]``.
+
+        Raises:
+            InputMissingError: it is not there.
+            BadInputError: it is damaged, or of another size than the faceset says.
+        """
+        path = self.folder / record.file
+        picture = read_png(path)
+        if picture.shape != (self.size_px, self.size_px, 3):
+            raise BadInputError(
+                f"{path}: is {picture.shape[1]}x{picture.shape[0]}, not {self.size_px} px square "
+                "as its faceset says: extract again"
+            )
+        return picture
 
     @staticmethod
     def load(folder: Path) -> Faceset:

@@ -21,6 +21,7 @@ from .checkpoint import (
     open_checkpoint,
     write_checkpoint,
 )
+from .first_weights import fit_first_weights
 from .losses import DEFAULT_LOSSES, LossSettings
 from .models import FaceNetwork, build
 from .objective import new_critics
@@ -42,6 +43,8 @@ class Learner:
         device: of everything.
         seed: of its first weights.
         base: folder of a model of this preset whose averaged weights it begins with instead.
+        faces: `[2N,3,S,S]` in 0..1 on the device, N of A, then N of B, which new weights are fitted to; see
+            `fit_first_weights`.
         losses: what it will learn by.
         averages: whether it keeps an average of its weights; without, the weights stand in for it.
 
@@ -62,12 +65,15 @@ class Learner:
         losses: LossSettings = DEFAULT_LOSSES,
         *,
         averages: bool = True,
+        faces: Tensor | None = None,
     ) -> None:
-        self._device, self._losses, self._averages = device, losses, averages
+        self._device, self._losses, self._averages, self._faces = device, losses, averages, faces
         network, critics = _new(preset, losses, seed)
         if base is not None:
             load_average(base, network)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if base is None and faces is not None:
+            fit_first_weights(self.network, faces)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval() if averages else self.network
         self.critics = critics.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         learning = [*self.network.parameters(), *self.critics.parameters()]
@@ -83,7 +89,15 @@ class Learner:
 
     def begin(self, seed: int, base: Path | None = None) -> None:
         """As new."""
-        begun = Learner(self.network.preset, self._device, seed, base, self._losses, averages=self._averages)
+        begun = Learner(
+            self.network.preset,
+            self._device,
+            seed,
+            base,
+            self._losses,
+            averages=self._averages,
+            faces=self._faces,
+        )
         wanted = begun._tensors()
         with torch.no_grad():
             for name, tensor in self._tensors().items():

@@ -7,10 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 import torch
-from torch import Tensor
 
 from ..engine.lifetime import Closeable
-from .store import FaceStore
+from .store import Faces, FaceStore
 from .world import World
 
 AHEAD_STEPS = 2
@@ -46,11 +45,11 @@ class Loader(Closeable):
         self._seed = seed
         self._world = world
         self._pool = ThreadPoolExecutor(1, "loader")
-        self._futures: dict[int, Future[list[Tensor]]] = {}
+        self._futures: dict[int, Future[list[Faces]]] = {}
         self.waited_s = 0.0
 
-    def take(self, step: int) -> list[Tensor]:
-        """Both people's faces: uint8 `[count,5,T,T]` each, on the device."""
+    def take(self, step: int) -> list[Faces]:
+        """Both people's faces, ``count`` each, on the device."""
         started = time.monotonic()
         wanted = range(step, step + 1 + AHEAD_STEPS)
         self._futures = {
@@ -60,17 +59,19 @@ class Loader(Closeable):
         self.waited_s = time.monotonic() - started
         return faces
 
-    def _gathered(self, step: int) -> list[Tensor]:
+    def _gathered(self, step: int) -> list[Faces]:
         return [self._on_device(store, step, stream) for store, stream in self._sources]
 
-    def _on_device(self, store: FaceStore, step: int, stream: int) -> Tensor:
+    def _on_device(self, store: FaceStore, step: int, stream: int) -> Faces:
         rank, size, device = self._world.rank, self._world.size, self._world.device
-        all_faces = store.draw(step, size * self._count, self._seed, stream)
-        faces = all_faces[rank * self._count :][: self._count]
-        if faces.device.type == device.type:
-            return faces
-        # Only from pinned memory does a copy run beside what the device computes.
-        return faces.pin_memory().to(device, non_blocking=True)
+        of_all = store.chosen(step, size * self._count, self._seed, stream)
+        pixels, points = store.faces(of_all[rank * self._count :][: self._count])
+        if pixels.device.type != device.type:
+            # Only from pinned memory does a copy run beside what the device computes.
+            pixels = pixels.pin_memory().to(device, non_blocking=True)
+        if points is not None:
+            points = points.to(device, pinned=device.type == "cuda")
+        return Faces(pixels, points)
 
     def close(self) -> None:
         """Ends the thread; safe to call twice."""

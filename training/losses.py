@@ -48,6 +48,10 @@ class LossSettings:
         face_style: that A drawn as B takes the light of A's face; costs the same pass.
         code_moments: that the codes of both people have one mean and covariance.
         code_adversary: that no critic can tell from a code whose it is.
+        landmarks: that A drawn as B does what A does, as a small network reads it that learns beside; costs a
+            pass of a decoder.
+        cycle: that A drawn as B has the code that it was drawn from; costs half that pass, and half a pass of
+            the encoder.
         patch_critic: that no critic can tell a drawn face from a real one; for the last stretch.
         patch_critic_from: share of the run, 0..1, from which on that counts.
     """
@@ -64,6 +68,8 @@ class LossSettings:
     face_style: float = 0.0
     code_moments: float = 0.0
     code_adversary: float = 0.0
+    landmarks: float = 0.0
+    cycle: float = 0.0
     patch_critic: float = 0.0
     patch_critic_from: float = 0.75
 

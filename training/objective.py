@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.errors import UsageError
-from .alignment import CodeCritic, code_adversary, code_moments
+from .alignment import CodeCritic, code_adversary, code_cycle, code_moments
 from .augment import Batch
+from .landmark_reader import LandmarkReader, landmark_consistency, learnt_reading, legibility
 from .losses import DEFAULT_LOSSES, LossSettings, background_style, face_loss, face_style
 from .models import FaceNetwork, Person
 from .patch_critic import PatchCritic, patch_losses
 from .perceptual import Perceptual
 from .presets import Preset
+from .still import still
 
 
 class StepLosses(NamedTuple):
@@ -43,6 +45,8 @@ def new_critics(settings: LossSettings, preset: Preset) -> nn.ModuleDict:
         critics["code"] = CodeCritic(preset.latent)
     if settings.patch_critic:
         critics["patch"] = PatchCritic()
+    if settings.landmarks:
+        critics["landmarks"] = LandmarkReader(preset)
     return critics
 
 
@@ -88,10 +92,12 @@ class Objective(nn.Module):
         maps = network.expand_both(code)
         people: tuple[tuple[Person, Batch, Tensor], ...] = (("a", faces_a, maps[0]), ("b", faces_b, maps[1]))
         own: list[Tensor] = []
+        themselves: list[Tensor] = []
         more = code.new_zeros((), dtype=torch.float32)
         for person, faces, seen in people:
             drawn = network.decoder(person)(seen)
             own.append(face_loss(drawn, faces, settings))
+            themselves.append(drawn[:, :3])
             if self.perceptual is not None:
                 likeness = self.perceptual(drawn[:, :3], faces.target, faces.mask)
                 more = more + settings.perceptual * likeness
@@ -104,6 +110,8 @@ class Objective(nn.Module):
             critic = self.critics["code"]
             assert isinstance(critic, CodeCritic)
             more = more + settings.code_adversary * code_adversary(critic, code_a, code_b)
+        if settings.landmarks or settings.cycle:
+            more = more + self._crossed(code.chunk(2)[0], faces_a, faces_b, themselves[1])
         if settings.background_style or settings.face_style:
             more = more + self._style(code.chunk(2)[0], faces_a)
         return StepLosses(own[0], own[1], more)
@@ -116,6 +124,33 @@ class Objective(nn.Module):
             return 0.0 * torch.stack([parameter.sum() for parameter in critic.parameters()]).sum()
         game = patch_losses(critic, drawn, faces.target, faces.mask)
         return self.settings.patch_critic * (game.critic + game.drawn)
+
+    def _crossed(self, code_a: Tensor, faces_a: Batch, faces_b: Batch, drawn_b: Tensor) -> Tensor:
+        """Of A drawn as B by a decoder that does not learn from it: it is to draw B's face, not to please.
+
+        So that the code alone can please, which must mean to B's decoder what it means to A's.
+        """
+        settings, latent = self.settings, self.network.preset.latent
+        count = len(code_a) if settings.landmarks else (len(code_a) + 1) // 2
+        seen = self.network.expand(code_a[:count], "b")
+        crossed = still(self.network.decoder("b"), seen)[:, :3]
+        more = code_a.new_zeros((), dtype=torch.float32)
+        if settings.cycle:
+            half = crossed[: (len(code_a) + 1) // 2].contiguous(memory_format=torch.channels_last)
+            again = self.network.code(half)[:, :latent]
+            more = more + settings.cycle * code_cycle(again, code_a[: len(again), :latent])
+        if settings.landmarks:
+            more = more + settings.landmarks * self._landmarks(crossed, faces_a, faces_b, drawn_b)
+        return more
+
+    def _landmarks(self, crossed: Tensor, faces_a: Batch, faces_b: Batch, drawn_b: Tensor) -> Tensor:
+        reader, points_a, points_b = self.critics["landmarks"], faces_a.points, faces_b.points
+        assert isinstance(reader, LandmarkReader)
+        if points_a is None or points_b is None:
+            raise ValueError("the loss landmarks needs batches with points")
+        learnt = learnt_reading(reader, faces_a.target, faces_b.target, points_a, points_b)
+        done = landmark_consistency(reader, crossed, learnt.of_a, points_a, points_b.rest[0])
+        return learnt.lost + legibility(reader, drawn_b, points_b) * done
 
     def _style(self, code_a: Tensor, faces_a: Batch) -> Tensor:
         """Of A drawn as B, which is what the model is for."""

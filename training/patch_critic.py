@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from .blocks import LEAKY_SLOPE, Down
+from .still import still
 
 _WIDTHS = (24, 48, 96, 96)
 _KERNEL_PX = 5
@@ -78,9 +78,8 @@ def patch_losses(critic: PatchCritic, drawn: Tensor, real: Tensor, mask: Tensor)
         The losses; both are 1/4 where the critic can only guess.
     """
     real, drawn = real * mask, drawn * mask
-    still = {name: parameter.detach() for name, parameter in critic.named_parameters()}
     says_of_real, says_of_drawn = critic(real), critic(drawn.detach())
-    says_to_drawn = functional_call(critic, still, (drawn,))
+    says_to_drawn = still(critic, drawn)
     judged = [
         ((of_real - 1).square().mean() + of_drawn.square().mean()) / 2
         for of_real, of_drawn in zip(says_of_real, says_of_drawn, strict=True)

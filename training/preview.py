@@ -33,8 +33,8 @@ def write_preview(path: Path, network: FaceNetwork, a: FaceStore, b: FaceStore, 
         OutputError: ``path`` cannot be written.
     """
     size_px = network.preset.size_px
-    faces_a = a.centred(_spread(len(a), rows), size_px)[:, :3]
-    faces_b = b.centred(_spread(len(b), rows), size_px)[:, :3]
+    faces_a = a.centred(a.spread(rows), size_px)[:, :3]
+    faces_b = b.centred(b.spread(rows), size_px)[:, :3]
     with torch.no_grad():
         columns = [
             faces_a,
@@ -45,10 +45,6 @@ def write_preview(path: Path, network: FaceNetwork, a: FaceStore, b: FaceStore, 
             network(faces_b, "a")[:, :3],
         ]
     return write_png(path, _tiled(torch.stack(columns, dim=1)))
-
-
-def _spread(count: int, rows: int) -> list[int]:
-    return [count * (2 * row + 1) // (2 * rows) for row in range(rows)]
 
 
 def _tiled(faces: Tensor) -> NDArray[np.uint8]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ..engine.lifetime import Closeable
 from .augment import Batch, augment
@@ -24,7 +23,7 @@ from .perceptual import Perceptual
 from .presets import Preset
 from .schedule import Budget, rate_factor
 from .seeds import generator
-from .store import FaceStore
+from .store import Faces, FaceStore
 from .world import World
 
 GRADIENT_NORM = 1.0
@@ -142,10 +141,9 @@ class Run(Closeable):
             with self.world.sharing(self._objective, last):
                 passes.append(self._pass(done.step * self.accumulate + number))
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), GRADIENT_NORM)
-        own = (
-            sum(values) / len(passes) for values in zip(*((each.a, each.b) for each in passes), strict=True)
-        )
-        of_a, of_b, norms = self.world.mean(*own, norm.item())
+        own_a = sum(each.a for each in passes) / len(passes)
+        own_b = sum(each.b for each in passes) / len(passes)
+        of_a, of_b, norms = self.world.mean(own_a, own_b, norm.item())
         self._check(of_a + of_b, norms)
         learner.optimiser.step()
         done.step += 1
@@ -171,11 +169,11 @@ class Run(Closeable):
         Args:
             number: of the pass, over the whole run.
         """
-        pixels_a, pixels_b = self._loader.take(number)
+        stored_a, stored_b = self._loader.take(number)
         waited_s = self._loader.waited_s
         with DeviceTime(self.device) as augmenting:
-            faces_a = self._faces(pixels_a, self.stores[0].span, _CHANGE_A, number)
-            faces_b = self._faces(pixels_b, self.stores[1].span, _CHANGE_B, number)
+            faces_a = self._faces(stored_a, self.stores[0].span, _CHANGE_A, number)
+            faces_b = self._faces(stored_b, self.stores[1].span, _CHANGE_B, number)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
             lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
         torch.autograd.backward(lost.total / self.accumulate)
@@ -198,26 +196,23 @@ class Run(Closeable):
             BadInputError: that checkpoint is damaged.
         """
         self.world.wait()  # until the last checkpoint is whole
-        learner, self._loss_lately = self.learner, None
-        since = learner.progress.step - self._failed_step
+        learner, failed, self._loss_lately = self.learner, self.learner.progress, None
+        since = failed.step - self._failed_step
         self.in_a_row = self.in_a_row + 1 if since < _GOOD_STEPS else 1
-        self.rollbacks, self._failed_step = self.rollbacks + 1, learner.progress.step
-        scale, elapsed_s, failed = (
-            learner.progress.rate_scale,
-            learner.progress.elapsed_s,
-            learner.progress.step,
-        )
+        self.rollbacks, self._failed_step = self.rollbacks + 1, failed.step
         if (model / CHECKPOINT_NAME).exists():
             learner.load(model)
         else:
             learner.begin(self.seed, self.base)
-        learner.progress = replace(learner.progress, rate_scale=scale / 2, elapsed_s=elapsed_s)
-        return RolledBack(failed + 1, learner.progress.step, scale / 2)
+        rate_scale = failed.rate_scale / 2
+        learner.progress = replace(learner.progress, rate_scale=rate_scale, elapsed_s=failed.elapsed_s)
+        return RolledBack(failed.step + 1, learner.progress.step, rate_scale)
 
-    def _faces(self, pixels: Tensor, span: float, change: int, number: int) -> Batch:
+    def _faces(self, stored: Faces, span: float, change: int, number: int) -> Batch:
         rank = self.world.rank
         place = (self.seed, change, number, rank) if rank else (self.seed, change, number)
-        return augment(pixels, span, self.preset.size_px, generator(*place, device=self.device))
+        random = generator(*place, device=self.device)
+        return augment(stored.pixels, span, self.preset.size_px, random, points=stored.points)
 
     def _check(self, loss: float, norm: float) -> None:
         step, lately = self.learner.progress.step, self._loss_lately

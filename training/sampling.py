@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .audit.expression import eye_contrast, eye_open, mouth_open, mouth_width
-from .audit.pose import fit_pose, frontal
+from .audit.expression import mouth_open, mouth_width
+from .face_points import Watched
 
 # A face is not shown more often than this in an epoch.
 MOST_REPEATS = 4
@@ -31,29 +31,19 @@ def one_epoch(values: NDArray[np.float64]) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(values)), repeats)
 
 
-def measures(faces: Tensor, landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Pose and expression: float64 `[N,5]`.
+def measures(watched: Watched) -> NDArray[np.float64]:
+    """Pose and expression of N faces: float64 `[N,5]`.
 
     Yaw and pitch in degrees; the gap between the lips in face heights; the
     mouth's width in eye distances; how far the eyes are open, by pixels, where
     1 is this person's usual.
-
-    Args:
-        faces: uint8 `[N,C,T,T]`, R, G, B first.
-        landmarks: `[N,468,2]`, px of the faces.
     """
-    pose = fit_pose(landmarks)
-    ahead = frontal(landmarks, pose)
-    contrast = [
-        eye_contrast(face[:3].permute(1, 2, 0).numpy(), points)
-        for face, points in zip(faces, landmarks, strict=True)
-    ]
     columns = (
-        pose.yaw_deg,
-        pose.pitch_deg,
-        mouth_open(ahead),
-        mouth_width(ahead),
-        eye_open(np.array(contrast)),
+        watched.pose.yaw_deg,
+        watched.pose.pitch_deg,
+        mouth_open(watched.ahead),
+        mouth_width(watched.ahead),
+        watched.eyes_open,
     )
     # Landmarks of no face at all have no pose; they count as usual.
     return np.nan_to_num(np.stack(columns, axis=1), posinf=0.0, neginf=0.0)

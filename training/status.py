@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine.errors import BadInputError, InputMissingError
 from ..engine.part_file import PartFile
+from .checkpoint import Progress
 from .events import StepDone
 from .held_out import HeldOut
 
@@ -39,12 +40,12 @@ class Status:
     written_at: float
 
     @staticmethod
-    def of(done: StepDone, elapsed_s: float, measured: list[HeldOut], rollbacks: int) -> Status:
+    def of(done: StepDone, progress: Progress, rollbacks: int) -> Status:
         return Status(
             done,
-            elapsed_s,
-            held_out=measured[-1] if measured else None,
-            best=min(measured, key=lambda each: each.mean) if measured else None,
+            progress.elapsed_s,
+            held_out=progress.measured[-1] if progress.measured else None,
+            best=progress.best,
             rollbacks=rollbacks,
             written_at=time.time(),
         )

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +31,9 @@ from torch.nn import functional
 from ..engine.errors import BadInputError, BusyError, InputMissingError, OutputError
 from ..engine.face.align import LEFT_EYE, LIPS, RIGHT_EYE
 from ..engine.part_file import PartFile
-from ..engine.review.png import read_png
 from ..engine.runtime.onnx import available_cores
 from ..engine.swap.mask import fill, hull
+from .face_points import FacePoints, face_points, watch
 from .faceset import INDEX_NAME, FaceRecord, Faceset
 from .presets import Preset
 from .sampling import measures, one_epoch
@@ -50,6 +50,18 @@ _DECODED_AHEAD = 64
 _BUSY_PAUSE_S = 0.2
 
 
+class Faces(NamedTuple):
+    """Some faces of one person, as stored.
+
+    Attributes:
+        pixels: uint8 `[N,5,T,T]`.
+        points: of these pictures; None where the store has none.
+    """
+
+    pixels: Tensor
+    points: FacePoints | None
+
+
 @dataclass(frozen=True)
 class FaceStore:
     """All faces of one person.
@@ -60,26 +72,28 @@ class FaceStore:
         span: side of the model's crop over the side of the stored crop; both have one centre.
         epoch: int64 `[E]`, the faces of one epoch in any order: every face, rare ones more than once;
             each once where None.
+        points: of all faces, on the CPU; None where nothing is known of them.
     """
 
     pixels: Tensor
     span: float
     epoch: Tensor | None = None
+    points: FacePoints | None = None
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 
-    def draw(self, step: int, count: int, seed: int, stream: int) -> Tensor:
-        """The faces of one step: uint8 `[count,5,T,T]`, where the store's pixels are.
+    def faces(self, index: Tensor) -> Faces:
+        """Some faces; their pixels where the store's are."""
+        return Faces(self._gather(index), None if self.points is None else self.points.at(index))
+
+    def chosen(self, step: int, count: int, seed: int, stream: int) -> Tensor:
+        """The faces of one step: int64 `[count]` on the CPU.
 
         Every face is shown before any epoch begins again: an epoch is a
         permutation that follows from (seed, stream, epoch) alone, so that a
         resumed run needs no more than its step number.
         """
-        return self._gather(self.chosen(step, count, seed, stream))
-
-    def chosen(self, step: int, count: int, seed: int, stream: int) -> Tensor:
-        """Which faces `draw` gives: int64 `[count]` on the CPU."""
         faces = torch.arange(len(self)) if self.epoch is None else self.epoch
         length, first = len(faces), step * count
         order = torch.cat(
@@ -90,6 +104,10 @@ class FaceStore:
         )
         start = first % length
         return faces[order[start : start + count]]
+
+    def spread(self, count: int) -> list[int]:
+        """Which faces to look at for an impression of all: ``count`` at even distances."""
+        return [len(self) * (2 * n + 1) // (2 * count) for n in range(count)]
 
     def centred(self, index: list[int], size_px: int) -> Tensor:
         """Faces as the model will meet them, not warped: float32 `[len(index),5,S,S]` in 0..1."""
@@ -129,14 +147,15 @@ def load_store(faceset: Faceset, preset: Preset, device: torch.device, *, balanc
             f"{preset.coverage:g}: extract again with a larger coverage"
         )
     pixels = _mapped(faceset, _Layout(faceset, round(preset.size_px / span), preset.size_px))
-    epoch = None
-    if balanced:
-        scale = pixels.shape[-1] / faceset.size_px
-        landmarks = np.stack([record.crop_landmarks() for record in faceset.records]) * scale
-        epoch = one_epoch(measures(pixels, landmarks))
+    side_px = pixels.shape[-1]
+    landmarks = np.stack([record.crop_landmarks() for record in faceset.records])
+    landmarks *= side_px / faceset.size_px
+    watched = watch(pixels, landmarks)
+    epoch = one_epoch(measures(watched)) if balanced else None
+    points = face_points(watched, landmarks, side_px)
     if device.type == "cuda" and pixels.numel() <= _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
         pixels = pixels.to(device)
-    return FaceStore(pixels, span, epoch)
+    return FaceStore(pixels, span, epoch, points)
 
 
 def priority(landmarks: NDArray[np.float64], side_px: int, margin_px: float) -> NDArray[np.float32]:
@@ -204,14 +223,8 @@ class _Layout:
 
     def _face(self, record: FaceRecord) -> NDArray[np.uint8]:
         """One face of `FaceStore.pixels`."""
-        path, source_px, side_px = self.faceset.folder / record.file, self.faceset.size_px, self.shape[-1]
-        picture = read_png(path)
-        if picture.shape != (source_px, source_px, 3):
-            raise BadInputError(
-                f"{path}: is {picture.shape[1]}x{picture.shape[0]}, not {source_px} px square "
-                "as its faceset says: extract again"
-            )
-        landmarks = record.crop_landmarks().astype(np.float64) * (side_px / source_px)
+        picture, side_px = self.faceset.picture(record), self.shape[-1]
+        landmarks = record.crop_landmarks().astype(np.float64) * (side_px / self.faceset.size_px)
         face = np.empty(self.shape[1:], np.uint8)
         face[:3] = _resized(picture, side_px)
         face[3] = _as_bytes(hull(landmarks, side_px))

@@ -1,4 +1,4 @@
-"""The training loop: two people, one encoder, a decoder each.
+"""Training, from its options to its events: two people, one encoder, a decoder each.
 
 Everything random in a step follows from (seed, step), so a run that was
 stopped and continued gives, with the same options, the same bits as one that
@@ -11,46 +11,33 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
-from ..engine.device import Choice, choose
+from ..engine.device_choice import Choice, choose
 from ..engine.errors import BusyError, DeviceUnavailableError, OutputError, UsageError
 from ..engine.events import Warned
-from ..engine.review.png import read_png
 from .checkpoint import CHECKPOINT_NAME
-from .events import (
-    CheckpointWritten,
-    PlateauReached,
-    PreviewWritten,
-    StepDone,
-    TrainingDone,
-    TrainingEvent,
-)
+from .course import Pace, beside, in_charge
+from .events import TrainingEvent
 from .faceset import Faceset, joined
+from .first_weights import some_faces
 from .held_out import LEAST_FACES, can_spare, split
-from .learner import DivergedError, Learner
+from .learner import Learner
 from .losses import DEFAULT_LOSSES, LossSettings
 from .model_card import MODEL_NAME, ModelCard, check_same
 from .perceptual import Perceptual
 from .presets import PRESETS, Preset
-from .preview import PREVIEW_NAME, write_preview
 from .rate_search import Tried, search_rate
 from .run import Run
-from .schedule import DECAY_FROM, Budget, has_stopped_improving
-from .status import WRITTEN_EVERY_S, Status
+from .schedule import Budget
 from .store import FaceStore, load_store
 from .world import World, joined_world, local_rank_here, rank_here
 
-CURVES_EVERY_STEPS = 20
-# How often in a row a run goes on from its last good state before it gives up.
-_MOST_ROLLBACKS = 8
+_NO_CUDA = "this PyTorch cannot use CUDA: install one that can"
 
 
 def train(
@@ -131,9 +118,7 @@ def train(
             "steps, minutes, batch, accumulate, learning rate, threads and keep must be above zero"
         )
     network = _preset(preset)
-    perceptual = None if perceptual_weights is None else Perceptual(Path(perceptual_weights))
-    if losses.perceptual and perceptual is None:
-        raise UsageError("the loss perceptual needs --perceptual-weights")
+    perceptual = _perceptual(losses, perceptual_weights)
     choice = choose(device)
     place = _device(device, choice)
     sets = _faceset(faceset_a), _faceset(faceset_b)
@@ -152,16 +137,19 @@ def train(
         card = ModelCard.read(model)
         if until_plateau and not card.holds_out:
             raise _no_plateau()
-        learner = Learner(card.preset, place, seed, base, losses, averages=average)
-        if (model / CHECKPOINT_NAME).exists():
-            learner.load(model)
         trained, held_out = sets, None
         if card.holds_out and can_spare(sets):
             (trained_a, held_a), (trained_b, held_b) = map(split, sets)
             trained, held_out = (trained_a, trained_b), (held_a, held_b)
+        stores = _stores(trained, card.preset, place)
+        goes_on = (model / CHECKPOINT_NAME).exists()
+        faces = None if goes_on or base else some_faces(stores, card.preset.size_px)
+        learner = Learner(card.preset, place, seed, base, losses, averages=average, faces=faces)
+        if goes_on:
+            learner.load(model)
         with Run(
             learner=learner,
-            stores=_stores(trained, card.preset, place),
+            stores=stores,
             held_out=None if held_out is None else _stores(held_out, card.preset, place),
             until_plateau=until_plateau,
             budget=Budget(steps, None if minutes is None else minutes * 60),
@@ -174,8 +162,8 @@ def train(
             perceptual=perceptual,
             accumulate=accumulate,
         ) as run:
-            pace = _Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
-            yield from _events(run, model, pace) if world.is_first else _beside(run, model)
+            pace = Pace(measure_every_steps, preview_every_s, checkpoint_every_s, keep)
+            yield from in_charge(run, model, pace) if world.is_first else beside(run, model)
 
 
 def _begin(model: Path, wanted: ModelCard) -> None:
@@ -214,27 +202,36 @@ def find_rate(
     faceset_b: Path,
     *,
     preset: str | Preset = "fast-128",
+    base: Path | None = None,
     steps: int = 100,
     seed: int = 0,
     batch: int | None = None,
+    accumulate: int = 1,
+    losses: LossSettings = DEFAULT_LOSSES,
+    perceptual_weights: Path | None = None,
     threads: int | None = None,
     device: str = "auto",
 ) -> Generator[Tried]:
     """Tries ever higher learning rates on a network of its own, see `rate_search`; writes nothing.
 
-    Args: as of `train`.
+    Args: as of `train`; the rate that suits depends on all of them.
 
     Raises:
         UsageError, InputMissingError, BadInputError, DeviceUnavailableError: as `train`.
     """
     network = _preset(preset)
+    perceptual = _perceptual(losses, perceptual_weights)
     place = _device(device, choose(device))
     sets = Faceset.load(Path(faceset_a)), Faceset.load(Path(faceset_b))
+    if base is not None:
+        ModelCard.new(network, ("a", "b"), sets, base=ModelCard.read(Path(base)))  # refuses another network
+    stores = _stores(sets, network, place)
+    faces = None if base else some_faces(stores, network.size_px)
     with (
         _threads(threads),
         Run(
-            learner=Learner(network, place, seed),
-            stores=_stores(sets, network, place),
+            learner=Learner(network, place, seed, base, losses, faces=faces),
+            stores=stores,
             held_out=None,
             until_plateau=False,
             budget=Budget(None, None),
@@ -242,9 +239,19 @@ def find_rate(
             batch=batch or network.batch,
             learning_rate=network.learning_rate,
             world=World(0, 1, place),
+            losses=losses,
+            perceptual=perceptual,
+            accumulate=accumulate,
         ) as run,
     ):
         yield from search_rate(run, steps)
+
+
+def _perceptual(losses: LossSettings, weights: Path | None) -> Perceptual | None:
+    perceptual = None if weights is None else Perceptual(Path(weights))
+    if losses.perceptual and perceptual is None:
+        raise UsageError("the loss perceptual needs --perceptual-weights")
+    return perceptual
 
 
 def _faceset(given: Path | Faceset) -> Faceset:
@@ -272,122 +279,6 @@ def _no_plateau() -> UsageError:
         "--until-plateau needs faces to measure with: give facesets of at least "
         f"{LEAST_FACES} faces, and a model that was not started without held-out faces"
     )
-
-
-@dataclass(frozen=True)
-class _Pace:
-    """How often what is done; see `train`."""
-
-    measure_every_steps: int
-    preview_every_s: float
-    checkpoint_every_s: float
-    keep: int
-
-
-def _events(run: Run, model: Path, pace: _Pace) -> Generator[TrainingEvent]:
-    learner, preview = run.learner, model / PREVIEW_NAME
-    saved_step = learner.progress.step
-    previewed_at = saved_at = told_at = time.monotonic()
-    # Points of a run that was killed after its last checkpoint are superseded.
-    curves = SummaryWriter(str(model / "tensorboard"), purge_step=saved_step)
-    done: StepDone | None = None
-    try:
-        while not run.is_over():
-            try:
-                done = run.step()
-            except DivergedError:
-                if run.in_a_row == _MOST_ROLLBACKS:
-                    raise
-                back = run.roll_back(model)
-                saved_step = back.to_step
-                yield back
-                continue
-            _draw_curves(curves, done)
-            yield done
-            now = time.monotonic()
-            if done.step % pace.measure_every_steps == 0:
-                yield from _measure(run, model, curves)
-            if now - previewed_at >= pace.preview_every_s:
-                yield _write_preview(run, preview, curves)
-                previewed_at = time.monotonic()
-            if now - saved_at >= pace.checkpoint_every_s:
-                yield CheckpointWritten(done.step, learner.save(model, pace.keep))
-                saved_step, saved_at = done.step, time.monotonic()
-            if now - told_at >= WRITTEN_EVERY_S:
-                _tell(run, done, model)
-                told_at = time.monotonic()
-            # Previews and checkpoints are part of a budget of minutes.
-            learner.progress.elapsed_s += time.monotonic() - now
-        step = learner.progress.step
-        if step > saved_step or not (model / CHECKPOINT_NAME).exists():
-            if not learner.progress.measured or learner.progress.measured[-1].step < step:
-                yield from _measure(run, model, curves)
-            written = learner.save(model, pace.keep)
-            saved_step = step
-            yield CheckpointWritten(step, written)
-        yield _write_preview(run, preview, curves)
-        yield TrainingDone(step, learner.progress.elapsed_s)
-    except GeneratorExit:
-        if learner.progress.step > saved_step:
-            learner.save(model, pace.keep)
-        raise
-    finally:
-        if done is not None:
-            with contextlib.suppress(OutputError):
-                _tell(run, done, model)
-        curves.close()
-
-
-def _beside(run: Run, model: Path) -> Generator[TrainingEvent]:
-    """The events of a process that is not the first one; it writes nothing."""
-    while not run.is_over():
-        try:
-            yield run.step()
-        except DivergedError:
-            if run.in_a_row == _MOST_ROLLBACKS:
-                raise
-            run.roll_back(model)
-
-
-def _measure(run: Run, model: Path, curves: SummaryWriter) -> Generator[TrainingEvent]:
-    measured = run.measure()
-    if measured is None:
-        return
-    held_out, done = measured.held_out, run.learner.progress
-    curves.add_scalar("held_out/dssim_a", held_out.dssim_a, held_out.step)
-    curves.add_scalar("held_out/dssim_b", held_out.dssim_b, held_out.step)
-    if measured.best:
-        run.learner.save_best(model)
-    yield measured
-    if run.until_plateau and done.plateau_step is None and has_stopped_improving(done.measured):
-        done.plateau_step = done.step
-        yield PlateauReached(done.step, round(done.step / DECAY_FROM))
-
-
-def _write_preview(run: Run, path: Path, curves: SummaryWriter) -> PreviewWritten:
-    step = run.learner.progress.step
-    write_preview(path, run.learner.average, *run.stores)
-    curves.add_image("preview", read_png(path), step, dataformats="HWC")
-    return PreviewWritten(step, path)
-
-
-def _tell(run: Run, done: StepDone, model: Path) -> None:
-    progress = run.learner.progress
-    Status.of(done, progress.elapsed_s, progress.measured, run.rollbacks).write(model)
-
-
-def _draw_curves(curves: SummaryWriter, done: StepDone) -> None:
-    if done.step % CURVES_EVERY_STEPS:
-        return
-    curves.add_scalar("loss/a", done.loss_a, done.step)
-    curves.add_scalar("loss/b", done.loss_b, done.step)
-    curves.add_scalar("speed/samples_per_s", done.samples_per_s, done.step)
-    curves.add_scalar("speed/data_share", done.data_share, done.step)
-    curves.add_scalar("speed/augment_share", done.augment_share, done.step)
-    curves.add_scalar("learning_rate", done.learning_rate, done.step)
-
-
-_NO_CUDA = "this PyTorch cannot use CUDA: install one that can"
 
 
 def _device(asked: str, choice: Choice) -> torch.device:

@@ -109,10 +109,11 @@ def train_command(faceset_a: Path, faceset_b: Path, output: Path, *, find_rate: 
     need("torch", "training")
     from .train import train
 
+    options = _with_losses(options)
     if find_rate:
         _find_rate(faceset_a, faceset_b, options)
     else:
-        _follow(train(faceset_a, faceset_b, output, **_with_losses(options)), output)
+        _follow(train(faceset_a, faceset_b, output, **options), output)
 
 
 @click.command("pretrain")
@@ -170,7 +171,8 @@ def _find_rate(faceset_a: Path, faceset_b: Path, options: dict[str, Any]) -> Non
     from .rate_search import suggested
     from .train import find_rate
 
-    names = "preset", "seed", "batch", "device"
+    # The others say when to stop and what to keep.
+    names = "preset", "base", "seed", "batch", "accumulate", "losses", "perceptual_weights", "device"
     with StatusLine() as say:
         tried = []
         for each in find_rate(faceset_a, faceset_b, **{name: options[name] for name in names}):

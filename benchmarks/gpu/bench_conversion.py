@@ -30,6 +30,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1]))
 from enlarge import enlarge
 from machine import write_result
+from random_swapper import write_random_swapper
 
 from crossface.engine.analyze import analyze
 from crossface.engine.clip import Clip, ReadingSettings
@@ -93,37 +94,6 @@ def place_of(device: str) -> Place:
         return EmulatedPlace()
     (place, *_) = choose_places(device).places
     return place
-
-
-def network(path: Path) -> None:
-    """Writes a swapper of 256 px in fp16."""
-    import onnx
-    import torch
-
-    from crossface.engine.face.align import TEMPLATE
-    from crossface.engine.swap.model import METADATA_KEY, ModelMetadata
-    from crossface.training.export import to_onnx
-    from crossface.training.models import build
-    from crossface.training.onnx_layout import laid_out
-    from crossface.training.presets import PRESETS
-
-    torch.manual_seed(0)
-    preset = PRESETS[NETWORK]
-    graph = to_onnx(build(preset).eval(), "b", "fp16", "direct")
-    metadata = ModelMetadata(
-        template=TEMPLATE,
-        coverage=preset.coverage,
-        size_px=preset.size_px,
-        output_px=preset.size_px,
-        identity="nobody",
-        architecture=preset.name,
-        steps=0,
-        data_hash="0" * 64,
-        software="a benchmark",
-        precision="fp16",
-    )
-    onnx.helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
-    path.write_bytes(laid_out(graph))
 
 
 def decoding(work: Work) -> Figures:
@@ -290,7 +260,7 @@ def main() -> None:
         try:
             if not options.clip.is_file():
                 raise CrossfaceError(f"no film with a face at {options.clip}: run samples/fetch_clips.py")
-            network(model)
+            write_random_swapper(model, NETWORK, "fp16")
             for size in sizes:
                 lengths = options.frames, 3 * options.frames
                 films = [enlarge(options.clip, folder / f"{n}.mp4", SIZES[size], n, gop=50) for n in lengths]

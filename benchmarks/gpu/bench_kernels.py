@@ -26,15 +26,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossface.engine.device import DeviceBuffer, Lane, choose
+from crossface.engine.device import DeviceBuffer, Lane
+from crossface.engine.device_choice import choose
 from crossface.engine.errors import CrossfaceError
 from crossface.engine.frame import ColourDescription, Matrix, Siting, Transfer
-from crossface.engine.on_device.kernels import DeviceKernels
-from crossface.engine.on_device.mask_kernels import MaskKernels
+from crossface.engine.on_device.kernels.masks import MaskKernels
+from crossface.engine.on_device.kernels.mesh_chain import FollowRule, MeshChain
+from crossface.engine.on_device.kernels.pictures import DeviceKernels
+from crossface.engine.on_device.kernels.records import FOUND_MESH, STATISTICS
+from crossface.engine.on_device.kernels.values import ValueKernels
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
-from crossface.engine.on_device.mesh_chain import FollowRule, MeshChain
-from crossface.engine.on_device.records import FOUND_MESH, STATISTICS
-from crossface.engine.on_device.value_kernels import ValueKernels
 
 sys.path.append(str(Path(__file__).parents[1]))
 from machine import write_result

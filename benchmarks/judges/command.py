@@ -1,10 +1,11 @@
-"""What benchmarks of a swap have in common: their arguments, the conversion, and their table."""
+"""What benchmarks of a swap have in common: their arguments, the conversion, their table, and their end."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from crossface.engine import ConversionSettings, ReadingSettings, convert
 from crossface.engine.clip import Clip
-from crossface.engine.errors import UsageError
+from crossface.engine.errors import CrossfaceError, UsageError
 from crossface.engine.swap.model import read_model
 
 from .watch import Pair, embeddings, watch
@@ -48,7 +49,32 @@ class Watched:
     about: dict[str, object]
 
 
-def arguments(description: str | None) -> argparse.Namespace:
+def answer(
+    question: str,
+    description: str | None,
+    figures: Callable[[list[Pair], NDArray[np.float64] | None], Figures],
+) -> None:
+    """Looks at what the command line names, and prints the figures; writes them too where it says so.
+
+    Args:
+        question: that they answer, for the record.
+        description: of the script.
+        figures: of the frames' pairs, and of the target's embeddings ``[M, 128]``; None where nobody said
+            who it is.
+
+    Raises:
+        SystemExit: an input cannot be used; a line on stderr has told why.
+    """
+    options = _arguments(description)
+    try:
+        watched = _gather(options)
+        _tell(question, figures(watched.pairs, watched.target), watched, options.json)
+    except CrossfaceError as error:
+        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _arguments(description: str | None) -> argparse.Namespace:
     """Parses the command line; without any, the demo's model and clip."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -86,7 +112,7 @@ def watch_files(source: Path, result: Path, span: str | None) -> list[Pair]:
         return list(watch(clip, made))
 
 
-def gather(options: argparse.Namespace) -> Watched:
+def _gather(options: argparse.Namespace) -> Watched:
     """Converts where that is wanted, and looks at everything."""
     *models, source = options.paths
     target = None
@@ -99,7 +125,7 @@ def gather(options: argparse.Namespace) -> Watched:
         "target": options.target and options.target.name,
     }
     for model in models:
-        metadata, _ = read_model(model)
+        metadata = read_model(model).metadata
         about |= {"model": model.name, "architecture": metadata.architecture, "steps": metadata.steps}
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         made = options.converted
@@ -111,7 +137,7 @@ def gather(options: argparse.Namespace) -> Watched:
         return Watched(watch_files(source, made, options.range), target, about)
 
 
-def tell(question: str, figures: Figures, watched: Watched, path: Path | None) -> None:
+def _tell(question: str, figures: Figures, watched: Watched, path: Path | None) -> None:
     """Prints a table, and writes it to a file where one is named."""
     for name, value in figures.items():
         shown = "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -142,23 +142,30 @@ class PoseError:
     """How far the head is turned away from the source's, in degrees.
 
     Attributes:
-        whole: mean angle.
-        moving: the same after the mean turn over the clip is taken away: a longer nose looks like a lower
-            chin, always by as much.
+        whole: mean angle. A few degrees of it may be the two people's shape, as a longer nose looks like a
+            lower chin: see `pose`.
+        moving: the same after the mean turn over the clip is taken away. It knows nothing of shape, nor of a
+            head that always looks elsewhere.
+        spread: what ``moving`` would be of a result that stands still: how far the source turns.
     """
 
     whole: float
     moving: float
+    spread: float
 
 
 def pose_error(source: Series, result: Series) -> PoseError:
     """Of rotations ``[N, 3, 3]``."""
     apart = np.swapaxes(source, 1, 2) @ result
-    steady = mean_rotation(apart)
-    whole, moving = (
-        float(np.mean([angle_deg(reference, each) for each in apart])) for reference in (np.eye(3), steady)
+    return PoseError(
+        _mean_angle(apart, np.eye(3)),
+        _mean_angle(apart, mean_rotation(apart)),
+        _mean_angle(source, mean_rotation(source)),
     )
-    return PoseError(whole, moving)
+
+
+def _mean_angle(rotations: Series, reference: NDArray[np.float64]) -> float:
+    return float(np.mean([angle_deg(reference, each) for each in rotations]))
 
 
 def identity_change(source: Series, result: Series, target: Series) -> float:

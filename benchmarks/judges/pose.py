@@ -3,6 +3,11 @@
 The camera is a weak perspective: ``x = s (R X)_xy + t``. It starts from the best affine camera (least
 squares, made orthonormal by its singular vectors) and ends by Gauss-Newton on rotation and scale, with errors
 as they are in the picture.
+
+How far to trust it, against the face mesh laid over a mean mesh in space by all its points, in clips of seven
+people: from frame to frame it is off by 0.7 to 1.3 degrees (mean angle); each person's shape adds a turn that
+stays the same, mostly of pitch, and lies 2 degrees apart between two people in the median, 5 at most. A clip
+that is only encoded again (x264, crf 32) is off by 0.4.
 """
 
 from __future__ import annotations

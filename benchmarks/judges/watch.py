@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from crossface.engine.clip import Clip
 from crossface.engine.errors import BadInputError
 from crossface.engine.face.align import Points, apply, invert
-from crossface.engine.face.detector import Box, Detection, Detector, intersection_over_union
+from crossface.engine.face.detector import (
+    Box,
+    Detection,
+    DetectionSettings,
+    Detector,
+    intersection_over_union,
+)
 from crossface.engine.frame import Frame
 from crossface.engine.swap.mask import fill
 
@@ -73,7 +79,7 @@ class FaceFinder:
 
     def __init__(self, pixel_aspect: float) -> None:
         self._coarse, self._fine = (
-            Detector(long_side_px=size, pixel_aspect=pixel_aspect, threads=1)
+            Detector(DetectionSettings(long_side_px=size, pixel_aspect=pixel_aspect), threads=1)
             for size in (_COARSE_PX, _FINE_PX)
         )
         self._last: Box | None = None

@@ -108,28 +108,17 @@ class Detector:
     """Finds faces in frames of one size, on the CPU.
 
     Args:
-        long_side_px: as of `DetectionSettings`.
-        pixel_aspect: as of `DetectionSettings`.
-        threshold: as of `DetectionSettings`.
-        overlap: as of `DetectionSettings`.
+        settings: what is looked for.
         threads: of networks and kernels; 0 for one, as more finish sooner but cost a third more CPU time.
 
     Raises:
         ConfigurationError: a network's file is missing or damaged.
     """
 
-    def __init__(
-        self,
-        *,
-        long_side_px: int = 640,
-        pixel_aspect: float = 1.0,
-        threshold: float = 0.5,
-        overlap: float = 0.3,
-        threads: int = 0,
-    ) -> None:
+    def __init__(self, settings: DetectionSettings | None = None, *, threads: int = 0) -> None:
         self._centerface = OnnxRunner(locate("centerface"), threads=threads or 1)
         self._blazeface = BlazeFace(threads=threads or 1)
-        self._settings = DetectionSettings(long_side_px, pixel_aspect, threshold, overlap)
+        self._settings = settings or DetectionSettings()
         self._threads = threads or 1
 
     def search(self, frame: Frame) -> list[Detection]:

@@ -19,7 +19,7 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from ..settings import AnalysisSettings
 from ..video.info import VideoInfo
 from .align import LANDMARK_COUNT, LANDMARK_SCHEME, Points
@@ -201,7 +201,7 @@ class FacesFile:
                 for line in file:
                     last = line if line.startswith('{"tracks"') else last
         except OSError as error:
-            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+            raise unreadable(path, error) from error
         except UnicodeDecodeError as error:
             raise BadInputError(f"{path}: not a faces file: make one with crossface analyze") from error
         header = self._parse(first, 1)

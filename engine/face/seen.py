@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from .align import BROWS, FACE_OVAL, LEFT_EYE, LIPS, NOSE_BASE, NOSE_TIP, RIGHT_EYE, TEMPLATE, Points
 from .detector import Box
 from .track import Sighting
@@ -134,7 +134,7 @@ class SeenFile:
             with path.open(encoding="utf-8") as file:
                 self.header = self._parsed(file.readline())
         except OSError as error:
-            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+            raise unreadable(path, error) from error
         except UnicodeDecodeError as error:
             raise self._damaged() from error
         if self.header.get("seen") != FORMAT_VERSION:

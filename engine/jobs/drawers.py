@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,38 +24,14 @@ from ..swap.occlusion import Occlusion
 from .plan import Plan
 
 
-class Drawers(Protocol):
-    """Loaded, for all segments of a job."""
-
-    @property
-    def place(self) -> Place | None:
-        """Where they draw; None for the CPU."""
-        ...
-
-    def swapper(
-        self,
-        display: NDArray[np.float64],
-        settings: ConversionSettings,
-        recorder: Recorder,
-        measured: Sequence[Measured],
-        *,
-        encodes_there: bool,
-    ) -> BatchSwapper | LaneSwapper:
-        """For consecutive frames.
-
-        Args:
-            display: of `VideoInfo.display`.
-            settings: of the conversion.
-            recorder: is told of every face.
-            measured: colours of the frames before.
-            encodes_there: the encoder takes frames of the place.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class CpuDrawers:
-    """Networks on the CPU."""
+    """Networks on the CPU.
+
+    Attributes:
+        swappers: them.
+        place: where they draw; None for the CPU.
+    """
 
     swappers: Swappers
     occlusion: Occlusion | None
@@ -71,6 +46,15 @@ class CpuDrawers:
         *,
         encodes_there: bool,
     ) -> BatchSwapper:
+        """For consecutive frames.
+
+        Args:
+            display: of `VideoInfo.display`.
+            settings: of the conversion.
+            recorder: is told of every face.
+            measured: colours of the frames before.
+            encodes_there: the encoder takes frames of the place.
+        """
         return BatchSwapper(
             self.swappers,
             display,
@@ -84,7 +68,7 @@ class CpuDrawers:
 
 @dataclass(frozen=True)
 class LaneDrawers:
-    """Networks on a lane of this thread."""
+    """Networks on a lane of this thread; see `CpuDrawers`."""
 
     bench: Workbench
     networks: Mapping[str | None, LaneNetwork]
@@ -116,9 +100,11 @@ class LaneDrawers:
         )
 
 
-def planned_drawers(
-    plan: Plan, networks: Networks, bench: Workbench | None, *, threads: int
-) -> CpuDrawers | LaneDrawers:
+# Loaded, for all segments of a job.
+Drawers = CpuDrawers | LaneDrawers
+
+
+def planned_drawers(plan: Plan, networks: Networks, bench: Workbench | None, *, threads: int) -> Drawers:
     """The plan's networks, which may have been loaded already.
 
     Args:
@@ -134,7 +120,7 @@ def planned_drawers(
     """
     paths = {model.whom: model.path for model in plan.models}
     batch, morph = plan.conversion.batch, plan.conversion.morph
-    drawers: CpuDrawers | LaneDrawers
+    drawers: Drawers
     if bench is None:
         swappers = networks.load(paths, batch=batch, threads=threads, morph=morph).result()
         occlusion = Occlusion(batch=batch, threads=threads) if plan.conversion.occlusion else None

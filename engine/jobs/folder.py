@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInputError, BusyError, InputMissingError, OutputError
+from ..errors import BadInputError, BusyError, InputMissingError, OutputError, unreadable
 from ..events import Routed
 from ..part_file import PartFile
 from ..swap.colour_match import Measured, Statistics
@@ -130,7 +130,7 @@ class JobFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+            raise unreadable(path, error) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInputError(f"{path}: is damaged: delete it, and its segment is made anew") from error
         if sidecar.plan != plan.id:

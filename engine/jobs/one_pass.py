@@ -54,7 +54,7 @@ def convert_in_one_pass(
         given = faces is not None
         if faces is None:
             faces = Path(scratch) / "shot.faces"
-            for event in analyze(job.clip, faces, settings=analysis, reading=job.reading):
+            for event in analyze(job.clip, faces, settings=analysis, reading=job.reading, device="cpu"):
                 if not isinstance(event, Finished):
                     yield event
                 if isinstance(event, Warned):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..clip import ReadingSettings
-from ..errors import BadInputError, ConfigurationError, CrossfaceError, InputMissingError, UsageError
+from ..errors import BadInputError, ConfigurationError, CrossfaceError, UsageError, unreadable
 from ..part_file import PartFile
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.dfm import is_dfm
@@ -205,9 +205,7 @@ class Plan:
         try:
             size_bytes = self.source.stat().st_size
         except OSError as error:
-            raise InputMissingError(
-                f"{self.source}: cannot be read ({error.strerror}): check the path"
-            ) from error
+            raise unreadable(self.source, error) from error
         if size_bytes != self.source_bytes:
             raise BadInputError(f"{self.source}: is not the clip that was planned: plan again")
 
@@ -235,7 +233,7 @@ class Plan:
             name = fields.pop("id")
             plan = _plan(fields)
         except OSError as error:
-            raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+            raise unreadable(path, error) from error
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise BadInputError(f"{path}: is no plan, or damaged ({error}): plan again") from error
         if plan.id != name:

@@ -12,7 +12,7 @@ import numpy as np
 from ..clip import Clip, ReadingSettings
 from ..errors import UsageError
 from ..face.faces_file import FacesFile
-from ..file_state import FileState, file_sha256
+from ..file_state import file_sha256
 from ..on_device.drawing import input_shape
 from ..on_device.occlusion import occlusion_network
 from ..on_device.place import Place, Shape, engine_name
@@ -20,7 +20,7 @@ from ..on_device.watch import networks_of
 from ..part_file import keep_sources
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.colour_match import MEMORY_FRAMES
-from ..swap.model import ModelMetadata, check_morph, read_model
+from ..swap.model import ModelFile, check_morph, read_model
 from ..video.index import UNSPLIT, SourceIndex, scan
 from ..video.info import VideoInfo
 from ..video.part import needs_whole_film
@@ -85,13 +85,15 @@ def make_plan(
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
         reading, span = source.settings, source.span
         warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
-        shapes = [(path, input_shape(path, conversion.batch)) for path in models.values() if place]
-        if place is not None and conversion.occlusion:
-            shapes.append(occlusion_network(conversion.batch))
-        if place is not None and faces is None:
-            settings = detection_settings(analysis or AnalysisSettings(), source)
-            shapes += networks_of(settings, source.info.width, source.info.height)
-        engines = {} if place is None else _engines(place, shapes)
+        engines = {}
+        if place is not None:
+            shapes = [(model.path, input_shape(model, conversion.batch)) for model in read.values()]
+            if conversion.occlusion:
+                shapes.append(occlusion_network(conversion.batch))
+            if faces is None:
+                settings = detection_settings(analysis or AnalysisSettings(), source)
+                shapes += networks_of(settings, source.info.width, source.info.height)
+            engines = _engines(place, shapes)
     whole = conversion.whole or reading.tolerate_damage
     option = needs_whole_film(encoding)
     if option is not None and not whole:
@@ -122,7 +124,7 @@ def make_plan(
         reading=reading,
         analysis=analysis or AnalysisSettings(),
         conversion=conversion,
-        models=planned_models(models, read),
+        models=planned_models(read),
         faces=faces,
         faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
         output=output,
@@ -135,25 +137,17 @@ def make_plan(
     )
 
 
-def planned_models(
-    models: Mapping[str | None, Path],
-    read: Mapping[str | None, tuple[ModelMetadata, FileState]] | None = None,
-) -> tuple[PlannedModel, ...]:
-    """What a plan says of ONNX files of `crossface export` and of DFMs; their networks are not loaded.
-
-    Args:
-        models: by whom they are for; see `PlannedModel`.
-        read: what `read_model` gave for them, where that is known.
+def planned_models(models: Mapping[str | None, ModelFile]) -> tuple[PlannedModel, ...]:
+    """What a plan says of models, by whom they are for; see `PlannedModel`.
 
     Raises:
-        InputMissingError: a file is not there, or not readable.
-        BadInputError: it is no ONNX, neither of Crossface nor a DFM, or changed since it was read.
+        InputMissingError: a file is not there any more.
+        BadInputError: it was changed since it was read.
     """
     planned = []
-    for whom, path in models.items():
-        metadata, state = read[whom] if read else read_model(path)
-        path = path.absolute()
-        sha256 = file_sha256(path, state)
+    for whom, model in models.items():
+        path, metadata = model.path.absolute(), model.metadata
+        sha256 = file_sha256(path, model.state)
         planned.append(PlannedModel(path, sha256, metadata.identity, metadata.consent, whom))
     return tuple(planned)
 

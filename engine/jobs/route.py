@@ -7,7 +7,7 @@ from ..events import Routed
 from ..on_device.nvdec import HardwareDecoder
 from ..on_device.place import Place
 from ..video.writing.codecs import Encoding
-from ..video.writing.nvenc import NVENC
+from ..video.writing.encoder import takes_device_frames
 
 
 def decoder_of(place: Place | None) -> HardwareDecoder | None:
@@ -17,7 +17,7 @@ def decoder_of(place: Place | None) -> HardwareDecoder | None:
 
 def encoding_device(clip: Clip, encoding: Encoding) -> HardwareDecoder | None:
     """Where an encoder takes a clip's frames as its decoder gave them; None for the host's memory."""
-    return clip.hardware if encoding.encoder in NVENC else None
+    return clip.hardware if takes_device_frames(encoding, clip.source) else None
 
 
 def route(clip: Clip, place: Place | None, encoding: Encoding) -> Routed:

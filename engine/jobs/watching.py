@@ -107,13 +107,8 @@ class Watcher:
     def sightings(self, clip: Clip, frames: Iterable[Decoded]) -> Iterator[Sighting[Frame]]:
         """Of frames of the open clip that lie in the host's memory, on the CPU."""
         if self._networks is None:
-            looks_for = detection_settings(self._settings, clip)
             self._networks = (
-                Detector(
-                    long_side_px=looks_for.long_side_px,
-                    pixel_aspect=looks_for.pixel_aspect,
-                    threads=self._threads,
-                ),
+                Detector(detection_settings(self._settings, clip), threads=self._threads),
                 LandmarkFinder(display=clip.info.display, threads=self._threads),
             )
         tracker = Tracker(*self._networks, every=self._settings.detect_every)

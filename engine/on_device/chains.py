@@ -19,13 +19,13 @@ from ..face.quick_crop import LEAST_SPAN
 from ..weights import locate
 from .answers import Answer, Answers
 from .frame import LaneFrame
+from .kernels.mesh_chain import FollowRule, MeshChain, aims_at
+from .kernels.records import AIM, FOUND_MESH
+from .kernels.upload_ring import UploadRing
 from .memory import DeviceTensor
-from .mesh_chain import FollowRule, MeshChain, aims_at
 from .network import BoundNetwork
 from .place import DeviceLane, Place
-from .records import AIM, FOUND_MESH
 from .tensors import new_tensor
-from .upload_ring import UploadRing
 
 # Of a run of the network, fixed: on a device one face takes as long as a few.
 FACES_A_RUN = 4

@@ -7,11 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..device import choose
+from ..device_choice import choose
 from ..errors import BadInputError, ConfigurationError, DeviceUnavailableError, OutOfMemoryError
 from ..probe.driver import CudaDevice
 from ..probe.trial import TINY_NETWORK, TINY_SHAPE
-from .place import RUNTIMES, CudaPlace, DeviceLane, Place
+from .cuda_place import RUNTIMES, CudaPlace
+from .place import DeviceLane, Place
 from .tensors import new_tensor
 
 # A kernel that is in every build for GPUs.
@@ -54,7 +55,7 @@ def choose_places(asked: str | Place) -> Chosen:
     GPUs of another model than the first one's are left out: they would not give its bytes.
 
     Args:
-        asked: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see `device.select`. Or a place itself.
+        asked: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; see `device_choice.select`. Or a place itself.
 
     Raises:
         UsageError: something else.

@@ -13,11 +13,10 @@ from ..face.detector import Detection, DetectionSettings
 from ..weights import locate
 from .answers import Answers
 from .frame import LaneFrame
-from .kernels import DeviceKernels
 from .network import BoundNetwork
-from .place import DeviceLane, Place
+from .place import Place
 from .tensors import new_tensor
-from .value_kernels import ValueKernels
+from .tools import Tools
 
 Decode = Callable[[], list[Detection]]
 
@@ -27,7 +26,7 @@ class _PictureNetwork:
 
     Args:
         place: runs it.
-        lane: in whose order.
+        tools: on the lane in whose order it does.
         model: its file.
         size_px: columns and rows of the picture.
         scale: of values, as the network wants them.
@@ -37,7 +36,7 @@ class _PictureNetwork:
     def __init__(
         self,
         place: Place,
-        lane: DeviceLane,
+        tools: Tools,
         model: Path,
         size_px: tuple[int, int],
         *,
@@ -45,15 +44,17 @@ class _PictureNetwork:
         offset: float = 0.0,
     ) -> None:
         columns, rows = size_px
-        self.network = BoundNetwork(place, lane, model, (1, 3, rows, columns))
-        self._picture = new_tensor(lane, self.network.input.shape, np.float32)
+        self.network = BoundNetwork(place, tools.lane, model, (1, 3, rows, columns))
+        self._picture = new_tensor(tools.lane, self.network.input.shape, np.float32)
         self._scale, self._offset = scale, offset
-        self._kernels, self._values = DeviceKernels(lane), ValueKernels(lane)
+        self._tools = tools
 
     def look(self, frame: LaneFrame, pixel_aspect: float) -> float:
         """Runs the network; gives the scale of `DeviceKernels.resize`."""
-        (scale,) = self._kernels.resize([frame.planes], self._picture, pixel_aspect=pixel_aspect).tolist()
-        self._values.prepare(self._picture, self.network.input, scale=self._scale, offset=self._offset)
+        (scale,) = self._tools.pictures.resize(
+            [frame.planes], self._picture, pixel_aspect=pixel_aspect
+        ).tolist()
+        self._tools.values.prepare(self._picture, self.network.input, scale=self._scale, offset=self._offset)
         self.network.run()
         return float(scale)
 
@@ -65,7 +66,7 @@ class LaneDetector:
 
     Args:
         place: runs the networks.
-        lane: in whose order.
+        tools: on the lane in whose order it does.
         answers: of that lane.
         settings: of the detector.
 
@@ -74,14 +75,14 @@ class LaneDetector:
         BadInputError, DeviceUnavailableError, OutOfMemoryError: as `BoundNetwork`.
     """
 
-    def __init__(self, place: Place, lane: DeviceLane, answers: Answers, settings: DetectionSettings) -> None:
-        self._place, self._lane, self._answers = place, lane, answers
+    def __init__(self, place: Place, tools: Tools, answers: Answers, settings: DetectionSettings) -> None:
+        self._place, self._tools, self._answers = place, tools, answers
         self._settings = settings
         self._centerface = locate("centerface")
         self._searching: dict[tuple[int, int], _PictureNetwork] = {}
         size_px = blazeface.SIZE_PX, blazeface.SIZE_PX
         self._glancing = _PictureNetwork(
-            place, lane, locate("blazeface_back"), size_px, scale=2.0, offset=-1.0
+            place, tools, locate("blazeface_back"), size_px, scale=2.0, offset=-1.0
         )
         self._expected: dict[tuple[int, bool], Decode] = {}
 
@@ -108,7 +109,7 @@ class LaneDetector:
         size_px = self._settings.search_size_px(frame.width, frame.height)
         if size_px not in self._searching:
             self._searching[size_px] = _PictureNetwork(
-                self._place, self._lane, self._centerface, size_px, scale=255.0
+                self._place, self._tools, self._centerface, size_px, scale=255.0
             )
         searching = self._searching[size_px]
         scale = searching.look(frame, self._settings.pixel_aspect)

@@ -13,9 +13,9 @@ from ..device import DeviceBuffer
 from ..frame import Frame
 from ..video.planes import planes_of
 from .frame import Arriving, LaneFrame
+from .kernels.records import boxes
 from .launcher import Launcher
 from .memory import DeviceFrame, DevicePlane
-from .records import boxes
 from .staging import StagingPool, address_range, bytes_of, host_bytes, host_plane, some_rows, stretches
 from .upload import MOST_FRAMES
 

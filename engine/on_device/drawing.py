@@ -5,24 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, DeviceUnavailableError
+from ..errors import DeviceUnavailableError
 from ..face.align import Affine
-from ..file_state import file_sha256
+from ..file_state import changed, file_sha256
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
-from ..swap.model import Swapper, check_graph, check_landmarks, read_model
-from .kernels import DeviceKernels
-from .mask_kernels import MaskKernels
+from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
 from .memory import DeviceFrame, DeviceTensor
-from .place import DeviceLane, Place
+from .place import Place, Shape
 from .sheet import Sheet
 from .tensors import buffer_of, new_tensor
-from .value_kernels import ValueKernels
+from .tools import Tools
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,6 @@ class ToDraw:
     frame_edges: NDArray[np.float32] | None
 
 
-@dataclass(frozen=True)
-class Tools:
-    """A lane, and the kernels on it."""
-
-    lane: DeviceLane
-    pictures: DeviceKernels
-    masks: MaskKernels
-    values: ValueKernels
-
-
 class LaneNetwork:
     """A model on one lane, for all segments that it converts.
 
@@ -65,7 +52,7 @@ class LaneNetwork:
     Args:
         place: of the lane.
         tools: on the lane, for the thread that has it open.
-        model: an ONNX file of `crossface export`.
+        model: of `read_model`.
         batch: faces a run.
 
     Attributes:
@@ -73,19 +60,19 @@ class LaneNetwork:
         sha256: of the file.
 
     Raises:
-        InputMissingError, BadInputError: the file cannot be used.
+        InputMissingError, BadInputError: the file cannot be used, or was changed since it was read.
         DeviceUnavailableError: a device cannot run it.
         OutOfMemoryError: no memory for it.
     """
 
-    def __init__(self, place: Place, tools: Tools, model: Path, *, batch: int) -> None:
-        self.metadata, state = read_model(model)
-        self.sha256 = file_sha256(model, state)
-        check_landmarks(model, self.metadata)
-        self.path, self._tools, self._batch = model, tools, batch
+    def __init__(self, place: Place, tools: Tools, model: ModelFile, *, batch: int) -> None:
+        self.path, self.metadata = model.path, model.metadata
+        self.sha256 = file_sha256(model.path, model.state)
+        check_landmarks(model.path, model.metadata)
+        self._tools, self._batch = tools, batch
         lane = self._lane = tools.lane
-        self._runner = place.runner(model, input_shape(model, batch), lane)
-        check_graph(model, self.metadata, (self._runner.input, *self._runner.outputs))
+        self._runner = place.runner(model.path, input_shape(model, batch), lane)
+        check_graph(model.path, model.metadata, (self._runner.input, *self._runner.outputs))
         self._input, self._faces, drawn_masks = (
             new_tensor(lane, each.fixed_shape, each.dtype)
             for each in (self._runner.input, *self._runner.outputs)
@@ -206,22 +193,22 @@ class LaneNetwork:
     def _careful(self) -> Swapper:
         swapper = Swapper(self.path, batch=1, threads=1)
         if swapper.sha256 != self.sha256:
-            raise BadInputError(f"{self.path}: was changed while it was in use: start again")
+            raise changed(self.path)
         return swapper
 
 
-def input_shape(model: Path, batch: int) -> tuple[int, ...]:
+def input_shape(model: ModelFile, batch: int) -> Shape:
     """In which a model runs on a device.
 
     Raises:
-        InputMissingError, BadInputError: the file cannot be used.
         DeviceUnavailableError: no device runs it.
     """
-    metadata, _ = read_model(model)
-    if is_dfm(model):
-        raise DeviceUnavailableError(f"{model}: DFM files are drawn with on the CPU only: give --device cpu")
-    if metadata.precision == "int8":
+    if is_dfm(model.path):
         raise DeviceUnavailableError(
-            f"{model}: computes in int8, which is for CPUs: export it in fp16, or give --device cpu"
+            f"{model.path}: DFM files are drawn with on the CPU only: give --device cpu"
         )
-    return batch, 3, metadata.size_px, metadata.size_px
+    if model.metadata.precision == "int8":
+        raise DeviceUnavailableError(
+            f"{model.path}: computes in int8, which is for CPUs: export it in fp16, or give --device cpu"
+        )
+    return batch, 3, model.metadata.size_px, model.metadata.size_px

@@ -21,12 +21,11 @@ from ..weights import locate
 from .answers import Answers
 from .chains import FACES_A_RUN, Chain, ChainedMesh, Chains
 from .frame import LaneFrame
-from .kernels import DeviceKernels
 from .memory import decimated
 from .network import BoundNetwork
-from .place import DeviceLane, Place
+from .place import Place
 from .tensors import new_tensor
-from .value_kernels import ValueKernels
+from .tools import Tools
 
 
 class LaneLandmarkFinder(MeshFinder[LaneFrame]):
@@ -34,7 +33,7 @@ class LaneLandmarkFinder(MeshFinder[LaneFrame]):
 
     Args:
         place: runs the networks.
-        lane: in whose order.
+        tools: on the lane in whose order it does.
         answers: of that lane.
         display: of `display_matrix`.
         every: frames of a window.
@@ -47,15 +46,16 @@ class LaneLandmarkFinder(MeshFinder[LaneFrame]):
     def __init__(
         self,
         place: Place,
-        lane: DeviceLane,
+        tools: Tools,
         answers: Answers,
         *,
         display: NDArray[np.float64] | None = None,
         every: int = 5,
     ) -> None:
         super().__init__(display)
-        self._chains = Chains(place, lane, answers, self.aims.display, most_frames=max(2 * every, MOST_AIMS))
-        self._roll = _LaneRollFinder(place, lane, answers, self.aims.display)
+        most_frames = max(2 * every, MOST_AIMS)
+        self._chains = Chains(place, tools.lane, answers, self.aims.display, most_frames=most_frames)
+        self._roll = _LaneRollFinder(place, tools, answers, self.aims.display)
         self._followed: list[Chain] = []
         # The one that the tracker is about to be given, and the one after it.
         self._ahead: deque[Window[LaneFrame]] = deque(maxlen=2)
@@ -153,26 +153,23 @@ def _first_meshes(chain: Chain) -> list[ChainedMesh]:
 class _LaneRollFinder:
     """As `RollFinder`, with all turns in one run; waits."""
 
-    def __init__(
-        self, place: Place, lane: DeviceLane, answers: Answers, display: NDArray[np.float64]
-    ) -> None:
-        self._answers, self._display = answers, display
-        self._kernels, self._values = DeviceKernels(lane), ValueKernels(lane)
+    def __init__(self, place: Place, tools: Tools, answers: Answers, display: NDArray[np.float64]) -> None:
+        self._tools, self._answers, self._display = tools, answers, display
         shape = TURNS, 3, blazeface.SIZE_PX, blazeface.SIZE_PX
-        self._network = BoundNetwork(place, lane, locate("blazeface_back"), shape)
-        self._crops = new_tensor(lane, shape, np.float32)
+        self._network = BoundNetwork(place, tools.lane, locate("blazeface_back"), shape)
+        self._crops = new_tensor(tools.lane, shape, np.float32)
 
     def eye_line(self, frame: LaneFrame, detection: Detection) -> NDArray[np.float64] | None:
         regions = turned_regions(detection, self._display)
         least_side = min(side for plane in frame.planes.planes for side in (plane.width, plane.height))
         steps = [reading_step(region, least_side) for region in regions]
-        self._kernels.crop(
+        self._tools.pictures.crop(
             [decimated(frame.planes, k) for k in steps],
             range(TURNS),
             np.stack([on_every_kth(region, k) for region, k in zip(regions, steps, strict=True)]),
             self._crops,
         )
-        self._values.prepare(self._crops, self._network.input, scale=2.0, offset=-1.0)
+        self._tools.values.prepare(self._crops, self._network.input, scale=2.0, offset=-1.0)
         self._network.run()
         regressors, logits = self._answers.ask(*self._network.outputs).read()
         seen = [read_anchors(*each) for each in zip(regressors, logits, strict=True)]

@@ -10,12 +10,11 @@ import numpy as np
 from ..face.align import Affine
 from ..swap.occlusion import NETWORK, SIZE_PX, looked_at
 from ..weights import locate_own
-from .kernels import DeviceKernels
 from .memory import DeviceFrame, DeviceTensor
 from .network import BoundNetwork
-from .place import DeviceLane, Place, Shape
+from .place import Place, Shape
 from .tensors import new_tensor
-from .value_kernels import ValueKernels
+from .tools import Tools
 
 
 def occlusion_network(batch: int) -> tuple[Path, Shape]:
@@ -32,9 +31,7 @@ class LaneOcclusion:
 
     Args:
         place: runs it.
-        lane: that all work is given to.
-        pictures: the lane's kernels over pictures.
-        values: and those over values.
+        tools: on the lane that all work is given to.
         batch: faces a run.
 
     Raises:
@@ -42,12 +39,10 @@ class LaneOcclusion:
         BadInputError, DeviceUnavailableError, OutOfMemoryError: as `BoundNetwork`.
     """
 
-    def __init__(
-        self, place: Place, lane: DeviceLane, pictures: DeviceKernels, values: ValueKernels, *, batch: int
-    ) -> None:
-        self._pictures, self._values, self._batch = pictures, values, batch
-        self._network = BoundNetwork(place, lane, *occlusion_network(batch))
-        self._crops = new_tensor(lane, (batch, 3, SIZE_PX, SIZE_PX), np.float32)
+    def __init__(self, place: Place, tools: Tools, *, batch: int) -> None:
+        self._pictures, self._values, self._batch = tools.pictures, tools.values, batch
+        self._network = BoundNetwork(place, tools.lane, *occlusion_network(batch))
+        self._crops = new_tensor(tools.lane, (batch, 3, SIZE_PX, SIZE_PX), np.float32)
 
     def look(
         self,

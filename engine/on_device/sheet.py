@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..swap.occlusion import SIZE_PX as OCCLUSION_PX
+from .kernels.records import STATISTICS
 from .place import DeviceLane
-from .records import STATISTICS
 from .tensors import buffer_of, new_tensor
 
 

@@ -31,10 +31,10 @@ from .answers import Answer, Answers
 from .chains import FACES_A_RUN
 from .detector import LaneDetector
 from .frame import LaneFrame
-from .kernels import DeviceKernels
 from .landmarks import LaneLandmarkFinder
-from .place import DeviceLane, Place, Shape
+from .place import Place, Shape
 from .tensors import new_tensor
+from .tools import Tools
 
 # Frames whose thumbnails are made together, and groups of them that are under way.
 _MOST_THUMBNAILS = 8
@@ -68,7 +68,7 @@ class LaneTracker:
 
     Args:
         place: runs the networks.
-        lane: where the frames lie.
+        tools: on the lane where the frames lie.
         settings: of the detector.
         display: of `display_matrix`.
         every: frames of a window; 1 looks at each frame.
@@ -81,19 +81,19 @@ class LaneTracker:
     def __init__(
         self,
         place: Place,
-        lane: DeviceLane,
+        tools: Tools,
         *,
         settings: DetectionSettings,
         display: NDArray[np.float64] | None = None,
         every: int = 5,
     ) -> None:
         self._every = every
-        self._answers = Answers(lane)
-        self._detector = LaneDetector(place, lane, self._answers, settings)
-        self._finder = LaneLandmarkFinder(place, lane, self._answers, display=display, every=every)
-        self._kernels = DeviceKernels(lane)
+        self._answers = Answers(tools.lane)
+        self._detector = LaneDetector(place, tools, self._answers, settings)
+        self._finder = LaneLandmarkFinder(place, tools, self._answers, display=display, every=every)
+        self._pictures = tools.pictures
         shape = _group(every), THUMBNAIL_ROWS, THUMBNAIL_COLUMNS
-        self._thumbnails = new_tensor(lane, shape, np.float32)
+        self._thumbnails = new_tensor(tools.lane, shape, np.float32)
 
     def follow(self, frames: Iterable[LaneFrame]) -> Iterator[Sighting[LaneFrame]]:
         """Sightings in the frames' order; holds at most `frames_held` frames.
@@ -135,7 +135,7 @@ class LaneTracker:
 
     def _ask(self, group: list[LaneFrame]) -> Answer:
         out = self._thumbnails.part(0, len(group))
-        self._kernels.thumbnails([frame.planes for frame in group], out)
+        self._pictures.thumbnails([frame.planes for frame in group], out)
         return self._answers.ask(out)
 
 

@@ -12,14 +12,12 @@ from ..face.detector import DetectionSettings
 from ..file_state import FileState
 from ..swap.model import read_model
 from .download import Downloader
-from .drawing import LaneNetwork, Tools
+from .drawing import LaneNetwork
 from .frame import Decoded, LaneFrame
-from .kernels import DeviceKernels
-from .mask_kernels import MaskKernels
 from .occlusion import LaneOcclusion
 from .place import DeviceLane, Place
+from .tools import Tools
 from .upload import Uploader
-from .value_kernels import ValueKernels
 from .watch import LaneTracker
 
 # More than three of the largest batches: how many there are is bounded by the stages that hold them.
@@ -43,7 +41,7 @@ class Workbench:
 
     def __init__(self, place: Place, lane: DeviceLane) -> None:
         self.place, self.lane = place, lane
-        self.tools = Tools(lane, DeviceKernels(lane), MaskKernels(lane), ValueKernels(lane))
+        self.tools = Tools(lane)
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
@@ -62,24 +60,21 @@ class Workbench:
         """Of files, loaded once.
 
         Raises:
-            CrossfaceError: as `LaneNetwork`.
+            CrossfaceError: as `read_model` and `LaneNetwork`.
         """
         found = {}
         for whom, path in models.items():
-            _, state = read_model(path)
-            key = path, state, batch
+            model = read_model(path)
+            key = path, model.state, batch
             if key not in self._networks:
-                self._networks[key] = LaneNetwork(self.place, self.tools, path, batch=batch)
+                self._networks[key] = LaneNetwork(self.place, self.tools, model, batch=batch)
             found[whom] = self._networks[key]
         return found
 
     def occlusion(self, *, batch: int) -> LaneOcclusion:
         """Loaded once; raises as `LaneOcclusion`."""
         if batch not in self._occlusions:
-            tools = self.tools
-            self._occlusions[batch] = LaneOcclusion(
-                self.place, self.lane, tools.pictures, tools.values, batch=batch
-            )
+            self._occlusions[batch] = LaneOcclusion(self.place, self.tools, batch=batch)
         return self._occlusions[batch]
 
     def tracker(
@@ -98,6 +93,6 @@ class Workbench:
         key = settings, display.tobytes(), every
         if key not in self._trackers:
             self._trackers[key] = LaneTracker(
-                self.place, self.lane, settings=settings, display=display, every=every
+                self.place, self.tools, settings=settings, display=display, every=every
             )
         return self._trackers[key]

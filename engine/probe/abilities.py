@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..device import Choice, select
+from ..device_choice import Choice, select
 from .driver import Driver, ask_driver
 from .process import PATIENCE_S, try_out
 

@@ -26,7 +26,7 @@ from typing import Any, Literal, Self, TextIO, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from ..face.faces_file import Face
 from ..part_file import PartFile
 from ..video.info import VideoInfo
@@ -277,7 +277,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open(encoding="utf-8") as file:
             yield from enumerate(file, start=1)
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path}: is no file of records: convert its segment again") from error
 

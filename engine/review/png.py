@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from ..part_file import PartFile
 from ..sequence.png_patch import png_chunks
 
@@ -48,7 +48,7 @@ def read_png(path: Path | str) -> NDArray[np.uint8]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     # libav shows what it can of a damaged image; the checksums tell that it is one.
     png_chunks(Path(path))
     decoder = VideoCodecContext.create("png", "r")

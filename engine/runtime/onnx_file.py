@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from .base import FloatType, Tensor
 
 # Where `crossface export` lets weights begin: what a processor reads at once then lies together.
@@ -146,7 +146,7 @@ def declared(model: Path, shape: tuple[int, ...]) -> Signature:
         with model.open("rb") as file:
             return read_signature(file).at(shape)
     except OSError as error:
-        raise InputMissingError(f"{model}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(model, error) from error
     except ValueError as error:
         raise BadInputError(f"{model}: not an ONNX network that can be used ({error})") from error
 

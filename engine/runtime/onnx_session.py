@@ -17,13 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Others take it from here, with that set.
 import onnxruntime as onnxruntime
 
-from ..errors import (
-    BadInputError,
-    CrossfaceError,
-    DeviceUnavailableError,
-    InputMissingError,
-    OutOfMemoryError,
-)
+from ..errors import BadInputError, CrossfaceError, DeviceUnavailableError, OutOfMemoryError, unreadable
 from ..file_state import FileState, file_state
 from .base import FloatType, Tensor
 from .onnx_file import read_graph
@@ -135,9 +129,7 @@ class OnnxSession:
             self._file = path.open("rb")
             model = read_graph(self._file, path.name, constants)
         except OSError as error:
-            raise InputMissingError(
-                f"{self.name}: cannot be read ({error.strerror}): check the path"
-            ) from error
+            raise unreadable(self.name, error) from error
         except ValueError as error:
             raise BadInputError(f"{self.name}: not an ONNX network ({error})") from error
         options.add_session_config_entry(

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError
+from ..errors import BadInputError, unreadable
 from ..file_state import FileState, file_state
 from ..runtime.base import Array, Tensor
 from ..runtime.onnx import OnnxRunner
@@ -81,7 +81,7 @@ def read_signature(path: Path) -> DfmSignature:
             inputs, outputs = read_tensors(file)
             state = file_state(file.fileno())
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise BadInputError(f"{path}: not a DFM ({error}): {_EXPORT_AGAIN}") from error
     try:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInputError, InputMissingError, OutOfMemoryError, UsageError
+from ..errors import BadInputError, InputMissingError, OutOfMemoryError, UsageError, unreadable
 from ..face.align import LANDMARK_COUNT, LANDMARK_SCHEME
 from ..face.seen import KEPT_POINTS
 from ..file_state import FileState, changed, file_sha256, file_state
@@ -175,7 +175,7 @@ class Swapper:
             self.metadata = _metadata(path, self._runner.metadata.get(METADATA_KEY))
         self._state = self._runner.state
         self.sha256 = file_sha256(path, self._state)
-        self._check_graph()
+        check_graph(path, self.metadata, (self._runner.input, *self._runner.outputs))
 
     def swap(self, faces: NDArray[np.float32]) -> Drawing:
         """Draws the model's person with the expressions of ``faces``.
@@ -242,9 +242,6 @@ class Swapper:
             raise changed(self.path)
         return OnnxRunner(content, name=str(self.path), threads=self._threads, exact=True)
 
-    def _check_graph(self) -> None:
-        check_graph(self.path, self.metadata, (self._runner.input, *self._runner.outputs))
-
 
 def check_graph(path: Path, metadata: ModelMetadata, tensors: Sequence[Tensor]) -> None:
     """Whether a network, whatever runs it, is what its metadata says.
@@ -265,8 +262,23 @@ def check_graph(path: Path, metadata: ModelMetadata, tensors: Sequence[Tensor]) 
         raise BadInputError(f"{path}: its graph is not what its metadata says: export the model again")
 
 
-def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
-    """What a model says of itself, and the state of its file; its network is not loaded.
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model says of itself.
+
+    Attributes:
+        path: of its file.
+        metadata: how it must be used.
+        state: of the file when it was read.
+    """
+
+    path: Path
+    metadata: ModelMetadata
+    state: FileState
+
+
+def read_model(path: Path) -> ModelFile:
+    """Reads what a model says of itself; its network is not loaded.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -275,15 +287,15 @@ def read_model(path: Path) -> tuple[ModelMetadata, FileState]:
     if is_dfm(path):
         signature = read_signature(path)
         metadata = _dfm_metadata(path, signature.size_px, signature.output_px or signature.size_px)
-        return metadata, signature.state
+        return ModelFile(path, metadata, signature.state)
     try:
         with path.open("rb") as file:
             text, state = read_metadata(file).get(METADATA_KEY), file_state(file.fileno())
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        raise unreadable(path, error) from error
     except ValueError as error:
         raise BadInputError(f"{path}: not an ONNX network ({error})") from error
-    return _metadata(path, text), state
+    return ModelFile(path, _metadata(path, text), state)
 
 
 def _metadata(path: Path, text: str | None) -> ModelMetadata:

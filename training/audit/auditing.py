@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...engine.errors import OutputError, OutputExistsError
 from ...engine.part_file import PartFile
 from ..faceset import Faceset
-from .examine import Examined, examine
+from .examine import examine
+from .measure import FaceAudited
 from .page import page
 from .report import to_json
 from .verdict import Judgement, Limits, judge
 
 PAGE_NAME, REPORT_NAME = "audit.html", "audit.json"
-
-
-@dataclass(frozen=True)
-class FaceAudited:
-    """A face of a faceset has been measured.
-
-    Attributes:
-        faceset: its folder.
-        face: faces measured so far.
-        of: faces in it.
-    """
-
-    faceset: Path
-    face: int
-    of: int
 
 
 @dataclass(frozen=True)
@@ -72,32 +57,15 @@ def audit(
             raise OutputExistsError(f"{path}: exists already: give another folder or --overwrite")
     # Both are read before either is measured: a typing error should not cost minutes.
     facesets = [Faceset.load(folder) for folder in (faceset_a, faceset_b)]
-    a = yield from _examined(facesets[0])
-    b = yield from _examined(facesets[1])
+    a = yield from examine(facesets[0])
+    b = yield from examine(facesets[1])
     judgement = judge(a, b, limits)
     document, report = page(a, b, judgement), json.dumps(to_json(a, b, judgement), indent=1) + "\n"
-    with _folder(output):
-        for path, text in zip(paths, (report, document), strict=True):
-            with PartFile(path, overwrite=overwrite) as part:
-                part.write_text(text, encoding="utf-8")
-    yield AuditDone(judgement, paths[1], paths[0])
-
-
-def _examined(faceset: Faceset) -> Generator[FaceAudited, None, Examined]:
-    work = examine(faceset)
-    while True:
-        try:
-            face = next(work)
-        except StopIteration as end:
-            examined: Examined = end.value
-            return examined
-        yield FaceAudited(faceset.folder, face, len(faceset.records))
-
-
-@contextmanager
-def _folder(output: Path) -> Iterator[None]:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{output}: cannot be made ({error.strerror}): give another folder") from error
-    yield
+    for path, text in zip(paths, (report, document), strict=True):
+        with PartFile(path, overwrite=overwrite) as part:
+            part.write_text(text, encoding="utf-8")
+    yield AuditDone(judgement, paths[1], paths[0])

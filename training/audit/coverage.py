@@ -155,11 +155,13 @@ class Coverage:
         gaps: the largest first.
         unseen: share of A's faces that have no example in a single measure of `EXPRESSIVE`.
         unseen_mirrored: the same, where mirrored faces of B count too.
+        unseen_together: share of A's faces that do two things at once, of which B has shown each by itself.
     """
 
     gaps: tuple[Gap, ...]
     unseen: float
     unseen_mirrored: float
+    unseen_together: float
 
 
 def find_coverage(a: FaceMeasures, b: FaceMeasures) -> Coverage:
@@ -171,16 +173,21 @@ def find_coverage(a: FaceMeasures, b: FaceMeasures) -> Coverage:
     """
     seen = {(d.name,): (examples(a, b, (d,)), examples(a, b, (d,), mirrored=True)) for d in DIMENSIONS}
     gaps = [gap for names, (plain, both) in seen.items() for gap in _gaps(a, names, plain, both)]
+    together = np.zeros(len(a), bool)
     for names in PAIRS:
         dimensions = tuple(_BY_NAME[name] for name in names)
         # What is missing by itself is told already.
         known = ~(seen[names[:1]][1] & seen[names[1:]][1])
         both = examples(a, b, dimensions, mirrored=True) | known
         gaps += _gaps(a, names, both, both)
-    unseen = [~np.all([seen[(name,)][way] for name in EXPRESSIVE], axis=0) for way in (0, 1)]
+        together |= ~both
+    unseen, unseen_mirrored = (~np.all([seen[(name,)][way] for name in EXPRESSIVE], axis=0) for way in (0, 1))
     return Coverage(
-        tuple(sorted(gaps, key=lambda gap: (gap.mirrored, len(gap.dimensions), -gap.share))),
-        *(float(faces.mean()) for faces in unseen),
+        gaps=tuple(sorted(gaps, key=lambda gap: (gap.mirrored, len(gap.dimensions), -gap.share))),
+        unseen=float(unseen.mean()),
+        unseen_mirrored=float(unseen_mirrored.mean()),
+        # A face that is counted once is not counted again.
+        unseen_together=float((together & ~unseen_mirrored).mean()),
     )
 
 

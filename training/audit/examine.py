@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..faceset import Faceset
 from .covered import COVERED, LEAST_PRESENCE, MOST_RESIDUAL, cover_scores
 from .duplicates import first_of_alike
-from .measure import FaceMeasures, measure
+from .measure import FaceAudited, FaceMeasures, measure
 from .people import Others, find_others
 
 
@@ -52,8 +52,8 @@ class Examined:
         return chosen(self.faces, self.person)
 
 
-def examine(faceset: Faceset) -> Generator[int, None, Examined]:
-    """Examines a faceset; gives how many faces are done.
+def examine(faceset: Faceset) -> Generator[FaceAudited, None, Examined]:
+    """Examines a faceset.
 
     Raises:
         InputMissingError, BadInputError: pictures that are missing or damaged; see `measure`.

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import BadInputError
-from ...engine.review.png import read_png
 from ...engine.swap.mask import hull
 from ..faceset import FaceRecord, Faceset
 from .expression import brow_raise, eye_contrast, eye_open, mouth_open, mouth_width
@@ -21,6 +20,21 @@ from .pose import Pose, fit_pose, frontal
 _ENOUGH_NAMES = 3
 # A side, of the surroundings.
 _BLOCKS = 16
+
+
+@dataclass(frozen=True)
+class FaceAudited:
+    """A face of a faceset has been measured.
+
+    Attributes:
+        faceset: its folder.
+        face: faces measured so far.
+        of: faces in it.
+    """
+
+    faceset: Path
+    face: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -97,8 +111,8 @@ class FaceMeasures:
         return len(self.yaw_deg)
 
 
-def measure(faceset: Faceset) -> Generator[int, None, FaceMeasures]:
-    """Measures all faces; gives how many are done, and returns the measures.
+def measure(faceset: Faceset) -> Generator[FaceAudited, None, FaceMeasures]:
+    """Measures all faces.
 
     Raises:
         InputMissingError: a picture is missing.
@@ -109,16 +123,15 @@ def measure(faceset: Faceset) -> Generator[int, None, FaceMeasures]:
     pictures: list[PictureMeasures] = []
     faults: list[str] = []
     for number, record in enumerate(faceset.records):
-        path = faceset.folder / record.file
         try:
-            rgb = _read(path, faceset.size_px)
+            rgb = faceset.picture(record)
         except BadInputError as error:
             faults.append(str(error))
         else:
             pictures.append(
                 measure_picture(rgb, landmarks[number], pose, number, _source_px(record, pose, number))
             )
-        yield number + 1
+        yield FaceAudited(faceset.folder, number + 1, len(faceset.records))
     if faults:
         more = f"; {len(faults) - _ENOUGH_NAMES} more" if len(faults) > _ENOUGH_NAMES else ""
         raise BadInputError(
@@ -222,13 +235,3 @@ def _posed(records: Sequence[FaceRecord]) -> tuple[NDArray[np.float32], Pose]:
 def _source_px(record: FaceRecord, pose: Pose, number: int) -> float:
     enlarged = np.sqrt(abs(np.linalg.det(record.transform[:, :2])))
     return float(pose.scale[number] * enlarged)
-
-
-def _read(path: Path, size_px: int) -> NDArray[np.uint8]:
-    picture = read_png(path)
-    if picture.shape != (size_px, size_px, 3):
-        raise BadInputError(
-            f"{path}: is {picture.shape[1]}x{picture.shape[0]}, not {size_px} px square "
-            "as its faceset says: extract again"
-        )
-    return picture

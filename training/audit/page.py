@@ -14,7 +14,6 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from ...engine.review.png import read_png
 from .coverage import PAIRS, counts, dimension
 from .examine import Examined
 from .patch import sample
@@ -83,7 +82,9 @@ def _head(a: Examined, b: Examined, judgement: Judgement) -> str:
         f'<header class="{mark}"><p class="verdict">{escape(judgement.verdict)}</p>'
         f"<p>{_SUMMARY[judgement.verdict]}</p><ul>{rows}</ul>"
         f"<p>{judgement.coverage.unseen:.0%} of A's faces do something that B has never been seen "
-        f"doing ({judgement.coverage.unseen_mirrored:.0%} if B's mirrored faces count).</p></header>"
+        f"doing ({judgement.coverage.unseen_mirrored:.0%} if B's mirrored faces count); another "
+        f"{judgement.coverage.unseen_together:.0%} do two things at once that B has only shown "
+        "one at a time.</p></header>"
     )
 
 
@@ -249,7 +250,7 @@ def _row(examined: Examined, faces: Sequence[int], of: int | None) -> str:
 def _thumbnails(examined: Examined, faces: Sequence[int]) -> Iterator[str]:
     for number in faces:
         record = examined.faceset.records[number]
-        jpeg = _jpeg(_thumbnail(read_png(examined.faceset.folder / record.file)))
+        jpeg = _jpeg(_thumbnail(examined.faceset.picture(record)))
         name = escape(f"{record.file}, {record.source} at {record.time_s:.2f} s", quote=True)
         yield (
             f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" '

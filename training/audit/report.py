@@ -36,6 +36,7 @@ def to_json(a: Examined, b: Examined, judgement: Judgement) -> dict[str, Any]:
         ],
         "unseen": round(judgement.coverage.unseen, 4),
         "unseen_mirrored": round(judgement.coverage.unseen_mirrored, 4),
+        "unseen_together": round(judgement.coverage.unseen_together, 4),
         "gaps": [
             {
                 "dimensions": list(gap.dimensions),

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .coverage import DIMENSIONS, Coverage, Gap, counts, find_coverage
+from .coverage import Coverage, Gap, counts, dimension, find_coverage
 from .examine import Examined
 
 Level = Literal["fails", "gap", "note"]
@@ -287,10 +287,10 @@ def _film(gap: Gap) -> str:
 
 
 def _never_turned(examined: Examined) -> list[str]:
-    (yaw,) = (dimension for dimension in DIMENSIONS if dimension.name == "yaw_deg")
+    labels = dimension("yaw_deg").labels
     seen = counts(examined.of_person(), ("yaw_deg",))
-    middle = len(yaw.labels) // 2
-    return [yaw.labels[n] for n in range(middle - 3, middle + 4) if not seen[n]]
+    middle = len(labels) // 2
+    return [labels[n] for n in range(middle - 3, middle + 4) if not seen[n]]
 
 
 def _sorted(faces: NDArray[np.intp], by: NDArray[np.float64]) -> tuple[int, ...]:

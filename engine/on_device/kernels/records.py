@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._native import device as native
-from ..frame import ColourDescription
-from ..kernels import native_colour
-from .memory import DeviceFrame
+from ..._native import device as native
+from ...frame import ColourDescription
+from ...kernels import native_colour
+from ..memory import DeviceFrame
 
 Records = NDArray[np.void]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .._native import device as native
+from ..._native import device as native
 from .records import Records
 
 

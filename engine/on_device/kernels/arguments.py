@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .launcher import Dimensions
-from .memory import DeviceFrame, DeviceTensor
+from ..launcher import Dimensions
+from ..memory import DeviceFrame, DeviceTensor
 
 LONGEST_SIDE_PX = 8192
 _TEXELS = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}

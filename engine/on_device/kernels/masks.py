@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._native import device as native
+from ..._native import device as native
+from ..launcher import Launcher
+from ..memory import DeviceTensor
 from .arguments import LONGEST_SIDE_PX, grid_over, item_numbers, require, texel_of
-from .launcher import Launcher
-from .memory import DeviceTensor
 from .records import outline_jobs, soften_jobs
 from .scratch import Scratch
 from .upload_ring import UploadRing

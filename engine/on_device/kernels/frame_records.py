@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._native import device as native
-from ..frame import ColourDescription, Transfer
-from .launcher import Launcher
-from .memory import DeviceFrame
+from ..._native import device as native
+from ...frame import ColourDescription, Transfer
+from ..launcher import Launcher
+from ..memory import DeviceFrame
 from .records import Curve, Records, colour_record, frame_records
 
 

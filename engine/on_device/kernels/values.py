@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._native import device as native
+from ..._native import device as native
+from ..launcher import Launcher
+from ..memory import DeviceTensor
 from .arguments import require, texel_of
 from .constant import Constant
-from .launcher import Launcher
-from .memory import DeviceTensor
 
 _MOST_VALUES = (1 << 31) - 1
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..device import DeviceBuffer, Event
-from .launcher import Launcher
+from ...device import DeviceBuffer, Event
+from ..launcher import Launcher
 
 _LEAST_BYTES = 1 << 16
 _ALIGNMENT_BYTES = 16

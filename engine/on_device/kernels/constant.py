@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..device import DeviceBuffer
-from .launcher import Launcher
-from .memory import DeviceTensor
+from ...device import DeviceBuffer
+from ..launcher import Launcher
+from ..memory import DeviceTensor
 
 
 class Constant:

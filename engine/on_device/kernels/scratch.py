@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..device import DeviceBuffer
-from .launcher import Launcher
+from ...device import DeviceBuffer
+from ..launcher import Launcher
 
 
 class Scratch:

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._native import device as native
-from ..frame import ColourDescription
-from ..kernels import native_colour
+from ..._native import device as native
+from ...frame import ColourDescription
+from ...kernels import native_colour
+from ..launcher import Launcher
+from ..memory import DeviceFrame, DeviceTensor
 from .arguments import LONGEST_SIDE_PX, grid_over, numbers, on_rows_of, require, side_px, texel_of
 from .blend_order import in_launches
 from .constant import Constant
 from .frame_records import FrameRecords
-from .launcher import Launcher
-from .memory import DeviceFrame, DeviceTensor
 from .records import STATISTICS, blend_jobs, crop_jobs, resize_jobs
 from .scratch import Scratch
 from .upload_ring import UploadRing

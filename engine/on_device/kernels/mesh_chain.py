@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .._native import device as native
+from ..._native import device as native
+from ..launcher import Launcher
+from ..memory import DeviceFrame, DeviceTensor
 from .arguments import grid_over, require, require_affines, side_px, texel_of
 from .frame_records import FrameRecords
-from .launcher import Launcher
-from .memory import DeviceFrame, DeviceTensor
 from .records import AIM, CROP_JOB, FOLLOW_RULE, FOUND_MESH, FRAME, Records
 from .upload_ring import UploadRing
 

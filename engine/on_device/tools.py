@@ -1,0 +1,28 @@
+"""A lane, and our kernels on it."""
+
+from __future__ import annotations
+
+from .kernels.masks import MaskKernels
+from .kernels.pictures import DeviceKernels
+from .kernels.values import ValueKernels
+from .place import DeviceLane
+
+
+class Tools:
+    """Each kind of kernels once for all who work on a lane: with them goes memory of it.
+
+    Args:
+        lane: of this thread.
+
+    Attributes:
+        lane: as given.
+        pictures: over frames.
+        masks: over masks.
+        values: over any tensors.
+    """
+
+    def __init__(self, lane: DeviceLane) -> None:
+        self.lane = lane
+        self.pictures = DeviceKernels(lane)
+        self.masks = MaskKernels(lane)
+        self.values = ValueKernels(lane)

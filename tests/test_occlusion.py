@@ -37,7 +37,7 @@ from crossface.engine.weights import locate_own, own
 from crossface.training.cli import train_occlusion_command
 from crossface.training.draw import Draw
 from crossface.training.obstacles import Surroundings, glasses, hand, microphone, panel, strands
-from crossface.training.occlusion import OcclusionNetwork, load_faces, make_example, to_onnx, train_occlusion
+from crossface.training.occlusion import load_faces, make_example, train_occlusion
 from crossface.training.seeds import generator
 
 Line = tuple[Frame, FrameFaces]
@@ -99,9 +99,13 @@ def test_examples_say_what_is_covered(drawn: list[Path]) -> None:
 
 def test_training_writes_a_network_that_learns(drawn: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "occlusion.onnx"
-    steps = list(train_occlusion(drawn, output, steps=30))
-    assert [step.step for step in steps] == [30]
+    steps = list(train_occlusion(drawn, output, steps=24))
+    assert [step.step for step in steps] == [24]
     assert steps[-1].loss < 0.69, "less than of a guess"
+    graph = onnx.load(output)
+    onnx.checker.check_model(graph, full_check=True)
+    assert graph.opset_import[0].version == 18 and not graph.metadata_props
+    assert output.stat().st_size < 1_000_000
     runner = OnnxRunner(output, threads=1)
     assert [tensor.name for tensor in runner.outputs] == ["visible", "covered"]
     faces = np.random.default_rng(0).random((5, 3, SIZE_PX, SIZE_PX), np.float32)
@@ -117,14 +121,6 @@ def test_one_person_is_not_enough(drawn: list[Path], tmp_path: Path) -> None:
         next(train_occlusion(drawn[:1], tmp_path / "x.onnx", steps=20))
     result = CliRunner().invoke(train_occlusion_command, [str(drawn[0]), "-o", str(tmp_path / "x.onnx")])
     assert isinstance(result.exception, UsageError) and not (tmp_path / "x.onnx").exists()
-
-
-def test_the_graph_is_small_and_plain() -> None:
-    network = OcclusionNetwork()
-    assert sum(each.numel() for each in network.parameters()) < 300_000
-    graph = to_onnx(network)
-    onnx.checker.check_model(graph, full_check=True)
-    assert graph.opset_import[0].version == 18 and not graph.metadata_props
 
 
 def test_our_own_network_is_the_pinned_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,7 +206,7 @@ class MaskSettings:
         feather: width of the soft edge, 0..1; it lies inside the mask's outline.
         border: width of the ramp that keeps weights off the crop's own edge, in crop sides.
         most_yaw_deg: 1..110: a face that is turned as far away or farther stays the source's; from
-            `YAW_FADE_DEG` before that on it fades into it. No face is turned by more than 90: 110 never fades.
+            `YAW_FADE_DEG` before that on it fades into it. No face is turned by more than 90: 110 fades none.
     """
 
     kind: MaskKind = "both"

@@ -247,7 +247,7 @@ class MaskSettings:
 
 
 # Colours are measured well inside the outline, clear of hair and background.
-SKIN = MaskSettings(feather=0.24)
+SKIN = MaskSettings(feather=0.28)
 
 
 def soften(

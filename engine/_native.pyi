@@ -37,6 +37,7 @@ class _Device:
     OUTLINE_BLOCK: tuple[int, int, int]
     SOFTEN_BLOCK: tuple[int, int, int]
     SOFTEN_AREAS_BLOCK: tuple[int, int, int]
+    UNCOVER_BLOCK: tuple[int, int, int]
     VALUES_BLOCK: tuple[int, int, int]
     THUMBNAIL_BLOCK: tuple[int, int, int]
     AIM_BLOCK: tuple[int, int, int]
@@ -162,3 +163,4 @@ class Kernels:
         high: float,
         out: NDArray[np.float32],
     ) -> None: ...
+    def uncover(self, map: NDArray[np.float32], mask: NDArray[np.float32]) -> None: ...

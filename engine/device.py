@@ -40,6 +40,7 @@ SIGNATURES = {
     "soften_down": "PPiiPP",
     "soften_across": "PPifiPPP",
     "soften_areas": "PPiiP",
+    "uncover": "PiPiP",
     "prepare": "PiffffP",
     "finite": "PiP",
     "thumbnails": "PP",

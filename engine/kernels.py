@@ -396,6 +396,20 @@ def soften(mask: NDArray[np.float32], taps: NDArray[np.float32], border_px: floa
     return out
 
 
+def uncover(mask: NDArray[np.float32], visible: NDArray[np.float32]) -> None:
+    """Keeps a mask where the face is seen: multiplies it, in place.
+
+    Args:
+        mask: float32 ``[R, R]`` in 0..1, contiguous.
+        visible: float32 ``[M, M]``, of the same square: the share of the face that is seen, clamped to 0..1,
+            bilinear between its samples' centres.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    _kernels.uncover(_contiguous(visible), mask)
+
+
 def _on_rows_of(frame: Frame, matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Affines ``[..., 2, 3]`` that end in shared coordinates, for the rows of this very field."""
     placed = np.array(matrices, np.float64, order="C")

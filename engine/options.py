@@ -20,6 +20,7 @@ from .provenance.credentials import Signing
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import METHODS
 from .swap.dfm import DEFAULT_MORPH
+from .swap.mask import COVERS, MASK_KINDS, Cover, MaskKind, MaskSettings
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -98,7 +99,48 @@ _ANALYSIS = (
 
 
 _DEFAULTS = ConversionSettings()
+_MASK = _DEFAULTS.mask
 _CONVERSION = (
+    click.option(
+        "--mask",
+        "kind",
+        type=click.Choice(MASK_KINDS),
+        default=_MASK.kind,
+        help="What is blended: where the network's mask, the outline of the landmarks, or both say so.",
+    ),
+    click.option(
+        "--cover",
+        type=click.Choice(COVERS),
+        default=_MASK.cover,
+        help="How much of the face: eyes to mouth, to the jaw, or with forehead and beard.",
+    ),
+    click.option(
+        "--erode",
+        default="0",
+        metavar="PERCENT",
+        help="Of the face's height, that the outline is drawn in by: one number, or TOP,RIGHT,BOTTOM,LEFT.",
+    ),
+    click.option(
+        "--feather",
+        type=click.FloatRange(0, 100),
+        default=100 * _MASK.feather,
+        metavar="PERCENT",
+        help="Of the face's height: width of the mask's soft edge.",
+    ),
+    click.option(
+        "--most-yaw",
+        "most_yaw_deg",
+        type=click.FloatRange(1, 110),
+        default=_MASK.most_yaw_deg,
+        metavar="DEGREES",
+        help="A face turned as far away stays as it is; before that it fades.",
+    ),
+    click.option(
+        "--occlusion",
+        type=click.Choice(("on", "off")),
+        default="on" if _DEFAULTS.occlusion else "off",
+        help="Leave hands, microphones and hair before a face where they are.",
+    ),
     click.option("--colour", type=click.Choice(METHODS), default=_DEFAULTS.colour, help="Colour match."),
     click.option(
         "--sharpness",
@@ -207,7 +249,17 @@ def _analysis_settings(*, faces_of: str, **others: Any) -> AnalysisSettings:
 
 
 def _conversion_settings(
-    *, crf: str | None, preset: str | None, encoder_options: tuple[str, ...], **others: Any
+    *,
+    crf: str | None,
+    preset: str | None,
+    encoder_options: tuple[str, ...],
+    kind: MaskKind,
+    cover: Cover,
+    erode: str,
+    feather: float,
+    most_yaw_deg: float,
+    occlusion: str,
+    **others: Any,
 ) -> ConversionSettings:
     options = {key: value for key, value in (("crf", crf), ("preset", preset)) if value is not None}
     for option in encoder_options:
@@ -215,7 +267,31 @@ def _conversion_settings(
         if not (key and equals):
             raise UsageError(f"--encoder-option {option}: give it as KEY=VALUE")
         options[key] = value
-    return ConversionSettings(encoder_options=options or None, **others)
+    top, right, bottom, left = _sides(erode)
+    mask = MaskSettings(
+        kind=kind,
+        cover=cover,
+        erode_top=top,
+        erode_right=right,
+        erode_bottom=bottom,
+        erode_left=left,
+        feather=feather / 100,
+        most_yaw_deg=most_yaw_deg,
+    )
+    return ConversionSettings(
+        encoder_options=options or None, mask=mask, occlusion=occlusion == "on", **others
+    )
+
+
+def _sides(erode: str) -> list[float]:
+    """Four lengths in face heights, of one percentage or four."""
+    try:
+        sides = [float(part) / 100 for part in erode.split(",")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 4):
+        raise UsageError(f"--erode {erode}: give one number, or TOP,RIGHT,BOTTOM,LEFT")
+    return sides * (4 // len(sides))
 
 
 def models_of(model: Path | None, swaps: tuple[str, ...]) -> dict[str | None, Path]:

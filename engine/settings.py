@@ -44,7 +44,8 @@ class ConversionSettings:
         colour: how the new face takes the shot's colours; see `colour_match`.
         sharpness: share of its difference in sharpness to the plate that is made good, 0..1; see `texture`.
         grain: strength of the noise that it is given, over the plate's, 0..4; see `grain`.
-        mask: the edge of what is blended.
+        mask: what of a face is blended, and its edge.
+        occlusion: leave what lies before faces in front of them.
         batch: faces a run of the network.
         codec: how a film is encoded; see `codecs`. "source" takes the clip's own codec.
         encoder_options: of that encoder, beside its defaults in `codecs`.
@@ -60,6 +61,7 @@ class ConversionSettings:
     sharpness: float = 1.0
     grain: float = 1.0
     mask: MaskSettings = field(default_factory=MaskSettings)
+    occlusion: bool = False
     batch: int = 8
     codec: str = "libx264"
     encoder_options: Mapping[str, str] | None = None
@@ -75,6 +77,7 @@ class ConversionSettings:
             raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
         if not 0 <= self.sharpness <= 1 or not 0 <= self.grain <= 4:
             raise UsageError("sharpness must be within 0..1, and grain within 0..4")
+        self.mask.check()
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
         if self.morph is not None and not 0 <= self.morph <= 1:

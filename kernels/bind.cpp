@@ -240,6 +240,16 @@ void soften(const CpuKernels& kernels, const Array<const float, 2>& mask, const 
     kernels.soften(weights, size, curve, radius, border_px, softened);
 }
 
+void uncover(const CpuKernels& kernels, const Array<const float, 2>& map, const Array<float, 2>& mask) {
+    require(map.shape(0) == map.shape(1), "map: must be [side, side]");
+    require(mask.shape(0) == mask.shape(1), "mask: must be [size, size]");
+    const int side = checked_size(map.shape(0)), size = checked_size(mask.shape(0));
+    const float* seen = map.data();
+    float* weights = mask.data();
+    const nb::gil_scoped_release released;
+    kernels.uncover(seen, side, weights, size);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -303,7 +313,8 @@ NB_MODULE(_native, m) {
              nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("skin").noconvert())
         .def("fill", &fill, nb::arg("edges").noconvert(), nb::arg("out").noconvert())
         .def("soften", &soften, nb::arg("mask").noconvert(), nb::arg("taps").noconvert(),
-             nb::arg("border_px"), nb::arg("out").noconvert());
+             nb::arg("border_px"), nb::arg("out").noconvert())
+        .def("uncover", &uncover, nb::arg("map").noconvert(), nb::arg("mask").noconvert());
 }
 
 }  // namespace crossface

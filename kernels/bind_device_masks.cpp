@@ -3,6 +3,7 @@
 #include "bind_device.h"
 #include "common/outline_tile.h"
 #include "common/soften_tile.h"
+#include "common/uncover_tile.h"
 #include "common/values_part.h"
 #include "device_arguments.h"
 #include "device_masks.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr Dimensions kOutlineBlock{device::kOutlineColumns, device::kOutlineRows, 1};
 constexpr Dimensions kSoftenBlock{device::kSoftenColumns, device::kSoftenRows, 1};
 constexpr Dimensions kSoftenAreasBlock{device::kAreaThreads, 1, 1};
+constexpr Dimensions kUncoverBlock{device::kUncoverColumns, device::kUncoverRows, 1};
 constexpr Dimensions kValuesBlock{device::kValuesThreads, 1, 1};
 
 template <typename Texel>
@@ -46,6 +48,13 @@ void soften_areas(const Dimensions& grid, const Dimensions& block, Address jobs,
                                 at<const double>(tiles), count, pixels, at<double>(areas));
 }
 
+template <typename Texel>
+void uncover(const Dimensions& grid, const Dimensions& block, Address items, int side, Address maps, int size,
+             Address masks) {
+    device::launch_uncover(checked(grid, block, kUncoverBlock), at<const int>(items), side,
+                           at<const float>(maps), size, at<Texel>(masks));
+}
+
 template <typename From, typename To>
 void prepare(const Dimensions& grid, const Dimensions& block, Address from, int count, float scale,
              float offset, float low, float high, Address to) {
@@ -64,6 +73,7 @@ void bind_device_masks(nb::module_& m) {
     m.attr("OUTLINE_BLOCK") = tuple_of(kOutlineBlock);
     m.attr("SOFTEN_BLOCK") = tuple_of(kSoftenBlock);
     m.attr("SOFTEN_AREAS_BLOCK") = tuple_of(kSoftenAreasBlock);
+    m.attr("UNCOVER_BLOCK") = tuple_of(kUncoverBlock);
     m.attr("VALUES_BLOCK") = tuple_of(kValuesBlock);
     m.def("values_parts", &device::values_parts, nb::arg("count"));
 
@@ -74,6 +84,8 @@ void bind_device_masks(nb::module_& m) {
     m.def("soften_across_f32", &soften_across<float>);
     m.def("soften_across_f16", &soften_across<device::Half>);
     m.def("soften_areas", &soften_areas);
+    m.def("uncover_f32", &uncover<float>);
+    m.def("uncover_f16", &uncover<device::Half>);
     m.def("prepare_f32_f32", &prepare<float, float>);
     m.def("prepare_f32_f16", &prepare<float, device::Half>);
     m.def("prepare_f16_f32", &prepare<device::Half, float>);

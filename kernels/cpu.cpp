@@ -20,7 +20,7 @@ bool runs_v4() {
     CpuKernels {                                                                                 \
         isa, variant::resize, variant::crop, variant::crop_half, variant::stats, variant::blend, \
             variant::fill, variant::soften, variant::skin, variant::noise, variant::detail,      \
-            variant::sharpen, variant::quantiles, variant::recolour                              \
+            variant::sharpen, variant::quantiles, variant::recolour, variant::uncover            \
     }
 
 }  // namespace

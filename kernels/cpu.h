@@ -65,6 +65,8 @@ using Quantiles = void(const float* rgb, const float* mask, std::size_t pixels, 
 using Recolour = void(const float* rgb, std::size_t pixels, const float (&to_space)[3][3],
                       const float (&from_space)[3][3], const float* const (&curves)[3], int cells, float low,
                       float high, float* out);
+// Multiplies `mask` [size, size] by `map` [side, side], which shows the same square, enlarged.
+using Uncover = void(const float* map, int side, float* mask, int size);
 
 struct CpuKernels {
     const char* isa;
@@ -81,6 +83,7 @@ struct CpuKernels {
     Sharpen* sharpen;
     Quantiles* quantiles;
     Recolour* recolour;
+    Uncover* uncover;
 };
 
 // The variants that this CPU can run, from the most portable to the fastest.
@@ -100,6 +103,7 @@ Detail detail;
 Sharpen sharpen;
 Quantiles quantiles;
 Recolour recolour;
+Uncover uncover;
 }  // namespace v2
 
 namespace v3 {
@@ -116,6 +120,7 @@ Detail detail;
 Sharpen sharpen;
 Quantiles quantiles;
 Recolour recolour;
+Uncover uncover;
 }  // namespace v3
 
 namespace v4 {
@@ -132,6 +137,7 @@ Detail detail;
 Sharpen sharpen;
 Quantiles quantiles;
 Recolour recolour;
+Uncover uncover;
 }  // namespace v4
 
 }  // namespace crossface

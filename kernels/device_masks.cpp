@@ -4,6 +4,7 @@
 
 #include "common/outline_tile.h"
 #include "common/soften_tile.h"
+#include "common/uncover_tile.h"
 #include "common/values_part.h"
 
 namespace crossface::device {
@@ -63,6 +64,13 @@ void launch_soften_areas(const Grid& grid, const SoftenJob* jobs, const double* 
     }
 }
 
+template <typename Texel>
+void launch_uncover(const Grid& grid, const int* items, int side, const float* maps, int size, Texel* masks) {
+    for (const int* item = items; item != items + grid.z; ++item)
+        for_each_pixel<kUncoverColumns, kUncoverRows>(
+            grid, [&](int x, int y) { uncover_pixel(*item, x, y, side, maps, size, masks); });
+}
+
 template <typename From, typename To>
 void launch_prepare(const Grid& grid, const From* from, int count, float scale, float offset, float low,
                     float high, To* to) {
@@ -85,6 +93,7 @@ void launch_finite(const Grid& grid, const Texel* values, int each, int* finite)
                                      float*);                                                             \
     template void launch_soften_across(const Grid&, const SoftenJob*, const float*, int, float, int,      \
                                        const float*, Texel*, double*);                                    \
+    template void launch_uncover(const Grid&, const int*, int, const float*, int, Texel*);                \
     template void launch_prepare(const Grid&, const Texel*, int, float, float, float, float, float*);     \
     template void launch_prepare(const Grid&, const Texel*, int, float, float, float, float, Half*);      \
     template void launch_finite(const Grid&, const Texel*, int, int*);

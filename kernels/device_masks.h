@@ -21,6 +21,9 @@ void launch_soften_across(const Grid& grid, const SoftenJob* jobs, const float* 
 void launch_soften_areas(const Grid& grid, const SoftenJob* jobs, const double* tiles, int count, int pixels,
                          double* areas);
 
+template <typename Texel>
+void launch_uncover(const Grid& grid, const int* items, int side, const float* maps, int size, Texel* masks);
+
 template <typename From, typename To>
 void launch_prepare(const Grid& grid, const From* from, int count, float scale, float offset, float low,
                     float high, To* to);

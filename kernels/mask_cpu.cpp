@@ -1,6 +1,7 @@
 #include "buffer.h"
 #include "common/mask_edge.h"
 #include "common/pixel.h"
+#include "common/uncover_tile.h"
 #include "common/variant.h"
 #include "cpu.h"
 
@@ -50,6 +51,23 @@ void soften(const float* mask, int size, const float* taps, int radius, float bo
         const float edge = border[static_cast<std::size_t>(y)];
         for (int x = 0; x < size; ++x)
             out[x] = soft_weight(out[x], edge * border[static_cast<std::size_t>(x)]);
+    }
+}
+
+void uncover(const float* map, int side, float* mask, int size) {
+    Buffer<float> line(static_cast<std::size_t>(side));
+    Buffer<Between> columns(static_cast<std::size_t>(size));
+    for (int x = 0; x < size; ++x) columns[static_cast<std::size_t>(x)] = samples_around(x, size, side);
+    for (int y = 0; y < size; ++y, mask += size) {
+        const Between row = samples_around(y, size, side);
+        const float* above = map + static_cast<std::ptrdiff_t>(row.first) * side;
+        const float* below = map + static_cast<std::ptrdiff_t>(row.second) * side;
+        float* seen = line.data();
+        for (int x = 0; x < side; ++x) seen[x] = mixed(above[x], below[x], row.share);
+        for (int x = 0; x < size; ++x) {
+            const Between& column = columns[static_cast<std::size_t>(x)];
+            mask[x] = uncovered_weight(mask[x], mixed(seen[column.first], seen[column.second], column.share));
+        }
     }
 }
 

@@ -23,8 +23,9 @@ from crossface.engine.events import Event, Finished, Progress, Warned
 from crossface.engine.swap.mask import MaskSettings, hull, soften
 from crossface.engine.video.reader import Reader
 
-X264 = ConversionSettings(colour="none", encoder_options={"preset": "ultrafast", "qp": "0"})
-FFV1 = ConversionSettings(colour="none", codec="ffv1", encoder_options={})
+# What lies before faces is not what these are about: their masks are known to the last sample.
+X264 = ConversionSettings(colour="none", occlusion=False, encoder_options={"preset": "ultrafast", "qp": "0"})
+FFV1 = ConversionSettings(colour="none", occlusion=False, codec="ffv1", encoder_options={})
 QUICK = ConversionSettings(encoder_options={"preset": "ultrafast", "crf": "30"})
 
 Planes = list[NDArray[Any]]
@@ -88,7 +89,8 @@ def crop_weight(
     """The softened mask of a face: the model's oval, within the face's own outline."""
     landmarks = np.full((468, 2), np.nan)
     landmarks[kept] = np.array(face["landmarks"]) @ to_crop[:, :2].T + to_crop[:, 2]
-    return soften(oval(SIZE_PX * enlarge) * hull(landmarks, SIZE_PX * enlarge), MaskSettings())
+    size_px = SIZE_PX * enlarge
+    return soften(oval(size_px) * hull(landmarks, size_px), MaskSettings(), size_px / metadata().coverage)
 
 
 def sampled(mask: NDArray[Any], to_crop: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float64]:

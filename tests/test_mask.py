@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crossface.engine import _native
+from crossface.engine import _native, kernels
+from crossface.engine.errors import UsageError
 from crossface.engine.face.align import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE, apply, crop_to_frame, invert
 from crossface.engine.face.faces_file import FacesFile
-from crossface.engine.swap.mask import MaskSettings, fill, hull, soften
+from crossface.engine.swap.mask import (
+    COVERS,
+    MaskSettings,
+    Sides,
+    everything,
+    fill,
+    filled,
+    frame_edges,
+    hull,
+    outline,
+    soften,
+)
 
 
 def polygon_area(corners: NDArray[Any]) -> float:
@@ -158,10 +171,12 @@ def test_every_instruction_set_gives_the_same_mask(real_face: NDArray[np.float64
     taps = np.array([0.05, 0.25, 0.4, 0.25, 0.05], np.float32)
     results = []
     for isa in _native.isa_variants():
-        masks = np.empty((2, 127, 127), np.float32)
+        masks = np.empty((3, 127, 127), np.float32)
         variant = _native.Kernels(isa)
         variant.fill(edges, masks[0])
         variant.soften(outline, taps, 3.5, masks[1])
+        masks[2] = outline
+        variant.uncover(hull(real_face / 2, 64), masks[2])
         results.append(masks)
     assert 0 < results[0].mean() < 1
     for other in results[1:]:
@@ -170,3 +185,112 @@ def test_every_instruction_set_gives_the_same_mask(real_face: NDArray[np.float64
 
 def test_no_outline_is_no_mask() -> None:
     assert not fill(np.full((5, 2), 9.0), 16).any()
+
+
+def test_each_cover_holds_the_smaller_ones(real_face: NDArray[np.float64]) -> None:
+    features, face, whole = (filled(outline(real_face, cover=cover), 128) for cover in COVERS)
+    assert values_at(features, real_face[[*RIGHT_EYE, *LEFT_EYE, *LIPS]]).min() == 1
+    assert values_at(features, real_face[[10, 152, 234, 454]]).max() == 0, "neither forehead, chin nor cheeks"
+    np.testing.assert_array_equal(face, hull(real_face, 128))
+    assert values_at(whole, real_face[list(FACE_OVAL)])[[0, 18]].min() == 1, "forehead and chin"
+    assert (features <= face + 1e-6).all() and (face <= whole + 1e-6).all()
+    assert 0.2 < features.sum() / face.sum() < 0.6 and 1.1 < whole.sum() / face.sum() < 1.6
+    below = real_face[152] + [0, 0.05 * (real_face[152, 1] - real_face[10, 1])]
+    assert values_at(whole, below[None])[0] == 1 and values_at(face, below[None])[0] == 0, "a beard"
+
+
+@given(st.floats(0, 0.15), st.floats(0, 0.15), st.floats(0, 0.15), st.floats(0, 0.15), st.integers(-40, 40))
+def test_sides_are_eroded_as_by_a_rectangle(
+    top: float, right: float, bottom: float, left: float, turn_deg: int
+) -> None:
+    """Against a search for any outside point within the rectangle, in the face's own axes."""
+    size, height = 160, 90.0
+    face = np.full((468, 2), np.nan)
+    face[list(FACE_OVAL)] = ellipse((0.0, 0.0), 30, 45, 36)
+    face[10], face[152], face[33], face[263] = [0, -45], [0, 45], [-20, -15], [20, -15]
+    turn = np.radians(turn_deg)
+    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    face = face @ rotation + size / 2
+    plain = outline(face, 0.0)
+    eroded = filled(outline(face, 0.0, erode=Sides(top, right, bottom, left)), size)
+    y, x = np.mgrid[:size, :size] + 0.5
+    depth = np.full((size, size), np.inf)
+    steps = [(u, v) for u in np.linspace(-left, right, 5) for v in np.linspace(-top, bottom, 5)]
+    for aside, down in steps:
+        dx, dy = np.array([aside, down]) * height @ rotation
+        for nx, ny, offset in plain.astype(np.float64):
+            depth = np.minimum(depth, nx * (x + dx) + ny * (y + dy) - offset)
+    np.testing.assert_allclose(eroded, np.clip(depth + 0.5, 0, 1), atol=1e-3)
+
+
+def test_a_mask_asks_for_what_makes_sense() -> None:
+    MaskSettings(kind="hull", cover="whole", erode_left=-0.1).check()
+    for wrong in (
+        {"kind": "oval"},
+        {"cover": "head"},
+        {"erode_top": 0.6},
+        {"erode_left": float("nan")},
+        {"feather": -0.1},
+        {"most_yaw_deg": 0.0},
+        {"kind": "learned", "erode_top": 0.1},
+        {"kind": "learned", "cover": "whole"},
+    ):
+        with pytest.raises(UsageError):
+            MaskSettings(**wrong).check()  # type: ignore[arg-type]
+
+
+def test_a_learned_mask_is_cut_to_nothing(real_face: NDArray[np.float64]) -> None:
+    learned = MaskSettings(kind="learned")
+    np.testing.assert_array_equal(learned.outline(real_face, 33), everything(33))
+    assert filled(everything(33), 33).min() == 1
+
+
+def test_a_feather_is_as_wide_as_the_face_is_high() -> None:
+    """The same face in crops of different coverage gets the same edge."""
+    profiles = []
+    for size_px in (120, 180):
+        mask = np.zeros((size_px, size_px), np.float32)
+        mask[:, size_px // 2 :] = 1
+        weight = soften(mask, MaskSettings(feather=0.2, border=0.0), face_px=100)
+        profiles.append(weight[size_px // 2, size_px // 2 : size_px // 2 + 30])
+    np.testing.assert_allclose(profiles[0], profiles[1], atol=1e-6)
+    assert 0 < profiles[0][2] < 0.3 and profiles[0][25] == pytest.approx(1, abs=1e-3)
+
+
+@given(st.floats(-math.pi, math.pi), st.floats(0.3, 3), st.floats(-60, 120), st.floats(-60, 120))
+def test_what_lies_beyond_the_frame_is_cut_off(turn: float, scale: float, x: float, y: float) -> None:
+    width, height, size = 100, 60, 48
+    cos, sin = scale * math.cos(turn), scale * math.sin(turn)
+    placed = np.array([[cos, -sin, x], [sin, cos, y]])
+    edges = frame_edges(placed, size, width, height)
+    rows, columns = np.mgrid[:size, :size] + 0.5
+    at = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ placed.T
+    # How far inside, in px of the crop.
+    depth = np.minimum(
+        np.minimum(at[..., 0], width - at[..., 0]), np.minimum(at[..., 1], height - at[..., 1])
+    )
+    if edges is None:
+        assert depth.min() > 0
+    else:
+        cut = filled(edges, size)
+        np.testing.assert_allclose(cut, np.clip(depth / scale + 0.5, 0, 1), atol=2e-3)
+
+
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(0, 999))
+def test_masks_are_kept_where_the_face_is_seen(side: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    visible = rng.uniform(-0.5, 1.5, (side, side)).astype(np.float32)
+    mask = rng.random((size, size), dtype=np.float32)
+    at = (np.arange(size) + 0.5) * side / size - 0.5
+    places = np.stack(np.meshgrid(at, at, indexing="ij"))
+    enlarged = scipy.ndimage.map_coordinates(visible.astype(np.float64), places, order=1, mode="nearest")
+    expected = mask * np.clip(enlarged, 0, 1)
+    got = mask.copy()
+    kernels.uncover(got, visible)
+    np.testing.assert_allclose(got, np.where(expected < 1 / 512, 0, expected), atol=1e-5 + 1 / 512)
+    np.testing.assert_allclose(got[got > 0], expected[got > 0], atol=1e-5)
+    same = mask.copy()
+    kernels.uncover(same, np.ones((side, side), np.float32))
+    np.testing.assert_array_equal(same, np.where(mask < 1 / 512, 0, mask))
+    kernels.uncover(same, np.zeros((side, side), np.float32))
+    assert not same.any()

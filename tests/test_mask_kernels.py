@@ -100,6 +100,28 @@ def test_soft_edges_are_those_of_the_cpu(
 
 
 @on_each_device
+@both_types
+@settings(max_examples=12)
+@given(
+    size=st.sampled_from([1, 8, 31, 64, 90]), side=st.sampled_from([1, 2, 17, 64]), seed=st.integers(0, 999)
+)
+def test_masks_are_uncovered_as_on_the_cpu(device: str, dtype: type, size: int, side: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks, items = masks_of(rng, 4, size, dtype), [3, 1]
+    visible = rng.uniform(-0.2, 1.2, (6, side, side)).astype(np.float32)
+    with pictures_on(device) as there:
+        tensor = there.tensor(masks)
+        MaskKernels(there.lane).uncover(tensor, there.tensor(visible), items=items)
+        got = there.numbers(tensor)
+    np.testing.assert_array_equal(got[[0, 2]], masks[[0, 2]])
+    for item in items:
+        alone = masks[item].astype(np.float32)
+        kernels.uncover(alone, visible[item])
+        slack = 1e-6 if dtype == np.float32 else 6e-4
+        np.testing.assert_allclose(got[item].astype(np.float32), alone, atol=slack, rtol=0)
+
+
+@on_each_device
 @pytest.mark.parametrize("there_dtype", [np.float32, np.float16])
 @both_types
 @pytest.mark.parametrize(
@@ -151,16 +173,19 @@ def test_masks_cost_one_copy_a_call_and_no_wait() -> None:
     copies = lane.copies
     work.outline(masks, [polygon(rng, 33, 5)] * 4)
     work.soften(masks, gaussian(2, 5), 1.0, masks, areas=there.empty((4,), np.float64))
-    assert (lane.copies, lane.waits) == (copies + 2, 0)
+    work.uncover(masks, there.empty((4, 9, 9), np.float32))
+    assert (lane.copies, lane.waits) == (copies + 3, 0)
     assert [name for name, _ in lane.launched] == [
         "outline_f16",
         "soften_down_f16",
         "soften_across_f16",
         "soften_areas",
+        "uncover_f16",
     ]
     work.outline(masks, [])
     work.soften(masks, gaussian(2, 5), 1.0, masks, items=[])
-    assert len(lane.launched) == 4
+    work.uncover(masks, there.empty((4, 9, 9), np.float32), items=[])
+    assert len(lane.launched) == 5
 
 
 def test_memory_between_launches_grows_in_few_steps() -> None:
@@ -196,6 +221,10 @@ def test_masks_that_do_not_fit_are_refused() -> None:
         work.soften(masks, taps, 1.0, masks, shares=np.array([1, np.nan], np.float32))
     with pytest.raises(ValueError, match="areas: must be float64"):
         work.soften(masks, taps, 1.0, masks, areas=masks)
+    with pytest.raises(ValueError, match="visible: must be float32"):
+        work.uncover(masks, there.empty((2, 8, 8), np.float16))
+    with pytest.raises(ValueError, match="visible: must have room for 2 faces"):
+        work.uncover(masks, there.empty((1, 8, 8), np.float32))
     with pytest.raises(ValueError, match="out: must be float16"):
         values.prepare(masks, there.empty((2, 8, 9), np.float16))
     with pytest.raises(ValueError, match="out: must be int32"):

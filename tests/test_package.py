@@ -60,7 +60,7 @@ except SystemExit as ended:
 def test_commands_are_found_through_the_entry_points() -> None:
     names = {command.name for entry in entry_points(group="crossface.commands") for command in entry.load()}
     jobs = {"plan", "segment", "join", "check", "submit"}
-    training = {"extract", "audit", "train", "pretrain", "export"}
+    training = {"extract", "audit", "train", "pretrain", "export", "train-occlusion"}
     looking = {"analyze", "compare", "faces", "probe", "sheet", "verify"}
     assert names == {"convert", "weights"} | looking | training | jobs
 

@@ -150,12 +150,38 @@ def export_command(model: Path, **options: Any) -> None:
     click.echo(export(model, **options))
 
 
+@click.command("train-occlusion")
+@click.argument("facesets", type=PATH, nargs=-1, required=True)
+@click.option("-o", "--output", type=PATH, required=True, help="The ONNX file to write.")
+@click.option("--steps", type=click.IntRange(20), default=3000, help="Of 16 faces.")
+@click.option("--base", type=PATH, metavar="FILE", help="Go on from what this command wrote before.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@overwrite_option
+def train_occlusion_command(
+    facesets: tuple[Path, ...], output: Path, steps: int, base: Path | None, seed: int, overwrite: bool
+) -> None:
+    """Train what tells hands from faces, on FACESETS of several people with nothing before their faces."""
+    need("torch", "training")
+    need("onnx", "training")
+    from .occlusion import train_occlusion
+
+    events = train_occlusion(facesets, output, steps=steps, base=base, seed=seed, overwrite=overwrite)
+    with StatusLine() as say, closing(events):
+        for event in events:
+            say(
+                f"step {event.step} of {event.of}: loss {event.loss:.4f}, "
+                f"missed {event.missed:.1%}, false alarms {event.alarms:.1%}"
+            )
+    click.echo(output)
+
+
 commands: list[click.Command] = [
     extract_command,
     audit_command,
     train_command,
     pretrain_command,
     export_command,
+    train_occlusion_command,
 ]
 
 

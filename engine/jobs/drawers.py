@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError
 from ..on_device.drawing import LaneNetwork
+from ..on_device.occlusion import LaneOcclusion
 from ..on_device.place import Place
 from ..on_device.swap import LaneSwapper
 from ..on_device.workbench import Workbench
@@ -18,6 +19,7 @@ from ..settings import ConversionSettings
 from ..swap.batch import BatchSwapper
 from ..swap.model import Swappers
 from ..swap.networks import Networks
+from ..swap.occlusion import Occlusion
 from ..swap.steady_match import Measured
 from .plan import Plan
 
@@ -32,6 +34,7 @@ class CpuDrawers:
     """
 
     swappers: Swappers
+    occlusion: Occlusion | None
     place: None = None
 
     def swapper(
@@ -57,6 +60,7 @@ class CpuDrawers:
             display,
             match=settings.match,
             mask=settings.mask,
+            occlusion=self.occlusion,
             recorder=recorder,
             measured=measured,
         )
@@ -68,6 +72,7 @@ class LaneDrawers:
 
     bench: Workbench
     networks: Mapping[str | None, LaneNetwork]
+    occlusion: LaneOcclusion | None
 
     @property
     def place(self) -> Place:
@@ -88,6 +93,7 @@ class LaneDrawers:
             display,
             match=settings.match,
             mask=settings.mask,
+            occlusion=self.occlusion,
             keep_on_device=encodes_there,
             recorder=recorder,
             measured=measured,
@@ -117,10 +123,18 @@ def planned_drawers(plan: Plan, networks: Networks, bench: Workbench | None, *, 
     drawers: Drawers
     if bench is None:
         swappers = networks.load(paths, batch=batch, threads=threads, morph=morph).result()
-        drawers, found = CpuDrawers(swappers), {whom: each.sha256 for whom, each in swappers.items()}
+        occlusion = Occlusion(batch=batch, threads=threads) if plan.conversion.occlusion else None
+        drawers, found = (
+            CpuDrawers(swappers, occlusion),
+            {whom: each.sha256 for whom, each in swappers.items()},
+        )
     else:
         on_lane = bench.networks(paths, batch=batch)
-        drawers, found = LaneDrawers(bench, on_lane), {whom: each.sha256 for whom, each in on_lane.items()}
+        looks = bench.occlusion(batch=batch) if plan.conversion.occlusion else None
+        drawers, found = (
+            LaneDrawers(bench, on_lane, looks),
+            {whom: each.sha256 for whom, each in on_lane.items()},
+        )
     for model in plan.models:
         if found[model.whom] != model.sha256:
             raise BadInputError(f"{model.path}: is another model than the one that was planned: plan again")

@@ -13,6 +13,7 @@ from .. import _native
 from ..on_device.place import Place
 from ..processor import instructions
 from ..runtime.onnx_session import onnxruntime
+from ..weights.own import OWN_SHA256
 
 # Wheels whose code computes or writes samples.
 _PACKAGES = ("crossface", "av", "numpy")
@@ -56,6 +57,7 @@ def _fingerprint() -> dict[str, str]:
         **{name: version(name) for name in _PACKAGES},
         # Its package is called otherwise where it is made for GPUs.
         "onnxruntime": onnxruntime.__version__,
+        "occlusion": OWN_SHA256["occlusion"][:16],
         "kernels": hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16],
     }
 

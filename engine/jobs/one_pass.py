@@ -29,6 +29,7 @@ from ..sequence.writer import SequenceWriter
 from ..settings import AnalysisSettings, CompositorPaths, ConversionSettings
 from ..swap.batch import BatchSwapper
 from ..swap.model import Swappers
+from ..swap.occlusion import Occlusion
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
 from .finish import nothing_swapped
@@ -182,7 +183,12 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         if compositor is not None:
             stack.enter_context(compositor)
         batch_swapper = BatchSwapper(
-            swappers, clip.info.display, match=settings.match, mask=settings.mask, outputs=compositor
+            swappers,
+            clip.info.display,
+            match=settings.match,
+            mask=settings.mask,
+            occlusion=Occlusion(batch=settings.batch, threads=1) if settings.occlusion else None,
+            outputs=compositor,
         )
 
         def claim() -> Claim:

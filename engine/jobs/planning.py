@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..face.faces_file import FacesFile
 from ..file_state import file_sha256
 from ..on_device.drawing import check_match, input_shape
+from ..on_device.occlusion import occlusion_network
 from ..on_device.place import Place, Shape, engine_name
 from ..on_device.watch import networks_of
 from ..part_file import keep_sources
@@ -96,6 +97,8 @@ def make_plan(
         engines = {}
         if place is not None:
             shapes = [(model.path, input_shape(model, conversion.batch)) for model in read.values()]
+            if conversion.occlusion:
+                shapes.append(occlusion_network(conversion.batch))
             if faces is None:
                 settings = detection_settings(analysis or AnalysisSettings(), source)
                 shapes += networks_of(settings, source.info.width, source.info.height)

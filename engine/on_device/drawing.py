@@ -35,6 +35,7 @@ class ToDraw:
         drawn_placed: its output px to luma px.
         outline: of `Work.outline`.
         share: of `Work.share`.
+        frame_edges: of `mask.frame_edges`, in output px.
     """
 
     frame: int
@@ -42,6 +43,7 @@ class ToDraw:
     drawn_placed: Affine
     outline: NDArray[np.float32]
     share: float
+    frame_edges: NDArray[np.float32] | None
 
 
 class LaneNetwork:
@@ -121,6 +123,7 @@ class LaneNetwork:
         sheet: Sheet,
         mask: MaskSettings,
         *,
+        uncover: bool,
         textured: bool = False,
         items: Sequence[int] | None = None,
     ) -> None:
@@ -130,7 +133,8 @@ class LaneNetwork:
             frames: of the batch, as they were.
             work: of the sheet's faces, or of ``items`` alone.
             sheet: whose faces are drawn.
-            mask: the edge of what is blended.
+            mask: what of a face is blended.
+            uncover: by the sheet's ``visible``.
             textured: measure sharpness and noise, too.
             items: of the sheet, for those that are drawn anew.
         """
@@ -139,16 +143,27 @@ class LaneNetwork:
         self._tools.values.finite(
             [sheet.faces.part(0, count), sheet.masks.part(0, count)], found.finite.part(0, count)
         )
-        outlines = [each.outline for each in work]
-        self._tools.masks.outline(sheet.masks, outlines, items=items)
-        taps, border_px = softening(SKIN, output_px)
+        masks, numbers = self._tools.masks, range(count) if items is None else items
+        if mask.kind == "hull":
+            for number in numbers:
+                one = sheet.masks.part(number, 1)
+                self._tools.values.prepare(one, one, low=1.0, high=1.0)
+        masks.outline(sheet.masks, [each.outline for each in work], items=items)
+        face_px = self.metadata.face_px
+        taps, border_px = softening(SKIN, output_px, face_px)
         ones = np.ones(len(work), np.float32)
-        self._tools.masks.soften(sheet.masks, taps, border_px, sheet.inside, shares=ones, items=items)
-        taps, border_px = softening(mask, output_px)
+        masks.soften(sheet.masks, taps, border_px, sheet.inside, shares=ones, items=items)
+        beyond = [(n, each.frame_edges) for n, each in zip(numbers, work, strict=True)]
+        cut = [(n, edges) for n, edges in beyond if edges is not None]
+        masks.outline(sheet.inside, [edges for _, edges in cut], items=[n for n, _ in cut])
+        taps, border_px = softening(mask, output_px, face_px)
         shares = np.array([each.share for each in work], np.float32)
-        self._tools.masks.soften(
+        masks.soften(
             sheet.masks, taps, border_px, sheet.weights, shares=shares, areas=found.areas, items=items
         )
+        if uncover:
+            for weights in (sheet.inside, sheet.weights):
+                masks.uncover(weights, sheet.visible, items=numbers)
         self._find_skin(sheet)
         if textured:
             blurs = [blur_of(each.drawn_placed).taps for each in work]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..swap.occlusion import SIZE_PX as OCCLUSION_PX
 from .kernels.records import STATISTICS
 from .place import DeviceLane
 from .tensors import buffer_of, new_tensor
@@ -24,6 +25,7 @@ class Found:
         areas: float64 ``[room]``, means of the weights before they were faded.
         details: ``STATISTICS`` ``[room]``, of `TextureKernels.details`.
         noise: float64 ``[room, 2]``, of `TextureKernels.noise`.
+        covered: float32 ``[room]``, of `swap.occlusion.Seen`.
     """
 
     finite: Any
@@ -32,10 +34,11 @@ class Found:
     areas: Any
     details: Any
     noise: Any
+    covered: Any
 
     def all(self, *, textured: bool) -> tuple[Any, ...]:
         """Those that are filled."""
-        always = self.finite, self.drawn, self.source, self.areas
+        always = self.finite, self.drawn, self.source, self.areas, self.covered
         return (*always, self.details, self.noise) if textured else always
 
 
@@ -59,6 +62,7 @@ class Sheet:
         skin: ``[room, R, R]``, where colours are measured.
         finished: ``[room, 3, R, R]``, the faces' details while they are measured, then the sharpened faces.
         weights: ``[room, R, R]``, of what is blended.
+        visible: ``[room, M, M]``, of `swap.occlusion.Seen`.
         touched: int32 ``[room]``, of `DeviceKernels.blend`.
         on_device: what is found out, tensors.
         found: the same on the host, once `fetch` is over.
@@ -76,9 +80,10 @@ class Sheet:
         self.skin = new_tensor(lane, masks, np.float32)
         self.finished = new_tensor(lane, pictures, np.float32)
         self.weights = new_tensor(lane, masks, np.float32)
+        self.visible = new_tensor(lane, (room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)
-        flag, number = np.dtype(np.int32), np.dtype(np.float64)
-        kinds = [flag, STATISTICS, STATISTICS, number, STATISTICS, np.dtype((np.float64, 2))]
+        flag, area, share = np.dtype(np.int32), np.dtype(np.float64), np.dtype(np.float32)
+        kinds = [flag, STATISTICS, STATISTICS, area, STATISTICS, np.dtype((np.float64, 2)), share]
         self.on_device = Found(*(new_tensor(lane, *_shaped(room, kind)) for kind in kinds))
         self.found = Found(*(lane.pinned(*_shaped(room, kind)) for kind in kinds))
         self._touched: list[NDArray[np.int32]] = []

@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from ..device import Event
 from ..face.faces_file import FrameFaces
 from ..review.measure import Recorder
-from ..swap.account import Account, no_number
+from ..swap.account import Account, no_number, unseen
 from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
 from ..swap.colour_match import Statistics
 from ..swap.finish import Finish, finish
-from ..swap.mask import MaskSettings
+from ..swap.mask import MaskSettings, frame_edges
 from ..swap.steady_match import Match, MatchSettings, Measured
 from ..swap.texture import Texture, mean_squares
 from .download import touched_rows
 from .drawing import LaneNetwork, ToDraw, check_match
 from .frame import Decoded, LaneFrame
+from .memory import DeviceFrame
+from .occlusion import LaneOcclusion
 from .sheet import Found, Sheet
 from .workbench import Workbench
 
@@ -78,7 +80,8 @@ class LaneSwapper:
         networks: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
         match: how a face is made to fit the plate; not by ``hist``.
-        mask: the edge of what is blended.
+        mask: what of a face is blended.
+        occlusion: leaves out what lies before faces; None takes all for face.
         keep_on_device: leave a decoder's own frames where they are, for an encoder there.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
@@ -92,6 +95,7 @@ class LaneSwapper:
         *,
         match: MatchSettings,
         mask: MaskSettings,
+        occlusion: LaneOcclusion | None = None,
         keep_on_device: bool = False,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
@@ -99,8 +103,9 @@ class LaneSwapper:
         self._bench, self._lane = bench, bench.lane
         self._networks, self._mask, self._settings = networks, mask, match
         check_match(match.colour)
+        self._occlusion = occlusion
         self._keep_on_device = keep_on_device
-        self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display)
+        self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display, mask)
         self._account = Account(match.colour, recorder=recorder, measured=measured)
 
     @property
@@ -153,15 +158,44 @@ class LaneSwapper:
         asked = []
         for whom, work in self._cast.work_of(frames).items():
             network = self._networks[whom]
-            sheet = network.sheet(len(work))
+            sheet, output_px = network.sheet(len(work)), network.metadata.output_px
             to_draw = [
-                ToDraw(numbers[each.row], each.placed, each.drawn_placed, each.outline(), each.share)
+                ToDraw(
+                    numbers[each.row],
+                    each.placed,
+                    each.drawn_placed,
+                    each.outline(output_px),
+                    each.share,
+                    frame_edges(each.drawn_placed, output_px, each.frame.width, each.frame.height),
+                )
                 for each in work
             ]
             network.draw(planes, to_draw, sheet)
-            network.measure(planes, to_draw, sheet, self._mask, textured=self._settings.textured)
+            if self._occlusion is not None:
+                squares = [(each.frame, each.drawn_placed) for each in to_draw]
+                found = sheet.visible, sheet.on_device.covered
+                self._occlusion.look(planes, squares, output_px, *found)
+            self._measure(planes, network, to_draw, sheet)
             asked.append(_Asked(network, work, to_draw, sheet))
         return _Batch(frames, on_device, asked, self._lane.record())
+
+    def _measure(
+        self,
+        frames: Sequence[DeviceFrame],
+        network: LaneNetwork,
+        work: Sequence[ToDraw],
+        sheet: Sheet,
+        items: Sequence[int] | None = None,
+    ) -> None:
+        network.measure(
+            frames,
+            work,
+            sheet,
+            self._mask,
+            uncover=self._occlusion is not None,
+            textured=self._settings.textured,
+            items=items,
+        )
 
     def _match(self, batch: _Batch, *, blend: bool) -> None:
         """Matches colours, and gives the device the rest of the work on a batch."""
@@ -185,14 +219,9 @@ class LaneSwapper:
                 asked.redrawn.add(item)
         if asked.redrawn:
             items = sorted(asked.redrawn)
-            asked.network.measure(
-                [frame.planes for frame in batch.on_device],
-                [asked.to_draw[item] for item in items],
-                sheet,
-                self._mask,
-                textured=self._settings.textured,
-                items=items,
-            )
+            planes = [frame.planes for frame in batch.on_device]
+            to_draw = [asked.to_draw[item] for item in items]
+            self._measure(planes, asked.network, to_draw, sheet, items)
             self._lane.synchronize()
 
     def _coloured(self, batch: _Batch, *, blend: bool) -> list[_Face]:
@@ -208,7 +237,7 @@ class LaneSwapper:
                 continue
             if found.drawn[item]["weight"] <= 0:
                 if blend:
-                    self._account.keep(work, "no mask")
+                    self._account.keep(work, unseen(work, self._covered(asked, item)))
                 continue
             drawn, source = (
                 Statistics(each[item]["mean"].copy(), each[item]["covariance"].copy())
@@ -270,14 +299,19 @@ class LaneSwapper:
                     face.source,
                     face.match,
                     mask_area=float(face.asked.sheet.found.areas[face.item]),
+                    covered=self._covered(face.asked, face.item),
                     redrawn=face.item in face.asked.redrawn,
                 )
             else:
-                self._account.keep(face.work, "no mask")
+                covered = self._covered(face.asked, face.item)
+                self._account.keep(face.work, unseen(face.work, covered))
         frames = [(self._landed(frame), line) for frame, line in batch.frames]
         for asked in batch.asked:
             asked.network.give_back(asked.sheet)
         return Swapped(frames, batch.warnings)
+
+    def _covered(self, asked: _Asked, item: int) -> float:
+        return 0.0 if self._occlusion is None else float(asked.sheet.found.covered[item])
 
     def _landed(self, frame: Decoded) -> Decoded:
         if not isinstance(frame, LaneFrame) or (self._keep_on_device and frame.host is None):

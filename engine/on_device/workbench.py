@@ -14,6 +14,7 @@ from ..swap.model import read_model
 from .download import Downloader
 from .drawing import LaneNetwork
 from .frame import Decoded, LaneFrame
+from .occlusion import LaneOcclusion
 from .place import DeviceLane, Place
 from .tools import Tools
 from .upload import Uploader
@@ -44,6 +45,7 @@ class Workbench:
         self.uploader = Uploader(lane, most=_MOST_FRAMES)
         self.downloader = Downloader(lane, most=_MOST_FRAMES)
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
+        self._occlusions: dict[int, LaneOcclusion] = {}
         self._trackers: dict[tuple[DetectionSettings, bytes, int], LaneTracker] = {}
 
     def on_device(self, frame: Decoded) -> LaneFrame:
@@ -68,6 +70,12 @@ class Workbench:
                 self._networks[key] = LaneNetwork(self.place, self.tools, model, batch=batch)
             found[whom] = self._networks[key]
         return found
+
+    def occlusion(self, *, batch: int) -> LaneOcclusion:
+        """Loaded once; raises as `LaneOcclusion`."""
+        if batch not in self._occlusions:
+            self._occlusions[batch] = LaneOcclusion(self.place, self.tools, batch=batch)
+        return self._occlusions[batch]
 
     def tracker(
         self, settings: DetectionSettings, display: NDArray[np.float64], *, every: int

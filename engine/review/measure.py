@@ -33,8 +33,8 @@ from ..video.info import VideoInfo
 
 FORMAT_VERSION = 1
 
-Kept = Literal["not a number", "no mask"]
-Outcome = Literal["swapped", "swapped in fp32", "not a number", "no mask"]
+Kept = Literal["not a number", "no mask", "covered", "turned away"]
+Outcome = Literal["swapped", "swapped in fp32", "not a number", "no mask", "covered", "turned away"]
 Colour = tuple[float, float, float]
 Box = tuple[float, float, float, float]
 
@@ -52,7 +52,9 @@ class FaceRecord:
         outcome: "swapped", at once or by a second run "in fp32"; else why the source's face stayed.
         presence: 0..1.
         box: bounds of its landmarks ``(x0, y0, x1, y1)``, luma px.
-        mask_area: mean of the mask over the crop before it fades with presence, 0..1; 0 where none was drawn.
+        mask_area: mean of the mask over the crop, 0..1, before it fades with presence and yaw, and without
+            regard to what lies before the face; 0 where none was drawn.
+        covered: share of the face's middle that something lies before, 0..1.
         shown: mean Y', Cb, Cr of the face as the film shows it now, in codes of 8 bits; None without one.
         source: the same of the source, under the same mask.
     """
@@ -64,10 +66,16 @@ class FaceRecord:
     mask_area: float = 0.0
     shown: Colour | None = None
     source: Colour | None = None
+    covered: float = 0.0
 
     @property
     def is_swapped(self) -> bool:
         return self.shown is not None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the source's face stays because the new one would not be seen either."""
+        return self.outcome in ("covered", "turned away")
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,7 @@ class Recorder:
         source_mean: NDArray[np.float64],
         colour: NDArray[np.float64],
         share: float = 1.0,
+        covered: float = 0.0,
         retried: bool = False,
     ) -> None:
         """A face was swapped.
@@ -134,6 +143,7 @@ class Recorder:
             source_mean: the same of the source.
             colour: of `colour_match.transform`, ``[3, 4]``.
             share: weight that the face was blended with where the mask is 1.
+            covered: share of the face's middle that something lies before, 0..1.
             retried: whether the network gave no number at first.
         """
         matched = colour[:, :3] @ drawn_mean + colour[:, 3]
@@ -143,12 +153,13 @@ class Recorder:
             face,
             "swapped in fp32" if retried else "swapped",
             mask_area=round(float(mask_area), 4),
+            **({"covered": round(covered, 4)} if covered else {}),
             shown=np.round(_CODES @ shown, 2).tolist(),
             source=np.round(_CODES @ source_mean, 2).tolist(),
         )
 
     def kept(self, pts: int, face: Face, reason: Kept) -> None:
-        """The source's face stayed: the network gave no number, or no mask.
+        """The source's face stayed: the network gave no number, no mask, or nothing of it would be seen.
 
         Args:
             pts: of its frame.
@@ -290,7 +301,8 @@ def _face(entry: dict[str, Any]) -> FaceRecord:
     if entry["outcome"] not in get_args(Outcome):
         raise ValueError(entry["outcome"])
     drawn = "shown" in entry
-    presence, mask_area = _numbers([entry["presence"], entry.get("mask_area", 0.0)], 2)
+    told = [entry["presence"], entry.get("mask_area", 0.0), entry.get("covered", 0.0)]
+    presence, mask_area, covered = _numbers(told, 3)
     return FaceRecord(
         int(entry["track"]),
         cast(Outcome, entry["outcome"]),
@@ -299,6 +311,7 @@ def _face(entry: dict[str, Any]) -> FaceRecord:
         mask_area,
         cast(Colour, _numbers(entry["shown"], 3)) if drawn else None,
         cast(Colour, _numbers(entry["source"], 3)) if drawn else None,
+        covered,
     )
 
 

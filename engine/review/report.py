@@ -96,6 +96,8 @@ class Report:
             "faces_in_fp32": sum(shot.faces_in_fp32 for shot in self.shots),
             "faces_not_a_number": sum(shot.faces_not_a_number for shot in self.shots),
             "faces_low_presence": sum(shot.faces_low_presence for shot in self.shots),
+            "faces_covered": sum(shot.faces_covered for shot in self.shots),
+            "faces_turned_away": sum(shot.faces_turned_away for shot in self.shots),
             "mask_jumps": sum(shot.mask_jumps for shot in self.shots),
             "warnings": list(self.warnings),
             "shots": [self._shot(shot) for shot in self.shots],

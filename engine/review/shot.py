@@ -18,6 +18,8 @@ REASONS: tuple[Reason, ...] = ("no face", "not a number", "low presence", "mask 
 _MOST_SCORE = 10.0
 # Less is nothing to look at, even in the best shot.
 _LEAST_SCORE = 0.1
+# Share of a face that something must lie before to count as covered.
+_LEAST_COVERED = 0.02
 # Faces that are gone and may come back.
 _MOST_LOST = 64
 
@@ -79,6 +81,8 @@ class ShotReport:
         faces_in_fp32: swapped only by a second run of the network.
         faces_not_a_number: left as they were, as the network gave no number.
         faces_low_presence: faces below the limit of presence.
+        faces_covered: that something lies before, partly or wholly.
+        faces_turned_away: left as they were, as they are turned too far away.
         lowest_presence: of a face; None without a face.
         mask_jumps: faces whose mask is larger or smaller than in the frame before, beyond the limit.
         largest_mask_jump: of any two neighbours, 0..1.
@@ -97,6 +101,8 @@ class ShotReport:
     faces_in_fp32: int = 0
     faces_not_a_number: int = 0
     faces_low_presence: int = 0
+    faces_covered: int = 0
+    faces_turned_away: int = 0
     lowest_presence: float | None = None
     mask_jumps: int = 0
     largest_mask_jump: float = 0.0
@@ -150,6 +156,7 @@ class ShotMeter:
         report.frames_with_face += bool(here)
         for face in record.faces:
             self._network(face, number, record.pts)
+            self._hidden(face)
         self._miss(record, number)
         for face in sorted(here, key=lambda face: face.track):
             self._face(face, number, record.pts)
@@ -168,10 +175,18 @@ class ShotMeter:
             self._report.faces_not_a_number += 1
             self._tell("not a number", _MOST_SCORE, number, pts, face, "the network gave no number")
 
+    def _hidden(self, face: FaceRecord) -> None:
+        self._report.faces_covered += face.covered > _LEAST_COVERED or face.outcome == "covered"
+        self._report.faces_turned_away += face.outcome == "turned away"
+        seen = self._seen.get(face.track)
+        if face.is_hidden and seen is not None:
+            # Not lost, but what comes after is no neighbour of what was before.
+            seen.recent = []
+
     def _miss(self, record: FrameRecord, number: int) -> None:
         """Faces that are not there: those expected are told at once, others when they are seen again."""
-        swapped = {face.track for face in record.faces if face.is_swapped}
-        kept = {face.track: face for face in record.faces if not face.is_swapped}
+        swapped = {face.track for face in record.faces if face.is_swapped or face.is_hidden}
+        kept = {face.track: face for face in record.faces if face.track not in swapped}
         for seen in self._seen.values():
             if seen.track not in swapped and seen.lost is None:
                 seen.lost = number, record.pts

@@ -60,6 +60,7 @@ class Account:
         match: Match,
         *,
         mask_area: float,
+        covered: float,
         redrawn: bool,
     ) -> None:
         """A face was blended; see `Recorder.swapped`."""
@@ -76,8 +77,21 @@ class Account:
                 source_mean=source.mean,
                 colour=match.shown,
                 share=work.share,
+                covered=covered,
                 retried=redrawn,
             )
+
+
+def unseen(work: Work[AnyFrame], covered: float) -> Kept:
+    """Why a face that was drawn shows nowhere.
+
+    Args:
+        work: of the face.
+        covered: share of it that something lies before.
+    """
+    if not work.share:
+        return "turned away"
+    return "covered" if covered > 0.5 else "no mask"
 
 
 def no_number(work: Work[AnyFrame]) -> str:

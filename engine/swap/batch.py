@@ -14,12 +14,13 @@ from ..compositing import CompositorOutputs
 from ..face.faces_file import FrameFaces
 from ..on_device.frame import Decoded, in_host
 from ..review.measure import Recorder
-from .account import Account, no_number
+from .account import Account, no_number, unseen
 from .cast import Cast, Work
 from .colour_match import CURVE_HIGH, CURVE_LOW, OPPONENT, QUANTILES, Statistics
 from .finish import Finish, finish
-from .mask import SKIN, MaskSettings, filled, soften
+from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
+from .occlusion import Occlusion
 from .skin import Skin, find_skin
 from .steady_match import Match, MatchSettings, Measured
 from .texture import Texture, blur_of, detail_of
@@ -40,7 +41,10 @@ class _Drawn:
     source: NDArray[np.float32]
     drawn: NDArray[np.float32]
     mask: NDArray[np.float32]
+    face_px: float
     redrawn: bool
+    visible: NDArray[np.float32] | None
+    covered: float
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class BatchSwapper:
         swappers: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
         match: how a face is made to fit the plate.
-        mask: the edge of what is blended.
+        mask: what of a face is blended.
+        occlusion: leaves out what lies before faces; None takes all for face.
         outputs: for compositors; they are told of every face.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
@@ -72,14 +77,16 @@ class BatchSwapper:
         *,
         match: MatchSettings,
         mask: MaskSettings,
+        occlusion: Occlusion | None = None,
         outputs: CompositorOutputs | None = None,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
         self._swappers = swappers
         self._settings, self._mask = match, mask
+        self._occlusion = occlusion
         self._outputs = outputs
-        self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display)
+        self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display, mask)
         self._account = Account(match.colour, recorder=recorder, measured=measured)
 
     @property
@@ -141,6 +148,11 @@ class BatchSwapper:
         for crop, each in zip(crops, work, strict=True):
             kernels.crop(in_host(each.frame), each.placed[None], size_px, crop[None])
         pictures, masks, finite, redrawn = swapper.swap(crops)
+        seen = None
+        if self._occlusion is not None:
+            seen = self._occlusion.look(
+                [(in_host(each.frame), each.drawn_placed) for each in work], output_px
+            )
         warnings = []
         for n, each in enumerate(work):
             if not finite[n]:
@@ -152,32 +164,51 @@ class BatchSwapper:
             source = (
                 crops[n] if same else kernels.crop(in_host(each.frame), each.drawn_placed[None], output_px)[0]
             )
-            mask = masks[n] * filled(each.outline(), output_px)
-            drawn[each.order] = _Drawn(each, source, pictures[n], mask, bool(redrawn[n]))
+            mask = filled(each.outline(output_px), output_px)
+            if self._mask.kind != "hull":
+                mask *= masks[n]
+            drawn[each.order] = _Drawn(
+                each,
+                source,
+                pictures[n],
+                mask,
+                swapper.metadata.face_px,
+                bool(redrawn[n]),
+                None if seen is None else seen.visible[n],
+                0.0 if seen is None else float(seen.covered[n]),
+            )
         return warnings
 
     def _see(self, drawn: _Drawn) -> _Seen:
-        skin = find_skin(drawn.drawn, drawn.source, soften(drawn.mask, SKIN))
+        work, inside = drawn.work, soften(drawn.mask, SKIN, drawn.face_px)
+        placed, frame = work.drawn_placed, in_host(work.frame)
+        # Beyond the frame's edge a crop repeats it; that has no colour of the face's.
+        edges = frame_edges(placed, len(inside), work.frame.width, work.frame.height)
+        if edges is not None:
+            inside *= filled(edges, len(inside))
+        if drawn.visible is not None:
+            kernels.uncover(inside, drawn.visible)
+        skin = find_skin(drawn.drawn, drawn.source, inside)
         if skin is None or not self._settings.textured:
             return _Seen(drawn, skin, None)
-        placed = drawn.work.drawn_placed
         details = detail_of(drawn.drawn, drawn.source, skin.mask, blur_of(placed))
-        noise = kernels.noise(in_host(drawn.work.frame), placed, skin.mask)
-        return _Seen(drawn, skin, Texture(*details, *noise))
+        return _Seen(drawn, skin, Texture(*details, *kernels.noise(frame, placed, skin.mask)))
 
     def _match_and_blend(self, seen: _Seen, *, blend: bool) -> None:
         drawn, work = seen.drawn, seen.drawn.work
         if seen.skin is None:
             if blend:
-                self._account.keep(work, "no mask")
+                self._account.keep(work, unseen(work, drawn.covered))
             return
         new, old = self._statistics(drawn, seen.skin)
         match = self._account.match(work, new, old, seen.texture)
         if not blend:
             return
-        weight = soften(drawn.mask, self._mask)
+        weight = soften(drawn.mask, self._mask, drawn.face_px)
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
+        if drawn.visible is not None:
+            kernels.uncover(weight, drawn.visible)
         frame = in_host(work.frame)
         finished = finish(
             self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
@@ -185,9 +216,11 @@ class BatchSwapper:
         face = _finished(drawn.drawn, match, finished)
         lay = kernels.blend if self._outputs is None else self._outputs.blend
         if lay(frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain) is None:
-            self._account.keep(work, "no mask")
+            self._account.keep(work, unseen(work, drawn.covered))
             return
-        self._account.swap(work, new, old, match, mask_area=mask_area, redrawn=drawn.redrawn)
+        self._account.swap(
+            work, new, old, match, mask_area=mask_area, covered=drawn.covered, redrawn=drawn.redrawn
+        )
 
     def _statistics(self, drawn: _Drawn, skin: Skin) -> tuple[Statistics, Statistics]:
         """Of the new face and the old one."""

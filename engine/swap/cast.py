@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from ..errors import BadInputError
 from ..face.align import Affine, apply, crop_to_frame, invert
 from ..face.faces_file import Face, FrameFaces
+from ..face.mesh import yaw_deg
 from ..frame import Timed
-from .mask import outline
+from .mask import YAW_FADE_DEG, MaskSettings
 from .model import ModelMetadata
 
 _FULL_PRESENCE = 0.8
@@ -34,6 +36,8 @@ class Work(Generic[AnyFrame]):
         face: where it is.
         placed: the network's input px to luma px.
         drawn_placed: its output px to luma px.
+        yaw_deg: how far the face is turned, on the display; 0 where its landmarks do not tell.
+        mask: of the conversion.
     """
 
     row: int
@@ -43,6 +47,8 @@ class Work(Generic[AnyFrame]):
     face: Face
     placed: Affine
     drawn_placed: Affine
+    yaw_deg: float
+    mask: MaskSettings
 
     @property
     def order(self) -> tuple[int, int]:
@@ -51,16 +57,20 @@ class Work(Generic[AnyFrame]):
 
     @property
     def share(self) -> float:
-        """Weight of the new face where its mask is 1: a face that is hardly there fades."""
-        fade = (self.face.presence - _LEAST_PRESENCE) / (_FULL_PRESENCE - _LEAST_PRESENCE)
-        return float(np.clip(fade, 0.0, 1.0))
+        """Weight of the new face where its mask is 1: a face that is hardly there, or turned away, fades."""
+        there = (self.face.presence - _LEAST_PRESENCE) / (_FULL_PRESENCE - _LEAST_PRESENCE)
+        turned = (self.mask.most_yaw_deg - abs(self.yaw_deg)) / YAW_FADE_DEG
+        return float(np.clip(there, 0.0, 1.0) * np.clip(turned, 0.0, 1.0))
 
-    def outline(self) -> NDArray[np.float32]:
-        """Of the source's face, as `mask.outline` gives it, in px of what is drawn.
+    def outline(self, size_px: int) -> NDArray[np.float32]:
+        """What the mask is cut to, edges as of `mask.hull_edges`, in px of what is drawn.
 
         A face is drawn where both people have one: the new one must not spill over the old one's outline.
+
+        Args:
+            size_px: side of what is drawn.
         """
-        return outline(apply(invert(self.drawn_placed), self.face.landmarks))
+        return self.mask.outline(apply(invert(self.drawn_placed), self.face.landmarks), size_px)
 
 
 class Cast:
@@ -69,11 +79,18 @@ class Cast:
     Args:
         models: by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
+        mask: what of a face is blended.
     """
 
-    def __init__(self, models: Mapping[str | None, ModelMetadata], display: NDArray[np.float64]) -> None:
+    def __init__(
+        self,
+        models: Mapping[str | None, ModelMetadata],
+        display: NDArray[np.float64],
+        mask: MaskSettings,
+    ) -> None:
         self._models = models
         self._display = display
+        self._mask = mask
 
     def tracks_of(self, line: FrameFaces) -> list[int]:
         """Of the faces of a frame that somebody draws."""
@@ -94,8 +111,10 @@ class Cast:
                     placed = self._placed(metadata, frame, face)
                     scale = metadata.size_px / metadata.output_px
                     drawn_placed = placed * [scale, scale, 1.0]
+                    turned = yaw_deg(face.landmarks @ self._display.T)
+                    turned = turned if math.isfinite(turned) else 0.0
                     work.setdefault(whom, []).append(
-                        Work(row, column, frame, line.shot, face, placed, drawn_placed)
+                        Work(row, column, frame, line.shot, face, placed, drawn_placed, turned, self._mask)
                     )
         return work
 

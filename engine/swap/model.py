@@ -22,7 +22,7 @@ from ..runtime.base import Runner, Tensor
 from ..runtime.onnx import OnnxRunner
 from ..runtime.onnx_file import read_metadata
 from .dfm import DfmRunner, is_dfm, read_signature
-from .whole_face import WHOLE_FACE, WHOLE_FACE_COVERAGE
+from .whole_face import FACE_HEIGHT, WHOLE_FACE, WHOLE_FACE_COVERAGE
 
 METADATA_KEY = "crossface"
 FORMAT_VERSION = 1
@@ -65,6 +65,13 @@ class ModelMetadata:
     mask: str = "share of the face, 0..1"
     precision: str = "fp32"
     format_version: int = FORMAT_VERSION
+
+    @property
+    def face_px(self) -> float:
+        """Height of the mean face in what is drawn."""
+        # DFMs measure in units of another mean face.
+        unit = FACE_HEIGHT if self.template is WHOLE_FACE else 1.0
+        return self.output_px * unit / self.coverage
 
     def to_json(self) -> str:
         fields = asdict(self)

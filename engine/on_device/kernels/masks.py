@@ -159,6 +159,38 @@ class MaskKernels:
                 areas.address,
             )
 
+    def uncover(self, masks: DeviceTensor, visible: DeviceTensor, *, items: ArrayLike | None = None) -> None:
+        """As `kernels.uncover`, in place.
+
+        Args:
+            masks: ``[all, R, R]``.
+            visible: float32 ``[all or more, M, M]``, of the same faces.
+            items: ``[N]``; None for all.
+
+        Raises:
+            ValueError: tensors that do not fit, or a number out of range.
+        """
+        texel, size_px = texel_of(masks), _side_px(masks)
+        side_px = _side_px(visible)
+        require(visible, "visible", visible.shape, np.dtype(np.float32))
+        if visible.shape[0] < masks.shape[0]:
+            raise ValueError(f"visible: must have room for {masks.shape[0]} faces")
+        count = masks.shape[0] if items is None else np.size(np.asarray(items))
+        numbers = item_numbers(items, count, masks.shape[0]).astype(np.int32)
+        if not count:
+            return
+        (numbers_at,) = self._uploads.upload(numbers)
+        self._launcher.launch(
+            f"uncover_{texel}",
+            grid_over(size_px, size_px, count, native.UNCOVER_BLOCK),
+            native.UNCOVER_BLOCK,
+            numbers_at,
+            side_px,
+            visible.address,
+            size_px,
+            masks.address,
+        )
+
 
 def _side_px(masks: DeviceTensor) -> int:
     shape = masks.shape

@@ -87,7 +87,7 @@ def test_a_job_is_the_same_wherever_it_runs(
     film = tmp_path / "out.mp4"
     *events, finished = convert(clip, swapper, film, settings=LOSSLESS, device=other_device)
     assert finished.faces == 72 and not [event for event in events if isinstance(event, Warned)]
-    # Landmarks lie apart by hundredths of a px, and where a position crosses a texel overshoot is cut otherwise.
+    # Landmarks lie hundredths of a px apart: where a position crosses a texel, overshoot is cut otherwise.
     assert samples_apart(film, by_cpu) <= 3
     assert largest_difference(film, clip) > 30, "the face is another one"
     assert times_s(film) == times_s(clip) and audio_packets(film) == audio_packets(clip)

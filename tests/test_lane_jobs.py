@@ -93,8 +93,8 @@ def test_a_job_is_the_same_wherever_it_runs(
     film = tmp_path / "out.mp4"
     *events, finished = convert(clip, swapper, film, settings=LOSSLESS, device=other_device)
     assert finished.faces == 72 and not [event for event in events if isinstance(event, Warned)]
-    # Landmarks that lie 0.02 px apart, and sharpening, make two codes of one, and more on the hard edge.
-    assert share_beyond(film, by_cpu, 2) < 1e-6 and share_beyond(film, by_cpu, 8) == 0
+    # Landmarks lie 0.02 px apart at most, which a sample on a hard edge, or where overshoot is cut, may show.
+    assert share_beyond(film, by_cpu, 1) < 1e-6 and share_beyond(film, by_cpu, 8) == 0
     assert largest_difference(film, clip) > 30, "the face is another one"
     assert times_s(film) == times_s(clip) and audio_packets(film) == audio_packets(clip)
     assert "AI-generated" in comment(film) and comment(film) == comment(by_cpu)

@@ -120,7 +120,8 @@ def test_training_says_why_it_takes_the_cpu(
     import torch
     from make_faceset import TINY, make_faceset
 
-    from crossface.training.train import StepDone, train
+    from crossface.training.events import StepDone
+    from crossface.training.train import train
 
     faces = [make_faceset(tmp_path / name, 3, (200, 150, 120)) for name in "ab"]
     stub.setattr(torch.cuda, "is_available", lambda: False)

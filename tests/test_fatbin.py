@@ -12,7 +12,10 @@ from crossface.engine import _native
 
 ARCHITECTURES = {"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"}
 TEXELS = ("f32", "f16")
-NAMES = ("resize", "crop", "stats_parts", "blend", "outline", "soften_down", "soften_across", "finite")
+NAMES = (
+    *("resize", "crop", "stats_parts", "blend", "outline"),
+    *("soften_down", "soften_across", "uncover", "finite"),
+)
 KERNELS = (
     {"stats_totals", "soften_areas", "thumbnails", "aim_crops", "follow_faces"}
     | {"skin", "details", "sharpen", "noise_counts", "noise_totals"}

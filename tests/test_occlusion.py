@@ -33,6 +33,7 @@ from crossface.engine.swap.cast import Cast
 from crossface.engine.swap.mask import MaskSettings
 from crossface.engine.swap.model import load_swappers
 from crossface.engine.swap.occlusion import SIZE_PX, Occlusion
+from crossface.engine.swap.steady_match import MatchSettings
 from crossface.engine.weights import locate_own, own
 from crossface.training.cli import train_occlusion_command
 from crossface.training.draw import Draw
@@ -203,7 +204,7 @@ def test_what_lies_before_a_face_stays_there(clips: Path, lines: list[FrameFaces
                     bench,
                     bench.networks(models, batch=4),
                     display,
-                    colour="none",
+                    match=MatchSettings("none"),
                     mask=MaskSettings(),
                     occlusion=bench.occlusion(batch=4),
                 )
@@ -212,7 +213,7 @@ def test_what_lies_before_a_face_stays_there(clips: Path, lines: list[FrameFaces
             on_cpu = BatchSwapper(
                 load_swappers(models, batch=4),
                 display,
-                colour="none",
+                match=MatchSettings("none"),
                 mask=MaskSettings(),
                 occlusion=Occlusion(batch=4, threads=1) if name == "on" else None,
             )

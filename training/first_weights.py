@@ -15,7 +15,7 @@ from .store import FaceStore
 
 _MOST_FACES = 16
 # A channel that hardly changes from face to face is not blown up beyond measure.
-_LEAST_SPREAD = 0.03
+_LEAST_SPREAD = 0.25
 
 
 def some_faces(stores: tuple[FaceStore, FaceStore], size_px: int) -> Tensor:
@@ -29,8 +29,9 @@ def fit_first_weights(network: FaceNetwork, faces: Tensor) -> None:
 
     Layer by layer on the way through, each on what the ones before it give by then: Salimans and Kingma,
     "Weight normalization", NeurIPS 2016, section 3; see also Mishkin and Matas, "All you need is a good
-    init", ICLR 2016. Layers inside residual blocks stay as they are, for they begin small, and so do the
-    last ones.
+    init", ICLR 2016. Layers inside residual blocks stay as they are, for they begin small. The last ones
+    begin at nothing, so that the first faces are grey: what a full map makes by chance is so far from any
+    face that it takes long to be unlearnt.
 
     Args:
         network: new; changed in place.
@@ -43,6 +44,8 @@ def fit_first_weights(network: FaceNetwork, faces: Tensor) -> None:
         for layer in block.modules()
     }
     last = {block.output for block in network.modules() if isinstance(block, Decoder)}
+    for layer in last:
+        nn.init.zeros_(layer.weight)
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_pre_hook(_fit) for layer in layers if layer not in added | last]
     people: tuple[Person, Person] = ("a", "b")

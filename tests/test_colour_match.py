@@ -77,7 +77,7 @@ def test_mean_only_shifts() -> None:
     np.testing.assert_allclose(np.cov(matched.T), np.cov(drawn.T), atol=1e-12)
 
 
-@given(st.integers(0, 10_000), st.floats(0.8, 1.25))
+@given(st.integers(0, 10_000), st.floats(0.88, 1.13))
 def test_reinhard_matches_deviations_of_luma_and_colour_differences(seed: int, gain: float) -> None:
     drawn = colours(seed)
     source = (drawn @ OPPONENT.T * [gain, 1.0, 1 / gain]) @ np.linalg.inv(OPPONENT).T + 0.1
@@ -92,7 +92,7 @@ def test_mkl_matches_the_whole_covariance(seed: int) -> None:
     drawn = colours(seed)
     rng = np.random.default_rng(seed)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    mild = turn @ np.diag(rng.uniform(0.75, 1.35, 3)) @ turn.T
+    mild = turn @ np.diag(rng.uniform(0.75, 1.12, 3)) @ turn.T
     source = drawn @ OPPONENT.T @ mild @ np.linalg.inv(OPPONENT).T + 0.1
     matched = applied(transform("mkl", statistics(drawn), statistics(source)), drawn)
     np.testing.assert_allclose(np.cov(matched.T), np.cov(source.T), atol=3e-4)
@@ -183,7 +183,7 @@ def test_hist_of_equal_colours_changes_nothing_and_slopes_are_limited() -> None:
     for spread in (1e-4, 2.0):
         steep = curves(statistics(colours(4)), statistics(colours(5, spread)))
         slopes = np.diff(steep) / (3 / (steep.shape[1] - 1))
-        assert slopes.min() > 0.7 and slopes.max() < 1.42
+        assert slopes.min() > 0.7 and slopes.max() < 1.17
 
 
 def test_beyond_its_ends_a_curve_goes_on() -> None:

@@ -1,7 +1,6 @@
-#include "bind_device.h"
-
 #include <nanobind/stl/array.h>
 
+#include "bind_device.h"
 #include "device_arguments.h"
 #include "device_textures.h"
 

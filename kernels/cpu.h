@@ -89,55 +89,29 @@ struct CpuKernels {
 // The variants that this CPU can run, from the most portable to the fastest.
 std::vector<CpuKernels> supported_cpu_kernels();
 
-namespace v2 {
-Resize resize;
-Crop crop;
-CropHalf crop_half;
-Stats stats;
-Blend blend;
-Fill fill;
-Soften soften;
-Skin skin;
-Noise noise;
-Detail detail;
-Sharpen sharpen;
-Quantiles quantiles;
-Recolour recolour;
-Uncover uncover;
-}  // namespace v2
+// What a build for one instruction set defines.
+#define CF_DECLARE_KERNELS(variant) \
+    namespace variant {             \
+    Resize resize;                  \
+    Crop crop;                      \
+    CropHalf crop_half;             \
+    Stats stats;                    \
+    Blend blend;                    \
+    Fill fill;                      \
+    Soften soften;                  \
+    Skin skin;                      \
+    Noise noise;                    \
+    Detail detail;                  \
+    Sharpen sharpen;                \
+    Quantiles quantiles;            \
+    Recolour recolour;              \
+    Uncover uncover;                \
+    }
 
-namespace v3 {
-Resize resize;
-Crop crop;
-CropHalf crop_half;
-Stats stats;
-Blend blend;
-Fill fill;
-Soften soften;
-Skin skin;
-Noise noise;
-Detail detail;
-Sharpen sharpen;
-Quantiles quantiles;
-Recolour recolour;
-Uncover uncover;
-}  // namespace v3
+CF_DECLARE_KERNELS(v2)
+CF_DECLARE_KERNELS(v3)
+CF_DECLARE_KERNELS(v4)
 
-namespace v4 {
-Resize resize;
-Crop crop;
-CropHalf crop_half;
-Stats stats;
-Blend blend;
-Fill fill;
-Soften soften;
-Skin skin;
-Noise noise;
-Detail detail;
-Sharpen sharpen;
-Quantiles quantiles;
-Recolour recolour;
-Uncover uncover;
-}  // namespace v4
+#undef CF_DECLARE_KERNELS
 
 }  // namespace crossface

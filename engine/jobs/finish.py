@@ -5,26 +5,22 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..clip import Clip
 from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
 from ..events import Event, Finished, Progress, Warned
-from ..face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
-from ..face.link import link
 from ..part_file import PartFile
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
 from ..provenance.words import disclosure
 from ..review.write import write_review
-from ..video.info import VideoInfo
 from ..video.join import Join
+from .faces import write_job_faces
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
 from .plan import Plan, PlannedModel
-from .watching import WatchedParts
 
 
 def join(
@@ -76,7 +72,7 @@ def join(
     later = [loss for loss in film.losses if loss not in told]
     yield from map(Warned, later)
     if plan.faces is None:
-        dropped = _write_faces(plan, folder, info)
+        dropped = write_job_faces(plan, folder, info)
         yield from map(Warned, dropped)
         later += dropped
     try:
@@ -171,21 +167,6 @@ def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
                 f"{sidecar.part.path}: segment {segment.number} was made by other software or on another "
                 f"kind of machine than segment 0 ({names}): make it anew like the others"
             )
-
-
-def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]:
-    """What was found, for people to look at and edit; gives what to warn of."""
-    path, analysis = folder.path / "shot.faces", plan.analysis
-    header = FacesHeader.of(info, plan.source_hash, analysis)
-    tracks: dict[int, Track] = {}
-    with (
-        PartFile(path, overwrite=True) as part,
-        part.open("w", encoding="utf-8") as file,
-        closing(link(WatchedParts(plan, folder, None), analysis.select, person=analysis.person)) as frames,
-    ):
-        for _ in write_faces(file, header, frames, tracks):
-            pass
-    return dropped_tracks(path, tracks.values())
 
 
 def _state(path: Path) -> list[int]:

@@ -84,6 +84,7 @@ class JobFolder:
         self.plan_path = path / "plan.json" if plan_path is None else plan_path
         self.done_path = path / "done.json"
         self.joining_path = path / "joining"
+        self.faces_path = path / "shot.faces"
 
     def seen(self, number: int) -> Path:
         return self.path / f"seen-{number:04d}.jsonl"
@@ -186,6 +187,8 @@ class JobFolder:
         """Forget what was done; with ``keep_seen`` only what follows the analysis."""
         self.done_path.unlink(missing_ok=True)
         self.joining_path.unlink(missing_ok=True)
+        if not keep_seen:
+            self.faces_path.unlink(missing_ok=True)
         self.clear_segments(keep_seen=keep_seen)
 
     @contextlib.contextmanager

@@ -11,9 +11,9 @@ KERNELS := $(wildcard kernels/* kernels/*/*)
 MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
 BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
-.PHONY: setup assets originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
+.PHONY: setup assets people gate originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
-setup: .venv/.full people originals judges
+setup: .venv/.full people gate originals judges
 
 # Two processes, each file in one of them: fixtures of a file are made once.
 test: setup
@@ -36,7 +36,7 @@ lint: .venv/.full build/typing
 bench: setup
 	for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
 
-wheel: .venv/.base people
+wheel: .venv/.base people gate
 	$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	ls dist
 
@@ -72,6 +72,11 @@ assets: .venv/.base
 people: assets
 	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'), people=True)" || \
 		echo "Without it nobody is found by a picture (--faces-of PICTURE), and tests of that are skipped."
+
+# And the one that tells explicit pictures, which comes by npm: not everybody has that.
+gate: assets
+	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'), gate=True)" || \
+		echo "Without it no film is looked at for explicit content, each conversion asks for --i-have-the-rights, and tests of that are skipped."
 
 # The face models as published: only the tests need them.
 originals: .venv/.base

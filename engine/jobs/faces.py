@@ -101,18 +101,28 @@ def lines_of(
 
     Raises:
         InputMissingError, BadInputError: the plan's faces file cannot be used.
+        ExplicitError: while frames are taken.
     """
     if plan.faces is not None:
         file = FacesFile(plan.faces, named={model.whom for model in plan.models if model.whom is not None})
         return FaceLines(lambda first: nullcontext(islice(_planned(file, plan), first, None)))
     watcher = None
     if watch:
-        watcher = Watcher(plan.source, plan.analysis, plan.reading, threads=threads, place=place)
+        watcher = Watcher(
+            plan.source,
+            plan.analysis,
+            plan.reading,
+            threads=threads,
+            place=place,
+            gate=plan.looked_at_by == "network",
+        )
     parts = WatchedParts(plan, folder, watcher)
 
     def start(first: int) -> Opened:
         analysis = plan.analysis
-        linked = link(parts, analysis.select, person=analysis.person, skip=first)
+        # From the clip's first frame on, wherever a segment begins.
+        passed = plan.gate.passing(parts)
+        linked = link(passed, analysis.select, person=analysis.person, skip=first)
         frames = (chosen_faces(frame) for frame in linked)
         # Where others watch, parts are read when they are needed, and not before they are there.
         return Prefetch(frames, depth=_AHEAD_FRAMES) if watch else closing(frames)

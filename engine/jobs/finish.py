@@ -12,11 +12,13 @@ from typing import Any
 from ..clip import Clip
 from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
 from ..events import Event, Finished, Progress, Warned
-from ..face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
+from ..face.faces_file import FacesFile, FacesHeader, Track, dropped_tracks, write_faces
 from ..face.link import link
 from ..part_file import PartFile
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
+from ..provenance.gate import Score, is_covered
+from ..provenance.gate import told as gate_told
 from ..provenance.words import disclosure
 from ..review.write import write_review
 from ..video.info import VideoInfo
@@ -32,6 +34,7 @@ def join(
     folder: JobFolder,
     sidecars: Sequence[Sidecar],
     signer: Signer,
+    scores: Sequence[Score],
     *,
     told: Sequence[str] = (),
     overwrite: bool,
@@ -43,6 +46,7 @@ def join(
         folder: of the job.
         sidecars: of all parts, in order.
         signer: of the film.
+        scores: of the content gate.
         told: warnings that the user has had already.
         overwrite: replace an output that is there.
 
@@ -76,7 +80,7 @@ def join(
     later = [loss for loss in film.losses if loss not in told]
     yield from map(Warned, later)
     if plan.faces is None:
-        dropped = _write_faces(plan, folder, info)
+        dropped = _write_faces(plan, folder, info, scores)
         yield from map(Warned, dropped)
         later += dropped
     try:
@@ -90,12 +94,27 @@ def join(
             routes=[sidecar.route for sidecar in sidecars],
             provenance={
                 "models": [_told(model) for model in plan.models],
+                "content_gate": gate_told(plan.looked_at_by, scores, covered=is_covered(plan.models)),
                 **signer.told(plan.output),
             },
         )
     except CrossfaceError as error:  # the film is whole all the same
         yield Warned(str(error))
     yield from _finished(plan, folder, faces)
+
+
+def scores_of(plan: Plan, folder: JobFolder) -> list[Score]:
+    """What the content gate saw in the whole clip.
+
+    Raises:
+        InputMissingError, BadInputError: a part was not analysed, or its file or the faces file is damaged.
+    """
+    if plan.looked_at_by == "nobody":
+        return []
+    if plan.faces is not None:
+        return FacesFile(plan.faces).scores or []
+    frames = (frame for part in WatchedParts(plan, folder, None) for frame in part)
+    return [Score(frame.pts, frame.explicit) for frame in frames if frame.explicit is not None]
 
 
 def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
@@ -173,7 +192,7 @@ def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
             )
 
 
-def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]:
+def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo, scores: Sequence[Score]) -> list[str]:
     """What was found, for people to look at and edit; gives what to warn of."""
     path, analysis = folder.path / "shot.faces", plan.analysis
     header = FacesHeader.of(info, plan.source_hash, analysis)
@@ -183,7 +202,8 @@ def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]:
         part.open("w", encoding="utf-8") as file,
         closing(link(WatchedParts(plan, folder, None), analysis.select, person=analysis.person)) as frames,
     ):
-        for _ in write_faces(file, header, frames, tracks):
+        looked = None if plan.looked_at_by == "nobody" else scores
+        for _ in write_faces(file, header, frames, tracks, looked):
             pass
     return dropped_tracks(path, tracks.values())
 

@@ -148,6 +148,11 @@ def locate(name: str) -> Path:
     raise ConfigurationError(f'{name}.onnx: not found in {searched}; run "{command}"')
 
 
+def is_there(name: str) -> bool:
+    """Whether `locate` would find a file of this network, whole or not."""
+    return any((folder / f"{name}.onnx").exists() for folder in _folders())
+
+
 def fetch(
     folder: Path | None = None,
     *,

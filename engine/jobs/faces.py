@@ -121,7 +121,7 @@ def lines_of(
     def start(first: int) -> Opened:
         analysis = plan.analysis
         # From the clip's first frame on, wherever a segment begins.
-        passed = plan.gate.passing(parts)
+        passed = plan.gate.passing(iter(parts))
         linked = link(passed, analysis.select, person=analysis.person, skip=first)
         frames = (chosen_faces(frame) for frame in linked)
         # Where others watch, parts are read when they are needed, and not before they are there.

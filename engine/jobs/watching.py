@@ -188,7 +188,7 @@ class WatchedParts:
     def __init__(self, plan: Plan, folder: JobFolder, watcher: Watcher | None) -> None:
         self._plan, self._folder, self._watcher = plan, folder, watcher
 
-    def __iter__(self) -> Iterator[Iterator[SeenFrame]]:
+    def __iter__(self) -> Generator[Iterator[SeenFrame]]:
         with nullcontext() if self._watcher is None else self._watcher.at_work():
             for segment in self._plan.segments:
                 # It ends before the lane does, wherever the iteration is left.

@@ -10,7 +10,7 @@ A conversion asks `looks_by` who looks, and where that is nobody, for a statemen
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -102,7 +102,7 @@ class Gate:
     time_base: Fraction
     covered: bool = False
 
-    def passing(self, parts: Iterable[Iterable[SeenFrame]]) -> Iterator[Iterator[SeenFrame]]:
+    def passing(self, parts: Generator[Iterable[SeenFrame]]) -> Iterator[Iterator[SeenFrame]]:
         """The parts of a clip, from its first on, as long as they are not refused.
 
         Raises:
@@ -113,15 +113,19 @@ class Gate:
         def looked_at(part: Iterable[SeenFrame]) -> Iterator[SeenFrame]:
             for frame in part:
                 if frame.explicit is not None:
-                    self._refuse(row, row.add(Score(frame.pts, frame.explicit)))
+                    self._refuse(row, row.add(Score(frame.pts, frame.explicit)), parts)
                 yield frame
 
         for part in parts:
             yield looked_at(part)
-        self._refuse(row, row.end())
+        self._refuse(row, row.end(), parts)
 
-    def _refuse(self, row: _InARow, found: tuple[Score, ...] | None) -> None:
+    def _refuse(
+        self, row: _InARow, found: tuple[Score, ...] | None, parts: Generator[Iterable[SeenFrame]]
+    ) -> None:
         if found is not None and not self.covered:
+            # Here, in the thread that has opened what they work with.
+            parts.close()
             raise ExplicitError(self._refusal(row.first_pts, found))
 
     def check(self, scores: Sequence[Score]) -> None:

@@ -30,9 +30,10 @@ from crossface.engine.errors import BadInputError, ExplicitError, RefusedError
 from crossface.engine.events import Noted
 from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.jobs.folder import folder_of
+from crossface.engine.jobs.plan import PlannedModel
 from crossface.engine.provenance.consent import Consent
 from crossface.engine.provenance.explicit import Sampler, Scorer
-from crossface.engine.provenance.gate import LIMIT, Score, explicit_samples
+from crossface.engine.provenance.gate import LIMIT, Score, explicit_samples, is_covered
 from crossface.engine.review.png import write_png
 from crossface.engine.settings import AnalysisSettings, ConversionSettings
 from crossface.engine.weights import convert as converter
@@ -359,12 +360,22 @@ def test_a_consent_that_covers_it_lets_it_through(explicit: Path, covered: Path,
 
 
 @pytest.mark.parametrize(
-    "scope", [(), ("explicit",), ("no explicit content",), ("The Long Film, explicit content",)]
+    ("scopes", "does"),
+    [
+        ([()], False),
+        ([("explicit",)], False),
+        ([("no explicit content",)], False),
+        ([("The Long Film, explicit content",)], False),
+        ([("The Long Film", "EXPLICIT CONTENT ")], True),
+        ([("explicit content",), ("explicit content",)], True),
+        ([("explicit content",), None], False),
+        ([], False),
+    ],
 )
-def test_no_other_scope_does(scope: tuple[str, ...], explicit: Path, tmp_path: Path) -> None:
-    model = make_swapper(tmp_path / "a.onnx", metadata(consent=Consent("form 7", scope=scope)).to_json())
-    with pytest.raises(ExplicitError):
-        run(convert(explicit, model, tmp_path / "out.mp4", settings=SEGMENTED, signing=UNSIGNED))
+def test_each_consent_must_name_it(scopes: list[tuple[str, ...] | None], does: bool) -> None:
+    consents = [None if scope is None else Consent("form 7", scope=scope) for scope in scopes]
+    models = [PlannedModel(Path("a.onnx"), "ab" * 32, "Ben", each, None) for each in consents]
+    assert is_covered(models) is does
 
 
 def test_two_odd_frames_refuse_nothing(clips: Path, swapper: Path, tmp_path: Path) -> None:

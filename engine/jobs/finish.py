@@ -15,6 +15,7 @@ from ..events import Event, Finished, Progress, Warned
 from ..face.faces_file import FacesFile, FacesHeader, Track, dropped_tracks, write_faces
 from ..face.link import link
 from ..part_file import PartFile
+from ..provenance.c2pa_file import found_sidecar, sidecar_of
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
 from ..provenance.gate import Score, is_covered
@@ -119,8 +120,15 @@ def scores_of(plan: Plan, folder: JobFolder) -> list[Score]:
 
 def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
     """The end of a job that swapped no face."""
+    theirs, ours = found_sidecar(plan.source), sidecar_of(plan.output)
     with PartFile(plan.output, overwrite=overwrite) as part:
         shutil.copyfile(plan.source, part)
+        # Its credentials go with it; what was said of an earlier output goes.
+        if theirs is None:
+            ours.unlink(missing_ok=True)
+        else:
+            with PartFile(ours, overwrite=True) as beside:
+                shutil.copyfile(theirs, beside)
     yield from _finished(plan, folder, 0)
 
 

@@ -93,11 +93,12 @@ build/typing:
 	ln -sfn ../../../engine $@/crossface/engine
 	ln -sfn ../../../training $@/crossface/training
 
-demo: .venv/.base assets
+# Where there is no content gate the rights in this film are asked for: its clips' licences give them.
+demo: .venv/.base assets gate
 	mkdir -p demo
 	.venv/bin/crossface analyze build/clips/single_face.mp4 -o demo/shot.faces --overwrite
 	.venv/bin/crossface convert build/clips/single_face.mp4 samples/demo.onnx --faces demo/shot.faces \
-		-o demo/out.mp4 --overwrite
+		-o demo/out.mp4 --i-have-the-rights --overwrite
 	.venv/bin/crossface sheet demo/out.mp4 build/clips/single_face.mp4 --faces demo/shot.faces \
 		-o demo/sheet.png
 

@@ -167,7 +167,7 @@ def hash_list_of(name: SequenceName) -> Path:
 
 
 def _forget(*beside: Path) -> None:
-    """Removes what belonged to the output that is replaced: of the new one it would say that it was changed."""
+    """Removes what belonged to the output that is replaced: the new one would look changed by it."""
     for path in beside:
         try:
             path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from ..provenance.gate import Gate, LooksBy, is_covered
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.mask import MaskSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Of the work on a segment.
 Stage = Literal["analyze", "convert"]

@@ -341,7 +341,8 @@ rights_option = click.option(
     "--i-have-the-rights",
     "rights_stated",
     is_flag=True,
-    help="You may draw whoever's consent is not in their model; asked for once a model, and recorded.",
+    help="You may draw whoever's consent is not in their model, asked for once a model; or make this film, "
+    "where nobody looks for explicit content. Recorded.",
 )
 workers_option = click.option(
     "--workers",

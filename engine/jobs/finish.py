@@ -11,9 +11,13 @@ from typing import Any
 from ..clip import Clip
 from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
 from ..events import Event, Finished, Progress, Warned
+from ..face.faces_file import FacesFile
 from ..part_file import PartFile
+from ..provenance.c2pa_file import found_sidecar, sidecar_of
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
+from ..provenance.gate import Score, is_covered
+from ..provenance.gate import told as gate_told
 from ..provenance.words import disclosure
 from ..review.write import write_review
 from ..video.join import Join
@@ -21,6 +25,7 @@ from .faces import write_job_faces
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
 from .plan import Plan, PlannedModel
+from .watching import WatchedParts
 
 
 def join(
@@ -28,6 +33,7 @@ def join(
     folder: JobFolder,
     sidecars: Sequence[Sidecar],
     signer: Signer,
+    scores: Sequence[Score],
     *,
     told: Sequence[str] = (),
     overwrite: bool,
@@ -39,6 +45,7 @@ def join(
         folder: of the job.
         sidecars: of all parts, in order.
         signer: of the film.
+        scores: of the content gate.
         told: warnings that the user has had already.
         overwrite: replace an output that is there.
 
@@ -86,6 +93,7 @@ def join(
             routes=[sidecar.route for sidecar in sidecars],
             provenance={
                 "models": [_told(model) for model in plan.models],
+                "content_gate": gate_told(plan.looked_at_by, scores, covered=is_covered(plan.models)),
                 **signer.told(plan.output),
             },
         )
@@ -94,10 +102,31 @@ def join(
     yield from _finished(plan, folder, faces)
 
 
+def scores_of(plan: Plan, folder: JobFolder) -> list[Score]:
+    """What the content gate saw in the whole clip.
+
+    Raises:
+        InputMissingError, BadInputError: a part was not analysed, or its file or the faces file is damaged.
+    """
+    if plan.looked_at_by == "nobody":
+        return []
+    if plan.faces is not None:
+        return FacesFile(plan.faces).scores or []
+    frames = (frame for part in WatchedParts(plan, folder, None) for frame in part)
+    return [Score(frame.pts, frame.explicit) for frame in frames if frame.explicit is not None]
+
+
 def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
     """The end of a job that swapped no face."""
+    theirs, ours = found_sidecar(plan.source), sidecar_of(plan.output)
     with PartFile(plan.output, overwrite=overwrite) as part:
         shutil.copyfile(plan.source, part)
+        # Its credentials go with it; what was said of an earlier output goes.
+        if theirs is None:
+            ours.unlink(missing_ok=True)
+        else:
+            with PartFile(ours, overwrite=True) as beside:
+                shutil.copyfile(theirs, beside)
     yield from _finished(plan, folder, 0)
 
 

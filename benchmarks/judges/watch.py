@@ -36,8 +36,8 @@ _SAME_TIME_S = 0.002
 # The outline that sharpness is measured in: of the face without its edge, where skin meets the background.
 _INSIDE = 0.85
 _PICTURE_PX = (64, 512)
-# What is around a face: between the outline so many times as large, and so many times. The outline ends at the
-# brows, and no mask reaches twice as far.
+# What is around a face: between the outline so many times as large, and so many times. The outline ends at
+# the brows, and no mask reaches twice as far.
 _AROUND = (2.0, 2.5)
 # The patch of the neck: how far below the chin, and how wide, in lengths from nose bridge to chin.
 _BELOW_CHIN, _NECK_SIDE, _NECK_PX = 0.25, 0.2, 16

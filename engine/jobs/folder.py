@@ -272,7 +272,7 @@ def _listed(measured: Measured) -> list[Any]:
 
 def _moments(statistics: Statistics) -> list[Any]:
     quantiles = None if statistics.quantiles is None else statistics.quantiles.tolist()
-    return [statistics.mean.tolist(), statistics.covariance.tolist(), quantiles]
+    return [statistics.mean.tolist(), statistics.covariance.tolist(), quantiles, statistics.contrast]
 
 
 def _measured(fields: list[Any]) -> Measured:
@@ -287,9 +287,12 @@ def _measured(fields: list[Any]) -> Measured:
     )
 
 
-def _statistics(mean: list[Any], covariance: list[Any], quantiles: list[Any] | None) -> Statistics:
+def _statistics(
+    mean: list[Any], covariance: list[Any], quantiles: list[Any] | None, contrast: float | None
+) -> Statistics:
     return Statistics(
         np.array(mean, np.float64).reshape(3),
         np.array(covariance, np.float64).reshape(3, 3),
         None if quantiles is None else np.array(quantiles, np.float64).reshape(3, QUANTILES),
+        None if contrast is None else float(contrast),
     )

@@ -134,7 +134,8 @@ class LaneNetwork:
             work: of the sheet's faces, or of ``items`` alone.
             sheet: whose faces are drawn.
             mask: what of a face is blended.
-            uncover: by the sheet's ``visible``.
+            uncover: leave out what the sheet's ``visible`` says is hidden, where skin is looked for. What is
+                blended is uncovered later, by what `Match` has of several frames.
             textured: measure sharpness and noise, too.
             items: of the sheet, for those that are drawn anew.
         """
@@ -162,8 +163,7 @@ class LaneNetwork:
             sheet.masks, taps, border_px, sheet.weights, shares=shares, areas=found.areas, items=items
         )
         if uncover:
-            for weights in (sheet.inside, sheet.weights):
-                masks.uncover(weights, sheet.visible, items=numbers)
+            masks.uncover(sheet.inside, sheet.visible, items=numbers)
         self._find_skin(sheet)
         if textured:
             blurs = [blur_of(each.drawn_placed).taps for each in work]
@@ -174,7 +174,7 @@ class LaneNetwork:
             placed = np.array([each.drawn_placed for each in work])
             frame_of = [each.frame for each in work]
             self._tools.textures.noise(frames, frame_of, placed, sheet.skin, found.noise, items=items)
-        sheet.fetch(textured=textured)
+        sheet.fetch(textured=textured, covered=uncover)
 
     def _find_skin(self, sheet: Sheet) -> None:
         """As `skin.find_skin`, and as often."""

@@ -243,7 +243,8 @@ class LaneSwapper:
                 Statistics(each[item]["mean"].copy(), each[item]["covariance"].copy())
                 for each in (found.drawn, found.source)
             )
-            match = self._account.match(work, drawn, source, self._texture(found, item))
+            maps = None if self._occlusion is None else asked.sheet.maps[item]
+            match = self._account.match(work, drawn, source, self._texture(found, item), maps)
             frame = work.frame
             finished = finish(
                 self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
@@ -261,6 +262,8 @@ class LaneSwapper:
     def _blend(self, batch: _Batch, faces: list[_Face]) -> None:
         planes = [frame.planes for frame in batch.on_device]
         copies = dict.fromkeys(map(id, batch.asked), 0)
+        if self._occlusion is not None:
+            self._uncover(batch, faces)
         for asked, items in _launches(faces):
             sheet, to_draw = asked.sheet, [asked.to_draw[face.item] for face in items]
             count, numbers = sheet.count, [face.item for face in items]
@@ -287,6 +290,18 @@ class LaneSwapper:
             touched = sheet.fetch_touched(copies[id(asked)])
             copies[id(asked)] += 1
             batch.laid += [(face, touched[:count]) for face in items]
+
+    def _uncover(self, batch: _Batch, faces: list[_Face]) -> None:
+        """Leaves what lies before the faces in front of them."""
+        for asked in batch.asked:
+            its_own = [face for face in faces if face.asked is asked]
+            for face in its_own:
+                if face.match.visible is not None:
+                    asked.sheet.maps[face.item] = face.match.visible
+            if its_own:
+                asked.sheet.give_maps()
+                items = [face.item for face in its_own]
+                self._bench.tools.masks.uncover(asked.sheet.weights, asked.sheet.visible, items=items)
 
     def _delivered(self, batch: _Batch) -> Swapped:
         """Frames that are done, in the host's memory or on the device."""

@@ -201,14 +201,14 @@ class BatchSwapper:
                 self._account.keep(work, unseen(work, drawn.covered))
             return
         new, old = self._statistics(drawn, seen.skin)
-        match = self._account.match(work, new, old, seen.texture)
+        match = self._account.match(work, new, old, seen.texture, drawn.visible)
         if not blend:
             return
         weight = soften(drawn.mask, self._mask, drawn.face_px)
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
-        if drawn.visible is not None:
-            kernels.uncover(weight, drawn.visible)
+        if match.visible is not None:
+            kernels.uncover(weight, match.visible)
         frame = in_host(work.frame)
         finished = finish(
             self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track

@@ -17,6 +17,7 @@ from crossface.engine import ConversionSettings, ReadingSettings, Signing, conve
 from crossface.engine.clip import Clip
 from crossface.engine.errors import CrossfaceError, UsageError
 from crossface.engine.swap.model import read_model
+from crossface.engine.swap.refine import REFINES
 
 from .watch import Pair, embeddings, watch
 
@@ -87,6 +88,7 @@ def _arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--range", metavar="START-END", help="of the clip, in seconds")
     parser.add_argument("--target", type=Path, metavar="CLIP", help="that shows the model's person")
     parser.add_argument("--target-range", metavar="START-END", help="of it, in seconds")
+    parser.add_argument("--refine", choices=REFINES, default="off", help="as of crossface convert")
     parser.add_argument("--i-have-the-rights", action="store_true", help="as of crossface convert")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
@@ -132,7 +134,7 @@ def _gather(options: argparse.Namespace) -> Watched:
         made = options.converted
         if made is None:
             made, span = Path(scratch) / "converted.mov", reading(options.range)
-            settings = ConversionSettings(encoder_options=LOSSLESS)
+            settings = ConversionSettings(encoder_options=LOSSLESS, refine=options.refine)
             for _ in convert(
                 source,
                 models[0],

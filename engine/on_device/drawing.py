@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..errors import DeviceUnavailableError
 from ..face.align import Affine
 from ..file_state import changed, file_sha256
-from ..swap.colour_match import Method
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
 from ..swap.skin import passes
+from ..swap.steady_match import MatchSettings
 from ..swap.texture import blur_of
 from .memory import DeviceFrame, DeviceTensor
 from .place import Place, Shape
@@ -224,10 +224,14 @@ class LaneNetwork:
         return swapper
 
 
-def check_match(colour: Method) -> None:
+def check_match(match: MatchSettings) -> None:
     """Raises DeviceUnavailableError where a match is made on the CPU only."""
-    if colour == "hist":
+    if match.colour == "hist":
         raise DeviceUnavailableError("--colour hist is for CPUs: choose another one, or give --device cpu")
+    if match.refine != "off":
+        raise DeviceUnavailableError(
+            f"--refine {match.refine} is for CPUs: leave it out, or give --device cpu"
+        )
 
 
 def input_shape(model: ModelFile, batch: int) -> Shape:

@@ -79,7 +79,7 @@ class LaneSwapper:
         bench: the lane of this thread, and what is on it.
         networks: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
-        match: how a face is made to fit the plate; not by ``hist``.
+        match: how a face is made to fit the plate; not by ``hist``, and not refined.
         mask: what of a face is blended.
         occlusion: leaves out what lies before faces; None takes all for face.
         keep_on_device: leave a decoder's own frames where they are, for an encoder there.
@@ -102,7 +102,7 @@ class LaneSwapper:
     ) -> None:
         self._bench, self._lane = bench, bench.lane
         self._networks, self._mask, self._settings = networks, mask, match
-        check_match(match.colour)
+        check_match(match)
         self._occlusion = occlusion
         self._keep_on_device = keep_on_device
         self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display, mask)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colour_match import Method, Statistics, curves, transform
+from .refine import Refine
 from .steady_cover import HELD_FRAMES, steady_cover
 from .texture import Texture
 
@@ -26,11 +27,13 @@ class MatchSettings:
         colour: see `colour_match`.
         sharpness: share of the difference in sharpness that is made good, 0..1; 0 for none. See `texture`.
         grain: strength of the noise that it is given, over the plate's; 0 for none. See `grain`.
+        refine: what of its expression is made the source's; see `refine`.
     """
 
     colour: Method = "reinhard"
     sharpness: float = 0.0
     grain: float = 0.0
+    refine: Refine = "off"
 
     @property
     def textured(self) -> bool:

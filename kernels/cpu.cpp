@@ -19,6 +19,7 @@ bool runs_v4() {
 #define CF_KERNELS_OF(isa, variant)                                                              \
     CpuKernels {                                                                                 \
         isa, variant::resize, variant::crop, variant::crop_half, variant::stats, variant::blend, \
+            variant::mark, \
             variant::fill, variant::soften, variant::skin, variant::noise, variant::detail,      \
             variant::sharpen, variant::quantiles, variant::recolour, variant::uncover            \
     }

@@ -1,0 +1,108 @@
+"""Finds the mark in aligned faces that were laid over each other.
+
+Where the mark lies is only known roughly: landmarks of the new face are not those of the old one. So places
+around are tried, each is decoded, and the best one counts.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .blur import blur
+from .payload import CODE_BITS, Payload, decode, encode
+from .pattern import CHIPS_A_BIT, SIDE, chips, signs
+
+# Samples along a chip, of the picture that is searched.
+CHIP_PX = 3
+PICTURE_PX = CHIP_PX * SIDE
+
+# Of `kernels.mark`, in chips: what detail is, and over what its strength is measured. In codes of 8 bits:
+# a strength that every face has, and what an edge counts at most.
+_DETAIL_CHIPS, _ACTIVITY_CHIPS = 0.6, 1.5
+_LEAST_ACTIVITY, _MOST_DETAIL = 2.0, 12.0
+
+# What is tried, and how finely.
+_SCALES = (0.96, 0.98, 1.0, 1.02, 1.04)
+_TURNS_DEG = (-3.0, -1.5, 0.0, 1.5, 3.0)
+_SHIFTS_PX = tuple(range(-5, 6))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a search found.
+
+    Attributes:
+        likeness: correlation of the code that was read and the nearest one that there is, 0..1.
+        payload: None where that code says nothing.
+    """
+
+    likeness: float
+    payload: Payload | None
+
+
+def detail_of(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What of an aligned face may be mark: fine detail, over how strong it is around.
+
+    Args:
+        luma: float32 ``[144, 144]``, of `PICTURE_PX`, in codes of 8 bits.
+    """
+    mean = _box(luma)
+    detail = mean - blur(mean, _DETAIL_CHIPS * CHIP_PX)
+    power = np.minimum(np.abs(detail), _MOST_DETAIL) ** 2
+    return detail / (np.sqrt(blur(power, _ACTIVITY_CHIPS * CHIP_PX)) + _LEAST_ACTIVITY)
+
+
+def codes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The bits of the code as they are read at each place that is tried, float32 ``[places, 96]``.
+
+    Args:
+        picture: sum or mean of `detail_of`.
+    """
+    columns, rows = _places()
+    left, top = columns.astype(np.intp), rows.astype(np.intp)
+    x, y = (columns - left).astype(np.float32), (rows - top).astype(np.float32)
+    flat, at = picture.ravel(), top * PICTURE_PX + left
+    upper = flat[at] * (1 - x) + flat[at + 1] * x
+    lower = flat[at + PICTURE_PX] * (1 - x) + flat[at + PICTURE_PX + 1] * x
+    chip = upper * (1 - y) + lower * y
+    read: NDArray[np.float32] = (chip.reshape(-1, CODE_BITS, CHIPS_A_BIT) * signs()).sum(axis=2)
+    return read
+
+
+def likeliest(read: NDArray[np.float32]) -> list[Reading]:
+    """What codes ``[N, 96]`` say."""
+    bits = decode(read)
+    like = (read * encode(bits)).sum(axis=1) / (np.sqrt(CODE_BITS) * np.linalg.norm(read, axis=1) + 1e-12)
+    return [Reading(float(each), Payload.from_bits(said)) for each, said in zip(like, bits, strict=True)]
+
+
+def search(picture: NDArray[np.float32]) -> Reading:
+    """The best of all places: of those that say something, else of all."""
+    readings = likeliest(codes(picture))
+    return max(readings, key=lambda reading: (reading.payload is not None, reading.likeness))
+
+
+@functools.cache
+def _places() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Columns and rows, float32 ``[places, 96 * 12]``, of the chips' centres in the picture."""
+    row, column = np.divmod(chips().ravel(), SIDE)
+    chip = (column + 0.5 - SIDE / 2) + 1j * (row + 0.5 - SIDE / 2)
+    turned = np.array([s * np.exp(1j * np.radians(t)) for s in _SCALES for t in _TURNS_DEG])
+    shifts = np.array([x + 1j * y for y in _SHIFTS_PX for x in _SHIFTS_PX])
+    middle = (PICTURE_PX - 1) / 2 * (1 + 1j)
+    at = CHIP_PX * turned[:, None, None] * chip + shifts[None, :, None] + middle
+    at = at.reshape(-1, len(chip))
+    most = PICTURE_PX - 1.001
+    return np.clip(at.real, 0, most).astype(np.float32), np.clip(at.imag, 0, most).astype(np.float32)
+
+
+def _box(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over a chip around each sample."""
+    padded = np.pad(luma, CHIP_PX // 2, mode="edge")
+    across = sum(padded[:, n : n + luma.shape[1]] for n in range(CHIP_PX))
+    both: NDArray[np.float32] = sum(across[n : n + luma.shape[0]] for n in range(CHIP_PX)) / CHIP_PX**2
+    return both

@@ -97,9 +97,8 @@ inline Int4 dot_pairs(Short8 a, Short8 b) { return (Int4)_mm_madd_epi16((__m128i
 // a CPU's registers apart into single ones.
 class PairSums {
   public:
-    // Adds the products of the eight pairs at `line` and pair `pair` of `weights`.
-    void add(const std::int16_t* line, Int4 weights, int pair) {
-        const std::int32_t both = weights[pair];
+    // Adds the products of the eight pairs at `line` and two weights, as they lie in memory.
+    void add(const std::int16_t* line, std::int32_t both) {
 #ifdef __AVX2__
         const Int8 wide{both, both, both, both, both, both, both, both};
         __m256i samples;

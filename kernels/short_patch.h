@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "buffer.h"
 #include "common/affine.h"
@@ -23,7 +24,7 @@ namespace crossface::CF_VARIANT {
 class ShortFilter {
   public:
     static constexpr int kPhaseBits = 7, kRestBits = Positions::kBits - kPhaseBits, kWeightBits = 14;
-    static constexpr int kMostTaps = 8;
+    static constexpr int kMostTaps = 48, kMostVectors = kMostTaps / 8;
 
     // `planes`: for samples that lie in groups of so many. Of two planes, the weights of two neighbours come
     // twice before those of the next two.
@@ -33,10 +34,11 @@ class ShortFilter {
           vectors_((taps() * planes + 7) / 8),
           table_(static_cast<std::size_t>((1 << kPhaseBits) * row_length())) {
         constexpr int kPhases = 1 << kPhaseBits;
-        Short8 next[2];
+        // Twice the most, for two planes.
+        Short8 here[2 * kMostVectors], next[2 * kMostVectors];
         tabulate(0.0, planes, next);
         for (int phase = 0; phase < kPhases; ++phase) {
-            Short8 here[2] = {next[0], next[1]};
+            std::memcpy(here, next, sizeof next);
             tabulate((phase + 1.0) / kPhases, planes, next);
             for (int v = 0; v < vectors_; ++v) {
                 store_short8(table_.data() + phase * row_length() + 16 * v, here[v]);
@@ -65,10 +67,19 @@ class ShortFilter {
     void tabulate(double fraction, int planes, Short8* out) const {
         double weights[kMostTaps];
         filter_weights(widening_, reach_, fraction, weights);
+        // Sums are rounded instead of weights, so that these add up to one, however many there are.
+        std::int16_t rounded[kMostTaps];
+        double sum = 0.0;
+        int before = 0;
+        for (int tap = 0; tap < taps(); ++tap) {
+            sum += weights[tap] * (1 << kWeightBits);
+            const int here = static_cast<int>(std::floor(sum + 0.5));
+            rounded[tap] = static_cast<std::int16_t>(here - before);
+            before = here;
+        }
         for (int i = 0; i < 8 * vectors_; ++i) {
             const int tap = planes == 1 ? i : i / 4 * 2 + i % 2;
-            const double weight = tap < taps() ? weights[tap] * (1 << kWeightBits) : 0.0;
-            out[i / 8][i % 8] = static_cast<std::int16_t>(std::floor(weight + 0.5));
+            out[i / 8][i % 8] = tap < taps() ? rounded[tap] : std::int16_t{0};
         }
     }
 
@@ -112,8 +123,12 @@ class ShortPatch {
             for (int plane = 0; plane < kPlanes; ++plane) at[plane] = out[plane] + (x - columns.begin);
             if (x_.vectors() == 1)
                 filter<1>(block, at);
-            else
+            else if (x_.vectors() == 2)
                 filter<2>(block, at);
+            else if (x_.vectors() == 3)
+                filter<3>(block, at);
+            else
+                filter_block<0, 0>(block, at);
         }
     }
 
@@ -171,8 +186,10 @@ class ShortPatch {
                 return filter_block<kVectors, 2>(block, out);
             case 3:
                 return filter_block<kVectors, 3>(block, out);
-            default:
+            case 4:
                 return filter_block<kVectors, 4>(block, out);
+            default:
+                return filter_block<kVectors, 0>(block, out);
         }
     }
 
@@ -194,21 +211,39 @@ class ShortPatch {
         }
     }
 
-    // Sums that are left to add: of one plane all lanes, of two every other lane.
+    // Sums that are left to add: of one plane all lanes, of two every other lane. Constant counts unroll; 0
+    // is to ask the filters.
     template <int kVectors, int kReach>
     Int4 filter_sample(const Block& block, int i) const {
         const std::int16_t* line = samples_.data() + block.offset[i];
         const std::ptrdiff_t pitch = pitch_;
         const Short8 rest = splat_pair(&block.rest_x[i]);
-        const Int4 pairs = (Int4)y_.weights(block.row_y[i], splat_pair(&block.rest_y[i]), 0);
+        const Short8 rest_y = splat_pair(&block.rest_y[i]);
+        const int reach = kReach ? kReach : y_.reach();
+        std::int32_t pairs[4 * ShortFilter::kMostVectors];
+        for (int v = 0; v < (kReach ? (kReach + 3) / 4 : y_.vectors()); ++v) {
+            const Short8 weights = y_.weights(block.row_y[i], rest_y, v);
+            std::memcpy(pairs + 4 * v, &weights, sizeof weights);
+        }
         Int4 total{};
-        for (int v = 0; v < kVectors; ++v, line += 16) {
-            PairSums sums;
-            for (int j = 0; j < kReach; ++j) sums.add(line + 2 * j * pitch, pairs, j);
+        const auto add = [&](const PairSums& sums, int v) {
             Short8 columns = sums.scaled<kBits>();
             if constexpr (kPlanes == 2)
                 columns = __builtin_shufflevector(columns, columns, 0, 2, 1, 3, 4, 6, 5, 7);
             total += dot_pairs(columns, x_.weights(block.row_x[i], rest, v));
+        };
+        if constexpr (kVectors > 0) {
+            // All of a line's at once, so that its weight is loaded once.
+            PairSums sums[kVectors];
+            for (int j = 0; j < reach; ++j)
+                for (int v = 0; v < kVectors; ++v) sums[v].add(line + 2 * j * pitch + 16 * v, pairs[j]);
+            for (int v = 0; v < kVectors; ++v) add(sums[v], v);
+        } else {
+            for (int v = 0; v < x_.vectors(); ++v) {
+                PairSums sums;
+                for (int j = 0; j < reach; ++j) sums.add(line + 2 * j * pitch + 16 * v, pairs[j]);
+                add(sums, v);
+            }
         }
         return total;
     }

@@ -203,7 +203,8 @@ _SIGNING = (
         "--no-credentials",
         "unsigned_because",
         metavar="REASON",
-        help="Leave the signed content credentials out; the reason goes into film and report.",
+        help="Leave the marks out: the signed credentials, and the imperceptible mark of faces that are drawn "
+        "by this command; the reason goes into film and report.",
     ),
 )
 

@@ -19,7 +19,7 @@ from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
 from ..swap.colour_match import Statistics
 from ..swap.finish import Finish, finish
-from ..swap.mark import Marker, luma_row
+from ..swap.mark import Marker
 from ..swap.mask import MaskSettings, frame_edges
 from ..swap.steady_match import Match, MatchSettings, Measured
 from ..swap.texture import Texture, mean_squares

@@ -223,9 +223,7 @@ class BatchSwapper:
         if self._marker is not None:
             mark = self._marker.mark(work, face, weight, luma_row(frame.colour, match.colour))
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        box = lay(
-            frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain, mark=mark
-        )
+        box = lay(frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain, mark=mark)
         if box is None:
             self._account.keep(work, unseen(work, drawn.covered))
             return

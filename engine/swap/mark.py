@@ -32,7 +32,11 @@ class Marker:
         self._display = display
 
     def mark(
-        self, work: Work[object], face: NDArray[np.float32], weight: NDArray[np.float32], luma: NDArray[np.float64]
+        self,
+        work: Work[object],
+        face: NDArray[np.float32],
+        weight: NDArray[np.float32],
+        luma: NDArray[np.float64],
     ) -> kernels.Mark:
         """Of one face.
 

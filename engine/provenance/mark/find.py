@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ... import kernels
 from ...clip import Clip, ReadingSettings
 from ...errors import ConfigurationError, CrossfaceError
-from ...face.align import crop_to_frame
+from ...face.align import Affine, crop_to_frame
 from ...face.detector import DetectionSettings, Detector
 from ...face.landmarks import LandmarkFinder
 from ...face.track import TrackedFace, Tracker
@@ -29,17 +29,19 @@ from ...swap.mark import luma_scale, luma_shares
 from ...video.index import SourceIndex, scan
 from .pattern import COVERAGE
 from .payload import Payload
-from .search import PICTURE_PX, Reading, codes, detail_of, likeliest
+from .search import PICTURE_PX, Reading, detail_of, search
 
 WINDOW_FRAMES = 150
-MOST_WINDOWS = 6
+MOST_WINDOWS = 4
+# In which a face hardly moves within its outline.
+PART_FRAMES = 10
 # A face that is seen less often says too little.
 _LEAST_FRAMES = 12
 # Of faces in one window at most, the ones seen most.
-_MOST_FACES = 4
-# Of a code that counts. With version and check bits, fewer than one unmarked film in a million reaches it:
-# benchmarks/bench_mark.py measures that.
-LEAST_LIKENESS = 0.78
+_MOST_FACES = 2
+# Of a code that counts; its version and check bits must be right, too. benchmarks/bench_mark_alarms.py
+# measures how far from it faces without a mark stay.
+LEAST_LIKENESS = 0.83
 
 State = Literal["found", "absent", "unchecked"]
 
@@ -93,12 +95,41 @@ def find_mark(path: Path | str) -> FoundMark:
     return FoundMark("absent", None, looked.likeness, looked.frames, looked.faces)
 
 
-def aligned_detail(frame: Frame, face: TrackedFace, display: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What of a face may be mark, float32 ``[192, 192]``; see `search.detail_of`."""
-    placed = crop_to_frame(face.mesh.landmarks, size_px=PICTURE_PX, coverage=COVERAGE, display=display)
+class AlignedTrack:
+    """The faces of a track, laid over each other.
+
+    Args:
+        display: of `VideoInfo.display`.
+
+    Attributes:
+        faces: how many.
+        details: float32 ``[192, 192]`` each, sums of what of them may be mark, of `PART_FRAMES` each; see
+            `search.detail_of`.
+    """
+
+    def __init__(self, display: NDArray[np.float64]) -> None:
+        self.faces = 0
+        self.details: list[NDArray[np.float32]] = []
+        self._display = display
+
+    def add(self, frame: Frame, face: TrackedFace) -> None:
+        """The next one."""
+        placed = crop_to_frame(
+            face.mesh.landmarks, size_px=PICTURE_PX, coverage=COVERAGE, display=self._display
+        )
+        detail = detail_of(_luma(frame, placed))
+        if self.faces % PART_FRAMES == 0:
+            self.details.append(detail)
+        else:
+            self.details[-1] += detail
+        self.faces += 1
+
+
+def _luma(frame: Frame, placed: Affine) -> NDArray[np.float32]:
+    """Of an aligned face, in codes of 8 bits."""
     crop = kernels.crop(frame, placed[None], PICTURE_PX, threads=1)[0]
     shares = np.array(luma_shares(frame.colour), np.float32) * np.float32(luma_scale(frame.colour))
-    return detail_of(np.tensordot(shares, crop, 1))
+    return np.tensordot(shares, crop, 1)
 
 
 class _Looked:
@@ -107,49 +138,30 @@ class _Looked:
     def __init__(self) -> None:
         self.frames = self.faces = 0
         self.likeness = 0.0
-        self._sum: NDArray[np.float32] | None = None
-        self._windows = 0
 
     def look(self, clip: Clip, frames: Iterable[Frame]) -> Reading | None:
         """What the faces of a window say; None where that is nothing."""
-        for read in self._codes_of(clip, frames):
-            readings = [read]
-            self._windows += 1
-            if self._sum is None:
-                self._sum = read.copy()
-            else:
-                self._sum += read
-                readings.append(self._sum)
-            for each in readings:
-                said = self._believed(likeliest(each))
-                if said is not None:
-                    return said
+        for track in self._tracks(clip, frames):
+            reading = search(track.details)
+            self.likeness = max(self.likeness, reading.likeness)
+            if reading.payload is not None and reading.likeness >= LEAST_LIKENESS:
+                return reading
         return None
 
-    def _codes_of(self, clip: Clip, frames: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
-        """Of each face, as of `codes`; the one that is seen most often first."""
+    def _tracks(self, clip: Clip, frames: Iterable[Frame]) -> list[AlignedTrack]:
+        """Of the faces that say enough, the one that is seen most often first."""
         aspect = float(clip.info.sample_aspect_ratio or 1)
         tracker = Tracker(
             Detector(DetectionSettings(pixel_aspect=aspect)), LandmarkFinder(display=clip.info.display)
         )
-        pictures: dict[int, NDArray[np.float32]] = {}
-        seen: dict[int, int] = {}
+        tracks: dict[int, AlignedTrack] = {}
         for sighting in tracker.follow(frames):
             self.frames += 1
             for face in sighting.faces[:_MOST_FACES]:
                 self.faces += 1
-                detail = aligned_detail(sighting.frame, face, clip.info.display)
-                seen[face.track] = seen.get(face.track, 0) + 1
-                pictures[face.track] = pictures.get(face.track, np.zeros_like(detail)) + detail
-        often = sorted(seen, key=lambda track: -seen[track])[:_MOST_FACES]
-        for track in often:
-            if seen[track] >= min(_LEAST_FRAMES, self.frames):
-                yield codes(pictures[track])
-
-    def _believed(self, readings: list[Reading]) -> Reading | None:
-        best = max(readings, key=lambda reading: (reading.payload is not None, reading.likeness))
-        self.likeness = max(self.likeness, *(reading.likeness for reading in readings))
-        return best if best.payload is not None and best.likeness >= LEAST_LIKENESS else None
+                tracks.setdefault(face.track, AlignedTrack(clip.info.display)).add(sighting.frame, face)
+        often = sorted(tracks.values(), key=lambda track: -track.faces)[:_MOST_FACES]
+        return [track for track in often if track.faces >= _LEAST_FRAMES]
 
 
 def _windows(path: Path) -> Iterator[tuple[Clip, Iterator[Frame]]]:

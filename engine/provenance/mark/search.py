@@ -7,14 +7,15 @@ around are tried, each is decoded, and the best one counts.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .blur import blur
-from .payload import CODE_BITS, Payload, decode, encode
 from .pattern import CHIPS_A_BIT, SIDE, chips, signs
+from .payload import CODE_BITS, Payload, decode, encode
 
 # Samples along a chip, of the picture that is searched.
 CHIP_PX = 3
@@ -26,9 +27,12 @@ _DETAIL_CHIPS, _ACTIVITY_CHIPS = 0.6, 1.5
 _LEAST_ACTIVITY, _MOST_DETAIL = 2.0, 12.0
 
 # What is tried, and how finely.
-_SCALES = (0.96, 0.98, 1.0, 1.02, 1.04)
+_SCALES = (0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08)
 _TURNS_DEG = (-3.0, -1.5, 0.0, 1.5, 3.0)
-_SHIFTS_PX = tuple(range(-5, 6))
+_SHIFTS_PX = tuple(1.5 * n for n in range(-5, 6))
+# How many pictures are searched alone, how many of the best places are followed, how often, and how far,
+# in steps of the above.
+_ALONE, _FOLLOWED, _ROUNDS, _REACH = 3, 4, 3, (3, 1, 3, 3)
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,52 @@ def codes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def likeliest(read: NDArray[np.float32]) -> list[Reading]:
     """What codes ``[N, 96]`` say."""
-    bits = decode(read)
+    # In parts, for the decoder's memory.
+    bits = np.concatenate([decode(part) for part in np.array_split(read, -(-len(read) // 512))])
     like = (read * encode(bits)).sum(axis=1) / (np.sqrt(CODE_BITS) * np.linalg.norm(read, axis=1) + 1e-12)
     return [Reading(float(each), Payload.from_bits(said)) for each, said in zip(like, bits, strict=True)]
 
 
-def search(picture: NDArray[np.float32]) -> Reading:
-    """The best of all places: of those that say something, else of all."""
-    readings = likeliest(codes(picture))
-    return max(readings, key=lambda reading: (reading.payload is not None, reading.likeness))
+def search(pictures: Sequence[NDArray[np.float32]]) -> Reading:
+    """The best of `candidates`: of those that say something, else of all."""
+    found = candidates(pictures)
+    return max(found, key=lambda reading: (reading.payload is not None, reading.likeness))
+
+
+def candidates(pictures: Sequence[NDArray[np.float32]]) -> list[Reading]:
+    """What is read at the best of all places.
+
+    Where a new face lies in the old one changes as both speak. So the best places of all pictures together
+    and of some pictures alone are only where the search begins: each picture then moves to where it says
+    most clearly what all say.
+
+    Args:
+        pictures: sums of `detail_of`, of parts of a track.
+    """
+    parts = np.stack([codes(picture) for picture in pictures])
+    found: list[Reading] = []
+    alone = {len(parts) * n // _ALONE for n in range(_ALONE)} if len(parts) > 1 else set()
+    for begun in (parts.sum(axis=0), *(parts[n] for n in sorted(alone))):
+        readings = likeliest(begun)
+        for place in sorted(range(len(readings)), key=lambda place: -readings[place].likeness)[:_FOLLOWED]:
+            read, near = begun[place], _near(place)
+            found.append(readings[place])
+            for _ in range(_ROUNDS):
+                said = encode(decode(read[None]))[0]
+                read = sum(part[near[int((part[near] @ said).argmax())]] for part in parts)
+            found += likeliest(read[None])
+    return found
+
+
+def _near(place: int) -> NDArray[np.intp]:
+    """Numbers of the places around one."""
+    shape = len(_SCALES), len(_TURNS_DEG), len(_SHIFTS_PX), len(_SHIFTS_PX)
+    middle = np.unravel_index(place, shape)
+    spans = [
+        np.arange(max(at - reach, 0), min(at + reach + 1, length))
+        for at, reach, length in zip(middle, _REACH, shape, strict=True)
+    ]
+    return np.ravel_multi_index(np.meshgrid(*spans, indexing="ij"), shape).ravel()
 
 
 @functools.cache

@@ -50,7 +50,8 @@ def main(trials: int, clips: list[Path]) -> None:
     likeness = np.array(found)
     away = (LEAST_LIKENESS - likeness.mean()) / likeness.std()
     print(
-        f"{trials} searches, {len(likeness)} codes: mean {likeness.mean():.4f}, deviation {likeness.std():.4f}, "
+        f"{trials} searches, {len(likeness)} codes: mean {likeness.mean():.4f}, "
+        f"deviation {likeness.std():.4f}, "
         f"largest {likeness.max():.4f}; {LEAST_LIKENESS} is {away:.1f} deviations away; "
         f"{payloads} codes with right version and check bits"
     )

@@ -92,6 +92,8 @@ class LaneDrawers:
         encodes_there: bool,
         payload: Payload | None = None,
     ) -> LaneSwapper:
+        # Device kernels do not lay marks yet; `make_plan` warns of it.
+        del payload
         return LaneSwapper(
             self.bench,
             self.networks,
@@ -100,7 +102,6 @@ class LaneDrawers:
             mask=settings.mask,
             occlusion=self.occlusion,
             keep_on_device=encodes_there,
-            payload=payload,
             recorder=recorder,
             measured=measured,
         )

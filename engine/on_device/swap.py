@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from ..device import Event
 from ..face.faces_file import FrameFaces
-from ..provenance.mark.payload import Payload
 from ..review.measure import Recorder
 from ..swap.account import Account, no_number, unseen
 from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
 from ..swap.colour_match import Statistics
 from ..swap.finish import Finish, finish
-from ..swap.mark import Marker
 from ..swap.mask import MaskSettings, frame_edges
 from ..swap.steady_match import Match, MatchSettings, Measured
 from ..swap.texture import Texture, mean_squares
@@ -85,7 +83,6 @@ class LaneSwapper:
         mask: what of a face is blended.
         occlusion: leaves out what lies before faces; None takes all for face.
         keep_on_device: leave a decoder's own frames where they are, for an encoder there.
-        payload: of the mark that every face carries; None for none.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
     """
@@ -100,7 +97,6 @@ class LaneSwapper:
         mask: MaskSettings,
         occlusion: LaneOcclusion | None = None,
         keep_on_device: bool = False,
-        payload: Payload | None = None,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
@@ -109,7 +105,6 @@ class LaneSwapper:
         check_match(match.colour)
         self._occlusion = occlusion
         self._keep_on_device = keep_on_device
-        self._marker = None if payload is None else Marker(payload, display)
         self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display, mask)
         self._account = Account(match.colour, recorder=recorder, measured=measured)
 

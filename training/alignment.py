@@ -66,6 +66,25 @@ def code_cycle(again: Tensor, code: Tensor) -> Tensor:
         return (again.float() - wanted).square().mean() / size
 
 
+def code_pairs(code_a: Tensor, code_b: Tensor, alike: Tensor) -> Tensor:
+    """How far apart the codes of faces are that do the same, over how far apart codes are at all.
+
+    Args:
+        code_a: `[N,L]` of person A.
+        code_b: `[N,L]` of person B, each face of which is to do what its counterpart does.
+        alike: `[N]`, 0..1, how nearly it does.
+
+    Returns:
+        A scalar: 0 where they are the same, about 1 where a counterpart's code says no more than any other's.
+        Of one face of each it is constant.
+    """
+    with torch.autocast(code_a.device.type, enabled=False):
+        both = torch.cat((code_a, code_b)).float()
+        spread = both.var(dim=0).sum().clamp_min(1e-12)
+        apart = (code_a.float() - code_b.float()).square().sum(dim=1)
+        return (alike * apart).mean() / (2 * spread)
+
+
 class CodeCritic(nn.Module):
     """Tells from a code whose it is: `[N,L]` -> `[N]`, above zero for B.
 

@@ -29,6 +29,26 @@ MEAN_FACE = torch.tensor([SHAPE[index][:2] for index in POINTS])
 # Place in `POINTS` of each point's counterpart on the other side of the face.
 _PLACES = list(SHAPE.values())
 MIRRORED = torch.tensor([_PLACES.index((-x, y, z)) for x, y, z in _PLACES])
+# Each part of a face counts as much as another, whatever the number of its points.
+# fmt: off
+_LIPS = (0, 13, 14, 17, 61, 78, 291, 308)
+_LIDS = (33, 133, 144, 145, 153, 158, 159, 160, 263, 362, 373, 374, 380, 385, 386, 387)
+_BROWS = (55, 63, 66, 70, 105, 107, 285, 293, 296, 300, 334, 336)
+# fmt: on
+_REST = tuple(index for index in POINTS if index not in {*_LIPS, *_LIDS, *_BROWS})
+_PARTS = (_LIPS, _LIDS, _BROWS, _REST)
+
+
+def _part_weights() -> Tensor:
+    places = torch.zeros(len(POINTS))
+    for part in _PARTS:
+        places[[POINTS.index(index) for index in part]] = 1 / len(part)
+    return torch.cat((places.repeat_interleave(2), torch.ones(1))) / (len(_PARTS) + 1)
+
+
+# Of x and y of each point, and of how far the eyes are open: `[2K+1]`.
+PART_WEIGHTS = _part_weights()
+
 # Of the faces that are least turned, those whose mouth is most shut are at rest.
 _STRAIGHT_SHARE, _SHUT_SHARE = 0.5, 0.25
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..engine.errors import UsageError
 from .blocks import LEAKY_SLOPE, Down
 from .damage import rescaled
-from .face_points import MEAN_FACE, POINTS, FacePoints
+from .face_points import MEAN_FACE, PART_WEIGHTS, POINTS, FacePoints
 from .presets import Preset
 from .still import still
 
@@ -33,15 +33,6 @@ _UNIT_FACE_HEIGHTS = 0.1
 _SOFTEST = 4.0
 # Below this difference, in units, noise of landmarks prevails.
 _NOISE = 0.1
-
-# Each part of a face counts as much as another, whatever the number of its points.
-# fmt: off
-_LIPS = (0, 13, 14, 17, 61, 78, 291, 308)
-_LIDS = (33, 133, 144, 145, 153, 158, 159, 160, 263, 362, 373, 374, 380, 385, 386, 387)
-_BROWS = (55, 63, 66, 70, 105, 107, 285, 293, 296, 300, 334, 336)
-# fmt: on
-_REST = tuple(index for index in POINTS if index not in {*_LIPS, *_LIDS, *_BROWS})
-_PARTS = (_LIPS, _LIDS, _BROWS, _REST)
 
 
 class LandmarkReader(nn.Module):
@@ -75,7 +66,7 @@ class LandmarkReader(nn.Module):
         # It begins with an empty reading: everybody's face, at rest, eyes open.
         nn.init.zeros_(self.read.bias)
         self.register_buffer("mean_face", MEAN_FACE * (2 / preset.coverage), persistent=False)
-        self.register_buffer("weight", _weight(), persistent=False)
+        self.register_buffer("weight", PART_WEIGHTS.clone(), persistent=False)
 
     def forward(self, face: Tensor) -> Tensor:
         small = functional.adaptive_avg_pool2d(face, self.side_px)
@@ -177,11 +168,3 @@ def legibility(reader: LandmarkReader, drawn: Tensor, points: FacePoints) -> Ten
         truth = reader.truth(points)
         guess = reader.misread(truth.mean(dim=0, keepdim=True).expand_as(truth), truth)
         return (1 - reader.misread(reader(drawn), truth) / guess.clamp_min(1e-6)).clamp(0, 1)
-
-
-def _weight() -> Tensor:
-    """Of each reading, `[2K+1]`; each part of a face has a fifth, x and y of a point alike."""
-    places = torch.zeros(len(POINTS))
-    for part in _PARTS:
-        places[[POINTS.index(index) for index in part]] = 1 / len(part)
-    return torch.cat((places.repeat_interleave(2), torch.ones(1))) / (len(_PARTS) + 1)

@@ -7,12 +7,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 import torch
+from torch import Tensor
 
 from ..engine.lifetime import Closeable
+from .pairs import doing, nearest
 from .store import Faces, FaceStore
 from .world import World
 
 AHEAD_STEPS = 2
+# Among so many faces of B's the one is looked for that does what one of A's does: with all of them to choose
+# from, those would never be seen that A has no like of.
+CANDIDATES = 32
 
 
 class Loader(Closeable):
@@ -27,6 +32,7 @@ class Loader(Closeable):
         seed: of the run.
         streams: of random numbers for the order of each person's faces.
         world: where the faces are wanted, and by which of the processes that share them out.
+        paired: choose B's faces so that each does what A's face in the same place does.
 
     Attributes:
         waited_s: how long the last `take` took, which is how long the step had to wait.
@@ -39,8 +45,12 @@ class Loader(Closeable):
         seed: int,
         streams: tuple[int, int],
         world: World,
+        *,
+        paired: bool = False,
     ) -> None:
-        self._sources = tuple(zip(stores, streams, strict=True))
+        self._stores = stores
+        self._streams = streams
+        self._doing = tuple(_doing(store) for store in stores) if paired else None
         self._count = count
         self._seed = seed
         self._world = world
@@ -60,12 +70,27 @@ class Loader(Closeable):
         return faces
 
     def _gathered(self, step: int) -> list[Faces]:
-        return [self._on_device(store, step, stream) for store, stream in self._sources]
+        count, rank = self._count, self._world.rank
+        of_all_a, of_all_b = self._chosen(step, count * self._world.size)
+        own = slice(rank * count, (rank + 1) * count)
+        return [
+            self._on_device(store, index[own])
+            for store, index in zip(self._stores, (of_all_a, of_all_b), strict=True)
+        ]
 
-    def _on_device(self, store: FaceStore, step: int, stream: int) -> Faces:
-        rank, size, device = self._world.rank, self._world.size, self._world.device
-        of_all = store.chosen(step, size * self._count, self._seed, stream)
-        pixels, points = store.faces(of_all[rank * self._count :][: self._count])
+    def _chosen(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+        (store_a, store_b), (stream_a, stream_b) = self._stores, self._streams
+        of_a = store_a.chosen(step, count, self._seed, stream_a)
+        if self._doing is None:
+            return of_a, store_b.chosen(step, count, self._seed, stream_b)
+        doing_a, doing_b = self._doing
+        candidates = store_b.chosen(step, count * CANDIDATES, self._seed, stream_b).reshape(count, -1)
+        best = [nearest(doing_a[of_a[[n]]], doing_b[candidates[n]])[0] for n in range(count)]
+        return of_a, candidates[torch.arange(count), torch.stack(best)]
+
+    def _on_device(self, store: FaceStore, index: Tensor) -> Faces:
+        device = self._world.device
+        pixels, points = store.faces(index)
         if pixels.device.type != device.type:
             # Only from pinned memory does a copy run beside what the device computes.
             pixels = pixels.pin_memory().to(device, non_blocking=True)
@@ -76,6 +101,12 @@ class Loader(Closeable):
     def close(self) -> None:
         """Ends the thread; safe to call twice."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def _doing(store: FaceStore) -> Tensor:
+    if store.points is None:
+        raise ValueError("only faces whose points are known can be paired")
+    return doing(store.points)
 
 
 class DeviceTime:

@@ -48,6 +48,8 @@ class LossSettings:
         face_style: that A drawn as B takes the light of A's face; costs the same pass.
         code_moments: that the codes of both people have one mean and covariance.
         code_adversary: that no critic can tell from a code whose it is.
+        code_pairs: that a face of each that do the same have one code; B's faces are then chosen to do what
+            A's in the same step do, and moved and graded as these are.
         landmarks: that A drawn as B does what A does, as a small network reads it that learns beside; costs a
             pass of a decoder.
         cycle: that A drawn as B has the code that it was drawn from; costs half that pass, and half a pass of
@@ -68,6 +70,7 @@ class LossSettings:
     face_style: float = 0.0
     code_moments: float = 0.0
     code_adversary: float = 0.0
+    code_pairs: float = 0.0
     landmarks: float = 0.0
     cycle: float = 0.0
     patch_critic: float = 0.0

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.errors import UsageError
-from .alignment import CodeCritic, code_adversary, code_cycle, code_moments
+from .alignment import CodeCritic, code_adversary, code_cycle, code_moments, code_pairs
 from .augment import Batch
+from .face_points import FacePoints
 from .landmark_reader import LandmarkReader, landmark_consistency, learnt_reading, legibility
 from .losses import DEFAULT_LOSSES, LossSettings, background_style, face_loss, face_style
 from .models import FaceNetwork, Person
+from .pairs import alike
 from .patch_critic import PatchCritic, patch_losses
 from .perceptual import Perceptual
 from .presets import Preset
@@ -106,6 +108,9 @@ class Objective(nn.Module):
         code_a, code_b = code[:, : network.preset.latent].chunk(2)
         if settings.code_moments:
             more = more + settings.code_moments * code_moments(code_a, code_b)
+        if settings.code_pairs:
+            pairs = alike(*_points(faces_a, faces_b))
+            more = more + settings.code_pairs * code_pairs(code_a, code_b, pairs)
         if "code" in self.critics:
             critic = self.critics["code"]
             assert isinstance(critic, CodeCritic)
@@ -144,10 +149,8 @@ class Objective(nn.Module):
         return more
 
     def _landmarks(self, crossed: Tensor, faces_a: Batch, faces_b: Batch, drawn_b: Tensor) -> Tensor:
-        reader, points_a, points_b = self.critics["landmarks"], faces_a.points, faces_b.points
+        reader, (points_a, points_b) = self.critics["landmarks"], _points(faces_a, faces_b)
         assert isinstance(reader, LandmarkReader)
-        if points_a is None or points_b is None:
-            raise ValueError("the loss landmarks needs batches with points")
         learnt = learnt_reading(reader, faces_a.target, faces_b.target, points_a, points_b)
         done = landmark_consistency(reader, crossed, learnt.of_a, points_a, points_b.rest[0])
         return learnt.lost + legibility(reader, drawn_b, points_b) * done
@@ -158,3 +161,9 @@ class Objective(nn.Module):
         light = face_style(crossed, faces_a.target, faces_a.mask)
         around = background_style(crossed, faces_a.target, faces_a.mask)
         return self.settings.face_style * light + self.settings.background_style * around
+
+
+def _points(faces_a: Batch, faces_b: Batch) -> tuple[FacePoints, FacePoints]:
+    if faces_a.points is None or faces_b.points is None:
+        raise ValueError("the losses landmarks and code_pairs need batches with points")
+    return faces_a.points, faces_b.points

@@ -92,7 +92,8 @@ class Run(Closeable):
         objective = Objective(learner.network, self.losses, learner.critics, self.perceptual)
         self._objective = self.world.share(objective.to(self.device))
         streams = _ORDER_A, _ORDER_B
-        self._loader = Loader(self.stores, self.batch, self.seed, streams, self.world)
+        self._paired = self.losses.code_pairs > 0
+        self._loader = Loader(self.stores, self.batch, self.seed, streams, self.world, paired=self._paired)
 
     def close(self) -> None:
         """Ends the thread that gathers faces."""
@@ -173,7 +174,9 @@ class Run(Closeable):
         waited_s = self._loader.waited_s
         with DeviceTime(self.device) as augmenting:
             faces_a = self._faces(stored_a, self.stores[0].span, _CHANGE_A, number)
-            faces_b = self._faces(stored_b, self.stores[1].span, _CHANGE_B, number)
+            # Faces that do the same are to be seen doing the same: turned, moved and mirrored alike.
+            change_b = _CHANGE_A if self._paired else _CHANGE_B
+            faces_b = self._faces(stored_b, self.stores[1].span, change_b, number)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
             lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
         torch.autograd.backward(lost.total / self.accumulate)

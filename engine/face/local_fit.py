@@ -47,14 +47,13 @@ class _Fits:
     """Of ``L`` widths, for frames at ``W`` times.
 
     Attributes:
-        value: ``[L, W]``, whose sums with places are the parabolas' values now.
-        along: ``[L * 3, W]``, whose sums with places are their shares in orthogonal polynomials.
+        lines: ``[L * 4, W]``, whose sums with places are, for each width, the parabola's shares in three
+            orthogonal polynomials, and its value now.
         kernel: ``[L, W]``, weights that add up to 1.
         freedom: ``[L, 1]``, the share of white noise that a parabola does not follow.
     """
 
-    value: NDArray[np.float64]
-    along: NDArray[np.float64]
+    lines: NDArray[np.float64]
     kernel: NDArray[np.float64]
     freedom: NDArray[np.float64]
 
@@ -80,8 +79,9 @@ def steadied(
     fits = _fits(times)
     here = walks[times.index(0)]
     places = ((walks - here) / unit).reshape(len(walks), -1)
-    levels, points = len(fits.value), walks.shape[1]
-    shares = np.square(fits.along @ places).reshape(levels, _DEGREE + 1, points, 2).sum(axis=3)
+    levels, points = len(fits.kernel), walks.shape[1]
+    lines = (fits.lines @ places).reshape(levels, _DEGREE + 2, points, 2)
+    shares, values = np.square(lines[:, :-1]).sum(axis=3), lines[:, -1]
     power = (fits.kernel @ np.square(places)).reshape(levels, points, 2).sum(axis=2)
     misfit = np.maximum(power - shares.sum(axis=1), 0.0) / fits.freedom
     motion = shares[-1, 1:].sum(axis=0)
@@ -89,9 +89,11 @@ def steadied(
         misfit, motion = misfit.mean(axis=1, keepdims=True), motion.mean(keepdims=True)
     in_motion = _share_between(np.sqrt(motion), tolerance.motion)
     noise = _between(tolerance.noise, in_motion)
-    used = np.minimum.accumulate(np.clip(_MISFIT - np.sqrt(misfit) / noise, 0.0, 1.0), axis=0)
-    values = (fits.value @ places).reshape(levels, points, 2)
-    moved = (used[..., None] * np.diff(values, axis=0, prepend=0.0)).sum(axis=0)
+    used = np.minimum.accumulate(np.minimum(np.maximum(_MISFIT - np.sqrt(misfit) / noise, 0.0), 1.0), axis=0)
+    # From each width to the next wider one, as far as that is used.
+    steps = values.copy()
+    steps[1:] -= values[:-1]
+    moved = (used[..., None] * steps).sum(axis=0)
     length = np.hypot(moved[:, 0], moved[:, 1])
     longest = length.max(keepdims=True) if together else length
     moved *= np.minimum(1.0, _between(tolerance.moved, in_motion) / np.maximum(longest, 1e-12))[:, None]
@@ -102,7 +104,7 @@ def steadied(
 def _share_between(value: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np.float64]:
     """0 up to the first end, 1 from the second on, evenly in the logarithm between."""
     low, high = ends
-    return np.clip(np.log(np.maximum(value, 1e-12) / low) / math.log(high / low), 0.0, 1.0)
+    return np.minimum(np.maximum(np.log(np.maximum(value, 1e-12) / low) / math.log(high / low), 0.0), 1.0)
 
 
 def _between(ends: tuple[float, float], share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +119,7 @@ def _fits(ticks: tuple[int, ...]) -> _Fits:
     if len(times) > 1:
         # In frames of the usual length: neither a long hold nor a frame of one tick sets the scale.
         times = times / np.median(np.diff(times))
-    value, along, kernel, freedom = [], [], [], []
+    lines, kernel, freedom = [], [], []
     for sigma in _SIGMAS_FRAMES:
         weights = np.exp(-0.5 * (times / sigma) ** 2)
         # What lies beyond a long hold says nothing about now, and its tiny weight would leave no solution.
@@ -126,12 +128,12 @@ def _fits(ticks: tuple[int, ...]) -> _Fits:
         degree = min(_DEGREE, (int(np.count_nonzero(weights)) - 1) // 2)
         roots = np.sqrt(weights)[:, None]
         polynomials, triangle = np.linalg.qr(np.vander(times, degree + 1, increasing=True) * roots)
-        shares = np.zeros((_DEGREE + 1, len(times)))
+        shares = np.zeros((_DEGREE + 2, len(times)))
         shares[: degree + 1] = (polynomials * roots).T
         at_zero = np.linalg.solve(triangle.T, np.eye(degree + 1)[0])
-        value.append(at_zero @ shares[: degree + 1])
-        along.append(shares)
+        shares[-1] = at_zero @ shares[: degree + 1]
+        lines.append(shares)
         kernel.append(weights)
         followed = float(np.square(polynomials * roots).sum())
         freedom.append([max(1.0 - followed, 1e-6)])
-    return _Fits(np.array(value), np.concatenate(along), np.array(kernel), np.array(freedom))
+    return _Fits(np.concatenate(lines), np.array(kernel), np.array(freedom))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .align import TEMPLATE, Points, apply, invert, similarity
 from .local_fit import RADIUS_FRAMES, Tolerance, steadied
@@ -27,16 +27,11 @@ _LEAST_HEIGHT_PX = 48.0
 # Of a square as high as the face: a transform is known by where it takes them.
 _CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
+# Of a track that are kept at once: with many, they are seldom moved to the front.
+_ROWS = 8 * RADIUS_FRAMES
+
 Item = TypeVar("Item")
 PointsOfTracks = Mapping[int, Points]
-
-
-@dataclass(frozen=True)
-class _Posed:
-    """A face in a frame: ``corners`` ``[4, 2]`` in luma px, ``shape`` ``[n, 2]`` in the template's units."""
-
-    corners: Points
-    shape: Points
 
 
 def smooth(
@@ -76,48 +71,69 @@ class _Smoother:
     def __init__(self, template_rows: list[int]) -> None:
         self._rows = template_rows
         self._template = np.array(list(TEMPLATE.values()))
-        self._around: deque[tuple[int, dict[int, _Posed]]] = deque()
-        self._centre = 0
+        self._walks: dict[int, _Walk] = {}
+        # Of each frame that was not given yet.
+        self._waiting: deque[dict[int, _Walk]] = deque()
+        self._next = self._count = 0
 
     def add(self, pts: int, tracks: PointsOfTracks) -> None:
-        self._around.append((pts, {track: self._posed(points) for track, points in tracks.items()}))
+        walks = {}
+        for track, points in tracks.items():
+            to_template = similarity(points[self._rows], self._template)
+            # A track that was not seen in the frame before begins anew.
+            walk = walks[track] = self._walks.get(track) or _Walk(self._count, len(points))
+            walk.add(pts, apply(invert(to_template), _CORNERS), apply(to_template, points))
+        self._walks = walks
+        self._waiting.append(walks)
+        self._count += 1
 
     def next(self) -> dict[int, Points]:
         """Of the first frame that was not given yet."""
-        smoothed = {track: self._smoothed(track) for track in self._around[self._centre][1]}
-        if self._centre == RADIUS_FRAMES:
-            self._around.popleft()
-        else:
-            self._centre += 1
-        return smoothed
+        frame, self._next = self._next, self._next + 1
+        return {track: self._smoothed(walk, frame) for track, walk in self._waiting.popleft().items()}
 
-    def _posed(self, points: Points) -> _Posed:
-        to_template = similarity(points[self._rows], self._template)
-        return _Posed(apply(invert(to_template), _CORNERS), apply(to_template, points))
-
-    def _smoothed(self, track: int) -> Points:
-        now, tracks = self._around[self._centre]
-        times, faces = deque([0]), deque([tracks[track]])
-        # A track has no holes, so its run ends where it is not seen.
-        for step, add_time, add_face in (
-            (-1, times.appendleft, faces.appendleft),
-            (1, times.append, faces.append),
-        ):
-            n = self._centre + step
-            while 0 <= n < len(self._around) and abs(n - self._centre) <= RADIUS_FRAMES:
-                pts, others = self._around[n]
-                if track not in others:
-                    break
-                add_time(pts - now)
-                add_face(others[track])
-                n += step
-        at = tuple(times)
-        here = tracks[track].corners
-        height_px = float(np.hypot(*(here[3] - here[0])))
+    def _smoothed(self, walk: _Walk, frame: int) -> Points:
+        now, times, corners, shapes = walk.around(frame)
+        height_px = float(np.hypot(*(corners[now, 3] - corners[now, 0])))
         unit_px = max(height_px, _LEAST_HEIGHT_PX)
-        corners = steadied(np.stack([f.corners for f in faces]), at, unit_px, _PLACE, together=True)
-        unit = unit_px / height_px
-        shape = steadied(np.stack([f.shape for f in faces]), at, unit, _SHAPE, together=False)
+        place = steadied(corners, times, unit_px, _PLACE, together=True)
+        shape = steadied(shapes, times, unit_px / height_px, _SHAPE, together=False)
         # Points that were steadied apart would move the whole face a little.
         upright = similarity(shape[self._rows], self._template)
-        return apply(similarity(_CORNERS, corners), apply(upright, shape))
+        return apply(similarity(_CORNERS, place), apply(upright, shape))
+
+
+class _Walk:
+    """What is kept of a track without holes: of each frame its time, and the face in two parts.
+
+    Args:
+        first: number of its first frame.
+        points: of a face.
+    """
+
+    def __init__(self, first: int, points: int) -> None:
+        self._begin = first
+        self._pts: list[int] = []
+        # Corners in luma px, and the shape in the template's units; rows are those of `_pts`.
+        self._corners = np.empty((_ROWS, len(_CORNERS), 2))
+        self._shapes = np.empty((_ROWS, points, 2))
+
+    def add(self, pts: int, corners: Points, shape: Points) -> None:
+        if len(self._pts) == _ROWS:
+            # Only frames that are still needed stay, in front.
+            kept = 2 * RADIUS_FRAMES
+            self._begin += _ROWS - kept
+            self._pts = self._pts[-kept:]
+            for rows in (self._corners, self._shapes):
+                rows[:kept] = rows[-kept:]
+        row = len(self._pts)
+        self._pts.append(pts)
+        self._corners[row], self._shapes[row] = corners, shape
+
+    def around(self, frame: int) -> tuple[int, tuple[int, ...], NDArray[np.float64], NDArray[np.float64]]:
+        """Row of a frame among those around it; their times from it on; corners, and shapes."""
+        row = frame - self._begin
+        first, end = max(row - RADIUS_FRAMES, 0), min(row + RADIUS_FRAMES + 1, len(self._pts))
+        pts = self._pts[row]
+        times = tuple(each - pts for each in self._pts[first:end])
+        return row - first, times, self._corners[first:end], self._shapes[first:end]

@@ -82,7 +82,7 @@ class Mark(NamedTuple):
         """In codes of another size."""
         return self._replace(chips=self.chips * np.float32(factor))
 
-    def from_corner(self, x: int, y: int) -> Mark:
+    def from_corner(self, x: float, y: float) -> Mark:
         """The same mark in a picture whose first sample is sample (x, y) of the frame."""
         moved = self.luma_to_mark.copy()
         moved[:, 2] += moved[:, 0] * x + moved[:, 1] * y
@@ -379,7 +379,7 @@ def blend(
         _contiguous(mask),
         np.ascontiguousarray(colour, np.float64),
         grain,
-        None if mark is None else tuple(mark.from_corner(0, frame.row_offset)),
+        None if mark is None else mark.from_corner(0, frame.row_offset),
         threads,
     )
 

@@ -141,7 +141,7 @@ def test_blend_adds_it_to_luma_alone_and_nowhere_else(bits: int) -> None:
 def test_a_converted_film_carries_it_through_a_remux(tmp_path: Path, clips: Path) -> None:
     film = tmp_path / "film.mp4"
     events = convert(
-        clips / "pyfeat_man.mp4",
+        clips / "single_face.mp4",
         SAMPLE,
         film,
         settings=ConversionSettings(encoder_options={"crf": "20"}),
@@ -164,7 +164,7 @@ def test_a_converted_film_carries_it_through_a_remux(tmp_path: Path, clips: Path
 
 
 def test_a_clip_of_nobody_s_making_carries_none(clips: Path) -> None:
-    found = find_mark(clips / "grid_sbia1a.mpg")
+    found = find_mark(clips / "single_face.mp4")
     assert (found.state, found.payload) == ("absent", None) and found.faces > 50
 
 

@@ -10,7 +10,7 @@ from ..face.align import Affine, compose, crop_to_frame, invert
 from ..frame import ColourDescription, Matrix
 from ..provenance.mark.pattern import COVERAGE, SIDE, chips, signs_of
 from ..provenance.mark.payload import Payload
-from .cast import Work
+from .cast import AnyFrame, Work
 
 # Shares of red, green and blue in luma; of RGB as of BT.709.
 _LUMA = {Matrix.BT601: (0.299, 0.587, 0.114), Matrix.BT2020_NCL: (0.2627, 0.6780, 0.0593)}
@@ -33,7 +33,7 @@ class Marker:
 
     def mark(
         self,
-        work: Work[object],
+        work: Work[AnyFrame],
         face: NDArray[np.float32],
         weight: NDArray[np.float32],
         luma: NDArray[np.float64],
@@ -51,7 +51,7 @@ class Marker:
         made = kernels.mark(face, weight, luma, to_face, chips(), self.signs)
         return kernels.Mark(made, invert(placed))
 
-    def placed(self, work: Work[object]) -> Affine:
+    def placed(self, work: Work[AnyFrame]) -> Affine:
         """The mark's chips to luma px."""
         return crop_to_frame(work.face.landmarks, size_px=SIDE, coverage=COVERAGE, display=self._display)
 

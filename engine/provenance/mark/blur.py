@@ -16,8 +16,9 @@ def blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     for axis in (0, 1):
         wide = np.pad(picture, [(radius, radius) if n == axis else (0, 0) for n in (0, 1)], mode="edge")
         length = picture.shape[axis]
-        shifted = (wide.take(range(n, n + length), axis=axis) * tap for n, tap in enumerate(taps))
-        picture = functools.reduce(np.add, shifted)
+        picture = np.zeros_like(picture)
+        for n, tap in enumerate(taps):
+            picture += tap * (wide[n : n + length] if axis == 0 else wide[:, n : n + length])
     return picture
 
 

@@ -187,5 +187,5 @@ def _starts(index: SourceIndex) -> list[int | None]:
     wanted = [pts[int((n + 0.5) / count * len(pts)) - WINDOW_FRAMES // 2] for n in range(count)]
     starts = {int(keys[max(int(np.searchsorted(keys, each, "right")) - 1, 0)]) for each in wanted}
     middle = float(pts[len(pts) // 2])
-    ordered: list[int | None] = sorted(starts, key=lambda start: abs(start - middle))  # type: ignore[arg-type]
+    ordered = sorted(starts, key=lambda start: abs(start - middle))
     return [None if start == int(pts[0]) else start for start in ordered]

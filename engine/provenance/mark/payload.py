@@ -71,7 +71,10 @@ def _check(head: int) -> int:
 def encode(bits: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 ``[..., 96]`` of 1 and -1, for 0 and 1, of bits ``[..., 48]``."""
     # A window of nine bits around the circle, the newest lowest.
-    register = sum(np.roll(bits.astype(np.int64), age, axis=-1) << age for age in range(9))
+    wide = bits.astype(np.int64)
+    register = np.zeros_like(wide)
+    for age in range(9):
+        register |= np.roll(wide, age, axis=-1) << age
     code = np.stack([_parity(register & generator) for generator in _GENERATORS], axis=-1)
     return (1 - 2 * code).reshape(*bits.shape[:-1], CODE_BITS).astype(np.float32)
 

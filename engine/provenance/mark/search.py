@@ -57,7 +57,8 @@ def detail_of(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = _box(luma)
     detail = mean - blur(mean, _DETAIL_CHIPS * CHIP_PX)
     power = np.minimum(np.abs(detail), _MOST_DETAIL) ** 2
-    return detail / (np.sqrt(blur(power, _ACTIVITY_CHIPS * CHIP_PX)) + _LEAST_ACTIVITY)
+    found: NDArray[np.float32] = detail / (np.sqrt(blur(power, _ACTIVITY_CHIPS * CHIP_PX)) + _LEAST_ACTIVITY)
+    return found
 
 
 def codes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,7 +120,7 @@ def candidates(pictures: Sequence[NDArray[np.float32]]) -> list[Reading]:
 def _near(place: int) -> NDArray[np.intp]:
     """Numbers of the places around one."""
     shape = len(_SCALES), len(_TURNS_DEG), len(_SHIFTS_PX), len(_SHIFTS_PX)
-    middle = np.unravel_index(place, shape)
+    middle = [int(at) for at in np.unravel_index(place, shape)]
     spans = [
         np.arange(max(at - reach, 0), min(at + reach + 1, length))
         for at, reach, length in zip(middle, _REACH, shape, strict=True)
@@ -144,6 +145,8 @@ def _places() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def _box(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean over a chip around each sample."""
     padded = np.pad(luma, CHIP_PX // 2, mode="edge")
-    across = sum(padded[:, n : n + luma.shape[1]] for n in range(CHIP_PX))
-    both: NDArray[np.float32] = sum(across[n : n + luma.shape[0]] for n in range(CHIP_PX)) / CHIP_PX**2
-    return both
+    mean = np.zeros_like(luma)
+    for down in range(CHIP_PX):
+        for across in range(CHIP_PX):
+            mean += padded[down : down + luma.shape[0], across : across + luma.shape[1]]
+    return mean / np.float32(CHIP_PX**2)

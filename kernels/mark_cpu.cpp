@@ -34,8 +34,10 @@ void mark(const float* rgb, const float* mask, int size, const float (&luma)[4],
         shown[i] = affine_row(luma, rgb[i], rgb[i + pixels], rgb[i + 2 * pixels]);
     const MarkJob job{mark_to_face, {luma[0], luma[1], luma[2], luma[3]}, 0};
     const float* of_pixels = shown.data();
-    make_mark(InTurn{}, job, {chips, signs}, mask, size, MarkSheet(memory.data()),
-              [of_pixels, size](int x, int y) { return of_pixels[static_cast<std::ptrdiff_t>(y) * size + x]; }, out);
+    make_mark(
+        InTurn{}, job, {chips, signs}, mask, size, MarkSheet(memory.data()),
+        [of_pixels, size](int x, int y) { return of_pixels[static_cast<std::ptrdiff_t>(y) * size + x]; },
+        out);
 }
 
 }  // namespace crossface::CF_VARIANT

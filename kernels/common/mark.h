@@ -28,10 +28,10 @@ constexpr int kMarkMargin = 8, kMarkPitch = kMarkSide + 2 * kMarkMargin;
 constexpr int kMarkArea = kMarkPitch * kMarkPitch;
 
 constexpr int kMarkRounds = 8;
-constexpr float kMarkTarget = 0.2f;       // mean over a bit's chips
-constexpr float kMarkOvercancel = 0.4f;   // of the face's share
-constexpr float kMarkStep = 1.2f;         // of the distance that is left, a round
-constexpr float kMarkKept = 0.6f;         // of a chip's change that its own mean has, as `blend` lays it
+constexpr float kMarkTarget = 0.2f;      // mean over a bit's chips
+constexpr float kMarkOvercancel = 0.4f;  // of the face's share
+constexpr float kMarkStep = 1.2f;        // of the distance that is left, a round
+constexpr float kMarkKept = 0.6f;        // of a chip's change that its own mean has, as `blend` lays it
 constexpr float kMarkLeastActivity = 2.0f, kMarkMostDetail = 12.0f;  // codes of 8 bits
 constexpr float kMarkMostRms = 3.6f;  // of all chips; bilinear between them that is 2.4 codes: 40.5 dB
 
@@ -89,8 +89,10 @@ template <typename Value>
 CF_HOST_DEVICE inline float mark_bilinear(int size, float x, float y, Value value) {
     const float left = std::floor(x), top = std::floor(y);
     const float fx = x - left, fy = y - top;
-    const int x0 = clamp(static_cast<int>(left), 0, size - 1), x1 = clamp(static_cast<int>(left) + 1, 0, size - 1);
-    const int y0 = clamp(static_cast<int>(top), 0, size - 1), y1 = clamp(static_cast<int>(top) + 1, 0, size - 1);
+    const int x0 = clamp(static_cast<int>(left), 0, size - 1),
+              x1 = clamp(static_cast<int>(left) + 1, 0, size - 1);
+    const int y0 = clamp(static_cast<int>(top), 0, size - 1),
+              y1 = clamp(static_cast<int>(top) + 1, 0, size - 1);
     return (1.0f - fy) * ((1.0f - fx) * value(x0, y0) + fx * value(x1, y0)) +
            fy * ((1.0f - fx) * value(x0, y1) + fx * value(x1, y1));
 }
@@ -98,8 +100,8 @@ CF_HOST_DEVICE inline float mark_bilinear(int size, float x, float y, Value valu
 // Step 1, of place `i`: the mean luma of a chip, from a few points of it, as `detail`; and the face's share.
 // `luma(column, row)` is that of the face's pixels.
 template <typename Texel, typename Luma>
-CF_HOST_DEVICE inline void measure_chip(const MarkJob& job, const Texel* mask, int size, const MarkSheet& sheet,
-                                        int i, Luma luma) {
+CF_HOST_DEVICE inline void measure_chip(const MarkJob& job, const Texel* mask, int size,
+                                        const MarkSheet& sheet, int i, Luma luma) {
     const float column = static_cast<float>(i % kMarkPitch - kMarkMargin);
     const float row = static_cast<float>(i / kMarkPitch - kMarkMargin);
     float m[2][3];
@@ -123,12 +125,14 @@ CF_HOST_DEVICE inline void measure_chip(const MarkJob& job, const Texel* mask, i
     sheet.chip[i] = 0.0f;
     const float u = column + 0.5f, v = row + 0.5f;
     const float x = m[0][0] * u + m[0][1] * v + m[0][2], y = m[1][0] * u + m[1][1] * v + m[1][2];
-    const bool inside = x >= 0.0f && y >= 0.0f && x < static_cast<float>(size) && y < static_cast<float>(size);
-    const float share = inside ? mark_bilinear(size, x - 0.5f, y - 0.5f,
-                                               [&](int at, int line) {
-                                                   return read_texel(mask[static_cast<std::ptrdiff_t>(line) * size + at]);
-                                               })
-                               : 0.0f;
+    const bool inside =
+        x >= 0.0f && y >= 0.0f && x < static_cast<float>(size) && y < static_cast<float>(size);
+    const float share =
+        inside ? mark_bilinear(size, x - 0.5f, y - 0.5f,
+                               [&](int at, int line) {
+                                   return read_texel(mask[static_cast<std::ptrdiff_t>(line) * size + at]);
+                               })
+               : 0.0f;
     sheet.weight[i] = clamp(share, 0.0f, 1.0f);
 }
 
@@ -196,7 +200,8 @@ CF_HOST_DEVICE inline void move_chips(const MarkSheet& sheet, const MarkKey& key
         const int i = mark_place(key.chips[k]);
         const float activity = 1.0f / sheet.gain[i];
         const float limit = clamp(3.6f + 1.2f * (activity - kMarkLeastActivity), 3.6f, 9.0f);
-        sheet.chip[i] = clamp(sheet.chip[i] + step * key.signs[k] * activity * sheet.weight[i], -limit, limit);
+        sheet.chip[i] =
+            clamp(sheet.chip[i] + step * key.signs[k] * activity * sheet.weight[i], -limit, limit);
     }
 }
 
@@ -218,8 +223,9 @@ CF_HOST_DEVICE inline float mark_scale(const MarkSheet& sheet, const MarkKey& ke
 //   once(step)                   calls step(),
 // and each returns when all of its calls have.
 template <typename Run, typename Texel, typename Luma>
-CF_HOST_DEVICE inline void make_mark(const Run& run, const MarkJob& job, const MarkKey& key, const Texel* mask,
-                                     int size, const MarkSheet& sheet, Luma luma, float* out) {
+CF_HOST_DEVICE inline void make_mark(const Run& run, const MarkJob& job, const MarkKey& key,
+                                     const Texel* mask, int size, const MarkSheet& sheet, Luma luma,
+                                     float* out) {
     constexpr int kDetail = MarkBlur::kDetailRadius, kActivity = MarkBlur::kActivityRadius;
     constexpr int kSquare = kMarkMargin, kAround = kMarkMargin - kActivity;
     static_assert(kAround >= kDetail);

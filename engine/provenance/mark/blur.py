@@ -16,9 +16,11 @@ def blur(picture: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
     for axis in (0, 1):
         wide = np.pad(picture, [(radius, radius) if n == axis else (0, 0) for n in (0, 1)], mode="edge")
         length = picture.shape[axis]
-        picture = np.zeros_like(picture)
+        blurred: NDArray[np.float32] = np.zeros(picture.shape, np.float32)
         for n, tap in enumerate(taps):
-            picture += tap * (wide[n : n + length] if axis == 0 else wide[:, n : n + length])
+            part: NDArray[np.float32] = wide[n : n + length] if axis == 0 else wide[:, n : n + length]
+            blurred += tap * part
+        picture = blurred
     return picture
 
 

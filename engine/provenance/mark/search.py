@@ -57,7 +57,8 @@ def detail_of(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = _box(luma)
     detail = mean - blur(mean, _DETAIL_CHIPS * CHIP_PX)
     power = np.minimum(np.abs(detail), _MOST_DETAIL) ** 2
-    found: NDArray[np.float32] = detail / (np.sqrt(blur(power, _ACTIVITY_CHIPS * CHIP_PX)) + _LEAST_ACTIVITY)
+    activity = np.sqrt(blur(power, _ACTIVITY_CHIPS * CHIP_PX)) + np.float32(_LEAST_ACTIVITY)
+    found: NDArray[np.float32] = (detail / activity).astype(np.float32)
     return found
 
 

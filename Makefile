@@ -11,9 +11,9 @@ KERNELS := $(wildcard kernels/* kernels/*/*)
 MODULES := $(sort $(wildcard engine/*.py engine/*/*.py training/*.py training/*/*.py))
 BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
-.PHONY: setup assets originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
+.PHONY: setup assets people gate originals judges demo test test-long gpu-check lint bench wheel sample-model clean FORCE
 
-setup: .venv/.full people originals judges
+setup: .venv/.full people gate originals judges
 
 # Two processes, each file in one of them: fixtures of a file are made once.
 test: setup
@@ -36,7 +36,7 @@ lint: .venv/.full build/typing
 bench: setup
 	for script in benchmarks/bench_*.py; do $(PY) $$script || exit; done
 
-wheel: .venv/.base people
+wheel: .venv/.base people gate
 	$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	ls dist
 
@@ -73,6 +73,11 @@ people: assets
 	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'), people=True)" || \
 		echo "Without it nobody is found by a picture (--faces-of PICTURE), and tests of that are skipped."
 
+# And the one that tells explicit pictures, which comes by npm: not everybody has that.
+gate: assets
+	$(PY) -c "from pathlib import Path; from crossface.engine import weights; weights.fetch(Path('engine/weights'), gate=True)" || \
+		echo "Without it no film is looked at for explicit content, each conversion asks for --i-have-the-rights, and tests of that are skipped."
+
 # The face models as published: only the tests need them.
 originals: .venv/.base
 	$(PY) tests/fetch_originals.py build/originals
@@ -88,11 +93,12 @@ build/typing:
 	ln -sfn ../../../engine $@/crossface/engine
 	ln -sfn ../../../training $@/crossface/training
 
-demo: .venv/.base assets
+# Where there is no content gate the rights in this film are asked for: its clips' licences give them.
+demo: .venv/.base assets gate
 	mkdir -p demo
 	.venv/bin/crossface analyze build/clips/single_face.mp4 -o demo/shot.faces --overwrite
 	.venv/bin/crossface convert build/clips/single_face.mp4 samples/demo.onnx --faces demo/shot.faces \
-		-o demo/out.mp4 --overwrite
+		-o demo/out.mp4 --i-have-the-rights --overwrite
 	.venv/bin/crossface sheet demo/out.mp4 build/clips/single_face.mp4 --faces demo/shot.faces \
 		-o demo/sheet.png
 

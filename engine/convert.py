@@ -73,12 +73,15 @@ def convert(
         workers: processes that work side by side; the output is the same for any number.
         executor: ``dask://HOST:PORT`` of a cluster that does the segments instead.
         signing: who signs the content credentials; the identity of this machine where None.
-        rights_stated: you have the right to draw the people whose models hold no consent; said once a model.
+        rights_stated: you have the right to draw the people whose models hold no consent, said once a model;
+            and to make this film, where nobody looks for explicit content, said each time.
         kept: networks and workers, from one call to the next.
         overwrite: replace ``output``, and a job of another plan.
 
     Raises:
-        RefusedError: the consent in a model has ended; or there is none, and the rights were never stated.
+        RefusedError: the consent in a model has ended; or there is none, and the rights were never stated; or
+            nobody looks for explicit content, and they are not stated now.
+        ExplicitError: the clip looks sexually explicit, and no consent covers that.
         UsageError: settings that make no sense, or that the encoder refuses; ``output`` is a source.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
         ConfigurationError: face models are missing, or what image sequences or content credentials need.
@@ -136,6 +139,7 @@ def convert(
                 analysis=analysis,
                 reading=reading,
                 compositing=compositing,
+                rights_stated=rights_stated,
                 overwrite=overwrite,
             )
             return

@@ -74,6 +74,10 @@ class RefusedError(CrossfaceError):
     exit_code = 77
 
 
+class ExplicitError(RefusedError):
+    """The film looks sexually explicit, and no consent covers that."""
+
+
 class ConfigurationError(CrossfaceError):
     """The installation lacks something: weights, an extra, a library."""
 

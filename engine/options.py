@@ -88,8 +88,9 @@ _ANALYSIS = (
         "faces_of",
         default="largest",
         metavar="WHOM",
-        help="Whose faces are swapped: largest, smallest, left or right (one of each shot), all, numbers of "
-        'tracks as "crossface faces" shows them (0,3), or a picture of the person.',
+        help="Whose faces are swapped: largest, smallest, left, right, or nearest to a place in px "
+        '(at:640,360), one of each shot; all; numbers of tracks as "crossface faces" shows them (0,3); '
+        "or a picture of the person.",
     ),
     click.option("--detect-every", type=click.IntRange(1, 60), default=5, help="Frames per search."),
     click.option(
@@ -342,7 +343,8 @@ rights_option = click.option(
     "--i-have-the-rights",
     "rights_stated",
     is_flag=True,
-    help="You may draw whoever's consent is not in their model; asked for once a model, and recorded.",
+    help="You may draw whoever's consent is not in their model, asked for once a model; or make this film, "
+    "where nobody looks for explicit content. Recorded.",
 )
 workers_option = click.option(
     "--workers",

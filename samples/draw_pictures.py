@@ -38,7 +38,10 @@ class Compared:
 
 
 COMPARED = {
+    "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 36, 60)),
     "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
+    "texture": Compared("single_face.mp4", ("sharpness=0,1", "grain=0,1"), (54,)),
+    "mask": Compared("single_face.mp4", ("mask=both,learned,hull",), (54,)),
 }
 
 

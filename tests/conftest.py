@@ -96,8 +96,16 @@ def _lacks_people() -> str | None:
     return None
 
 
+def _lacks_gate() -> str | None:
+    original = Path(__file__).parents[1] / "build" / "originals" / "content_gate"
+    if weights.is_there("content_gate") and original.exists():
+        return None
+    return 'no network that tells explicit pictures; "make gate originals" fetches it, by npm'
+
+
 NEEDS: dict[str, Callable[[], str | None]] = {
     "cluster": lambda: _lacks_module("distributed"),
+    "gate": _lacks_gate,
     "judges": _lacks_judges,
     "litert": lambda: _lacks_module("ai_edge_litert"),
     "people": _lacks_people,

@@ -38,7 +38,15 @@ def chosen(frames: Sequence[Sequence[Face]], select: str, shots: Sequence[int] =
 
 @pytest.mark.parametrize(
     ("select", "expected"),
-    [("largest", [1]), ("smallest", [0]), ("left", [0]), ("right", [2]), ("all", [1, 2, 0])],
+    [
+        ("largest", [1]),
+        ("smallest", [0]),
+        ("left", [0]),
+        ("right", [2]),
+        ("at:320,180", [1]),
+        ("at:640,0", [2]),
+        ("all", [1, 2, 0]),
+    ],
 )
 def test_one_of_three(select: str, expected: list[int]) -> None:
     assert chosen([[LEFT, MIDDLE, RIGHT]] * 60, select) == [expected] * 60
@@ -73,7 +81,9 @@ def test_two_who_change_places_do_not_flicker() -> None:
     assert sum(a != b for a, b in itertools.pairwise(found)) <= 1
 
 
-@pytest.mark.parametrize("select", ["biggest", "", "1;2", "-1", "1.5", "person", "somebody.png"])
+@pytest.mark.parametrize(
+    "select", ["biggest", "", "1;2", "-1", "1.5", "person", "at:5", "at:5,x", "somebody.png"]
+)
 def test_what_is_no_selection(select: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_selection(select, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,30 @@ def test_gains_are_limited(seed: int, method: Method, spread: float) -> None:
     assert gains.min() > 0.5 and gains.max() < 2.0
 
 
+@given(st.integers(0, 10_000), st.floats(0.5, 2.5), st.floats(0.0, 0.1), st.floats(0.0, 0.1))
+def test_luma_is_stretched_no_further_than_features_bear(
+    seed: int, gain: float, features: float, plates: float
+) -> None:
+    """Skin's contrast is the plate's where the rest of the face allows it; mean and hue do not care."""
+    samples = colours(seed, 0.05)
+    drawn, source = statistics(samples), statistics(0.5 + gain * (samples - samples.mean(0)))
+    skin = [colour_match.luma_variance(each.covariance) for each in (drawn, source)]
+    whole = skin[0] + features**2, skin[1] + plates**2
+    told = [replace(each, contrast=of) for each, of in zip((drawn, source), whole, strict=True)]
+    linear = transform("reinhard", *told)[:, :3]
+    luma = (applied(np.column_stack([linear, np.zeros(3)]), samples) @ OPPONENT[0]).std()
+    found = luma / (samples @ OPPONENT[0]).std()
+    bound = np.sqrt(whole[1] / whole[0])
+    assert found <= max(min(gain, bound), 0.6) * 1.01
+    if plates <= features:
+        assert found < 1.01, "nothing is stretched whose features are strong enough"
+    elif gain <= 1:
+        assert found == pytest.approx(max(min(gain, bound), 0.6), rel=0.01)
+    plain = OPPONENT @ transform("reinhard", drawn, source)[:, :3] @ np.linalg.inv(OPPONENT)
+    calmed = OPPONENT @ linear @ np.linalg.inv(OPPONENT)
+    np.testing.assert_allclose(calmed[1:], plain[1:], atol=2e-4)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_one_flat_colour_gives_finite_numbers(method: Method) -> None:
     flat = Statistics(np.full(3, 0.5), np.zeros((3, 3)))
@@ -196,9 +221,10 @@ def test_beyond_its_ends_a_curve_goes_on() -> None:
 def test_texture_and_quantiles_are_steady_too() -> None:
     match = SteadyMatch("hist")
     drawn, dim, bright = (statistics(colours(n)) for n in (1, 2, 3))
-    first = match.update(Measured(0, 0, 1, drawn, dim, Texture(1.0, 2.0, 3.0, 4.0)))
-    second = match.update(Measured(1, 0, 1, drawn, bright, Texture(5.0, 2.0, 3.0, 8.0)))
-    assert first.texture == Texture(1.0, 2.0, 3.0, 4.0) and second.texture == Texture(2.0, 2.0, 3.0, 5.0)
+    first = match.update(Measured(0, 0, 1, drawn, dim, Texture(1.0, 2.0, 6.0, 7.0, 3.0, 4.0)))
+    second = match.update(Measured(1, 0, 1, drawn, bright, Texture(5.0, 2.0, 6.0, 3.0, 3.0, 8.0)))
+    assert first.texture == Texture(1.0, 2.0, 6.0, 7.0, 3.0, 4.0)
+    assert second.texture == Texture(2.0, 2.0, 6.0, 6.0, 3.0, 5.0)
     assert dim.quantiles is not None and bright.quantiles is not None
     halfway = statistics(colours(2)).mixed(bright, 0.25)
     np.testing.assert_allclose(halfway.quantiles, 0.75 * dim.quantiles + 0.25 * bright.quantiles)

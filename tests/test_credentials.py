@@ -78,7 +78,6 @@ def claim(source: Path, **changes: Any) -> Claim:
 def sign(film: Path, output: Path, said: Claim | None = None, signing: Signing | None = None) -> Path:
     """Signs a film as if it had just been made."""
     seal = (signing or Signing()).signer().seal(output, lambda: said or claim(film))
-    assert seal is not None
     if not seal(film, output):
         shutil.copyfile(film, output)
     return output
@@ -362,3 +361,21 @@ def test_a_failed_signing_leaves_an_unsigned_part_and_no_film(
     assert len(list((tmp_path / "out.mp4.job").glob("part-*.json"))) == 3
     run(convert(clip, swapper, film, settings=SETTINGS, reading=READING))
     assert verify(film).verdict == "marked"
+
+
+def test_nothing_said_of_an_earlier_output_is_left_beside(tmp_path: Path) -> None:
+    film = small_film(tmp_path / "in.mkv")
+    out = sign(film, tmp_path / "out.mkv")
+    assert verify(out).verdict == "marked"
+    sign(film, out, signing=Signing(unsigned_because="a test"))
+    assert not sidecar_of(out).exists() and verify(out).verdict == "unmarked"
+
+
+def test_a_copy_of_a_film_without_a_face_takes_its_credentials_along(swapper: Path, tmp_path: Path) -> None:
+    film = sign(small_film(tmp_path / "plain.mkv"), tmp_path / "in.mkv")
+    out = tmp_path / "out.mkv"
+    run(convert(film, swapper, out))
+    assert out.read_bytes() == film.read_bytes()
+    assert verify(out).verdict == "marked"
+    run(convert(tmp_path / "plain.mkv", swapper, out, overwrite=True))
+    assert not sidecar_of(out).exists() and verify(out).verdict == "unmarked"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -114,3 +115,15 @@ def test_skin_in_bright_and_dim_light_stays() -> None:
     assert found is not None
     np.testing.assert_allclose(found.mask, 1.0, atol=1e-5)
     assert find_skin(flat, flat, 0 * MASK) is None
+
+
+def test_the_whole_faces_contrast_is_told_too_and_skin_need_not_be_sought() -> None:
+    drawn, source = face(HER_TONE, 7), face(SKIN_TONE, 8)
+    drawn[:, 16:20, 10:54] = 0.1
+    luma = np.einsum("c,cyx->yx", [0.2126, 0.7152, 0.0722], drawn.astype(np.float64))
+    sought, all_of_it = find_skin(drawn, source, MASK), find_skin(drawn, source, MASK, search=False)
+    assert sought is not None and all_of_it is not None
+    assert sought.drawn.contrast == pytest.approx(luma.var(), rel=1e-3)
+    assert all_of_it.drawn.contrast == sought.drawn.contrast
+    np.testing.assert_array_equal(all_of_it.mask, MASK)
+    np.testing.assert_allclose(all_of_it.drawn.mean, drawn.mean((1, 2)), atol=1e-5)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from machine import write_result
@@ -116,35 +117,73 @@ def watch_files(source: Path, result: Path, span: str | None) -> list[Pair]:
 def _gather(options: argparse.Namespace) -> Watched:
     """Converts where that is wanted, and looks at everything."""
     *models, source = options.paths
-    target = None
-    if options.target:
-        with Clip(options.target, reading(options.target_range)) as clip:
-            target = embeddings(clip, every=_TARGET_EVERY)
+    return look_at(
+        Shown(source, options.range),
+        model=models[0] if models else None,
+        made=options.converted,
+        target=Shown(options.target, options.target_range) if options.target else None,
+        faces=options.faces,
+        rights_stated=options.i_have_the_rights,
+    )
+
+
+class Shown(NamedTuple):
+    """A clip, or a range of it as of `reading`."""
+
+    path: Path
+    span: str | None = None
+
+
+def look_at(
+    source: Shown,
+    *,
+    model: Path | None,
+    made: Path | None = None,
+    target: Shown | None = None,
+    faces: Path | None = None,
+    rights_stated: bool = False,
+) -> Watched:
+    """Converts a clip without loss, if it is not there, and looks at both.
+
+    Args:
+        source: the clip.
+        model: that draws.
+        made: what came of it, where it is there already.
+        target: that shows the model's person.
+        faces: of an analysis that was edited.
+        rights_stated: as of `convert`.
+
+    Raises:
+        CrossfaceError: something cannot be read or converted.
+    """
+    known = None
+    if target:
+        with Clip(target.path, reading(target.span)) as clip:
+            known = embeddings(clip, every=_TARGET_EVERY)
     about: dict[str, object] = {
-        "clip": source.name,
-        "range_s": options.range,
-        "target": options.target and options.target.name,
+        "clip": source.path.name,
+        "range_s": source.span,
+        "target": target and target.path.name,
     }
-    for model in models:
+    if model:
         metadata = read_model(model).metadata
         about |= {"model": model.name, "architecture": metadata.architecture, "steps": metadata.steps}
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
-        made = options.converted
         if made is None:
-            made, span = Path(scratch) / "converted.mov", reading(options.range)
-            settings = ConversionSettings(encoder_options=LOSSLESS)
+            assert model is not None, "a model, or what it made"
+            made = Path(scratch) / "converted.mov"
             for _ in convert(
-                source,
-                models[0],
+                source.path,
+                model,
                 made,
-                faces=options.faces,
-                settings=settings,
-                reading=span,
+                faces=faces,
+                settings=ConversionSettings(encoder_options=LOSSLESS),
+                reading=reading(source.span),
                 signing=Signing(unsigned_because="looked at by programs, and thrown away"),
-                rights_stated=options.i_have_the_rights,
+                rights_stated=rights_stated,
             ):
                 pass
-        return Watched(watch_files(source, made, options.range), target, about)
+        return Watched(watch_files(source.path, made, source.span), known, about)
 
 
 def _tell(question: str, figures: Figures, watched: Watched, path: Path | None) -> None:

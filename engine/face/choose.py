@@ -5,6 +5,8 @@ It streams: a frame is decided by the frames before it and by so many to come.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ from .seen import SeenFace
 # One face of a shot at any time; or every face.
 RANKED = ("largest", "smallest", "left", "right")
 SELECTIONS = (*RANKED, "all")
+# Before the px of a place: the face nearest to it.
+_AT = "at:"
 Dropped = Literal["short", "low presence"]
 
 # Frames that choosing looks ahead.
@@ -55,8 +59,8 @@ Ranks = Callable[[Mapping[int, SeenFace]], dict[int, float]]
 
 
 def names_faces(select: str) -> bool:
-    """Whether it is a selection that stands for itself: a name, or numbers of tracks."""
-    return select in SELECTIONS or _tracks(select) is not None
+    """Whether it is a selection that stands for itself: a name, a place, or numbers of tracks."""
+    return select in SELECTIONS or _place(select) is not None or _tracks(select) is not None
 
 
 def check_selection(select: str, person: str) -> None:
@@ -65,7 +69,8 @@ def check_selection(select: str, person: str) -> None:
         Person.parse(person)
     elif not names_faces(select):
         raise UsageError(
-            f"faces of {select!r}: give {', '.join(SELECTIONS)}, numbers of tracks as 0,3, or a picture"
+            f"faces of {select!r}: give {', '.join(SELECTIONS)}, numbers of tracks as 0,3, "
+            f"a place as {_AT}640,360, or a picture"
         )
 
 
@@ -74,9 +79,9 @@ def choose(frames: Iterator[TrackedFrame], select: str, person: str = "") -> Ite
 
     Args:
         frames: all of a clip, in order, their tracks without holes.
-        select: ``all``; ``largest``, ``smallest``, or the one farthest to the ``left`` or ``right``, at any
-            time one face of the shot, which stays chosen until it leaves or another is clearly more so;
-            numbers of tracks as ``"0,3"``; or ``person``.
+        select: ``all``; ``largest``, ``smallest``, the one farthest to the ``left`` or ``right``, or nearest
+            to a place in luma px, as ``at:640,360``: at any time one face of the shot, which stays chosen
+            until it leaves or another is clearly more so; numbers of tracks as ``"0,3"``; or ``person``.
         person: whom ``person`` means, as `Person.text` gives it.
 
     Raises:
@@ -240,9 +245,19 @@ def _jury(select: str, person: str) -> _Jury:
         return _Jury()
     if select in RANKED:
         return _Ranked({"largest": _areas, "smallest": _smallest, "left": _left, "right": _right}[select])
+    place = _place(select)
+    if place is not None:
+        return _Ranked(functools.partial(_nearest, place))
     tracks = _tracks(select)
     assert tracks is not None
     return _Numbers(tracks)
+
+
+def _place(select: str) -> tuple[float, float] | None:
+    words = select.removeprefix(_AT).split(",")
+    if not select.startswith(_AT) or len(words) != 2 or not all(word.strip().isdecimal() for word in words):
+        return None
+    return float(words[0]), float(words[1])
 
 
 def _tracks(select: str) -> frozenset[int] | None:
@@ -264,6 +279,13 @@ def _left(faces: Mapping[int, SeenFace]) -> dict[int, float]:
 
 def _right(faces: Mapping[int, SeenFace]) -> dict[int, float]:
     return _by_place({track: -face.box[0] - face.box[2] for track, face in faces.items()})
+
+
+def _nearest(place: tuple[float, float], faces: Mapping[int, SeenFace]) -> dict[int, float]:
+    boxes = {track: face.box for track, face in faces.items()}
+    return _by_place(
+        {track: math.dist(place, ((x0 + x1) / 2, (y0 + y1) / 2)) for track, (x0, y0, x1, y1) in boxes.items()}
+    )
 
 
 def _by_place(places: Mapping[int, float]) -> dict[int, float]:

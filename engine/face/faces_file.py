@@ -1,6 +1,6 @@
 """``shot.faces``: what the analysis found, as JSON lines that a person can read and edit.
 
-A header, then a line a frame, then one line with the tracks. A face is swapped
+A header, then a line a frame, then one line with the tracks and the content gate's scores. A face is swapped
 in the frames where it is chosen (``"chosen": true``) if its track is swapped
 (``"swap": true``); where a track is chosen in no frame and swapped all the
 same, it is in all of its frames: so tracks come back that were ``"dropped"``. A
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -20,6 +21,7 @@ from typing import Any, Self, TextIO
 import numpy as np
 
 from ..errors import BadInputError, unreadable
+from ..provenance.gate import Gate, Score
 from ..settings import AnalysisSettings
 from ..video.info import VideoInfo
 from .align import LANDMARK_COUNT, LANDMARK_SCHEME, Points
@@ -114,6 +116,13 @@ def _rounded(points: Points) -> Points:
     return np.round(points, 2)
 
 
+def _share(value: Any) -> float:
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of {share}")
+    return share
+
+
 def _spread(points: Points, indices: Sequence[int]) -> Points:
     """All landmarks, of which only some are known."""
     landmarks = np.full((LANDMARK_COUNT, 2), np.nan)
@@ -171,7 +180,11 @@ def dropped_tracks(path: Path, tracks: Iterable[Track]) -> list[str]:
 
 
 def write_faces(
-    file: TextIO, header: FacesHeader, frames: Iterable[LinkedFrame], tracks: dict[int, Track]
+    file: TextIO,
+    header: FacesHeader,
+    frames: Iterable[LinkedFrame],
+    tracks: dict[int, Track],
+    scores: Sequence[Score] | None = None,
 ) -> Iterator[LinkedFrame]:
     """Writes a faces file while its frames pass through.
 
@@ -180,6 +193,7 @@ def write_faces(
         header: its first line.
         frames: every frame of the clip in order.
         tracks: empty; gets what the last line says of each.
+        scores: of the content gate, whole when the last frame has passed; None where it did not look.
     """
     file.write(json.dumps(asdict(header)) + "\n")
     for frame in frames:
@@ -200,7 +214,8 @@ def write_faces(
         file.write(json.dumps({"pts": frame.pts, "shot": frame.shot, "faces": entries}) + "\n")
         yield frame
     lines = [{**asdict(track), "mean_height_px": round(track.mean_height_px, 1)} for track in tracks.values()]
-    file.write(json.dumps({"tracks": lines}) + "\n")
+    looked = {} if scores is None else {"explicit": [[score.pts, score.explicit] for score in scores]}
+    file.write(json.dumps({"tracks": lines, **looked}) + "\n")
 
 
 class FacesFile:
@@ -212,7 +227,8 @@ class FacesFile:
 
     Attributes:
         header: its first line.
-        tracks: its last line, by number.
+        tracks: of its last line, by number.
+        scores: of the content gate, in order; None where it did not look.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -239,10 +255,18 @@ class FacesFile:
             raise BadInputError(f"{path}: is cut short, its tracks are missing: run crossface analyze again")
         try:
             self.header = FacesHeader(**{**header, "points": tuple(map(int, header["points"]))})
-            entries = [Track(**fields) for fields in json.loads(last)["tracks"]]
+            fields = json.loads(last)
+            entries = [Track(**entry) for entry in fields["tracks"]]
+            self.scores = [
+                Score(int(pts), _share(explicit)) for pts, explicit in fields.get("explicit", ())
+            ] or None
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise BadInputError(f"{path}: its header or tracks are damaged: run crossface analyze") from error
         self.tracks = {track.track: track for track in entries}
+
+    def gate(self, clip: Path, *, covered: bool) -> Gate:
+        """For `scores`; ``covered`` as of `Gate`."""
+        return Gate(clip, Fraction(self.header.time_base), covered=covered)
 
     def check_source(self, clip: Path, source_hash: str) -> None:
         """Raises BadInputError where the file was made from another clip."""

@@ -37,6 +37,12 @@ _STEPS_PER_PX = 100
 _Frame_contra = TypeVar("_Frame_contra", bound=Timed, contravariant=True)
 
 
+class LooksAtFrames(Protocol[_Frame_contra]):
+    """Scores some frames of a part, as `FrameScores` does; None of the others."""
+
+    def score(self, frame: _Frame_contra, /, *, cut: bool) -> float | None: ...
+
+
 class Looks(Protocol[_Frame_contra]):
     """Tells who faces are, as `LookFinder` does."""
 
@@ -86,35 +92,44 @@ class SeenFrame:
         faces: the largest first.
         thumbnail: float32 ``[n]``, of a part's first and last frame: tells whether a shot begins between
             two parts.
+        explicit: how explicit it looks, 0..1; None where it was not looked at, see `gate`.
     """
 
     pts: int
     cut: bool
     faces: tuple[SeenFace, ...]
     thumbnail: NDArray[np.float32] | None
+    explicit: float | None = None
 
 
 def seen(
-    sightings: Iterable[Sighting[AnyFrame]], looks: Looks[AnyFrame] | None = None
+    sightings: Iterable[Sighting[AnyFrame]],
+    looks: Looks[AnyFrame] | None = None,
+    scores: LooksAtFrames[AnyFrame] | None = None,
 ) -> Iterator[SeenFrame]:
     """What is kept of a part's sightings.
 
     Args:
         sightings: of its frames, in order.
         looks: tells now and then who a track is; None where nobody asks.
+        scores: tells now and then how explicit a frame looks, while it is the last that was given; None where
+            nobody asks.
     """
-    last: Sighting[AnyFrame] | None = None
+    last: tuple[Sighting[AnyFrame], float | None] | None = None
     first = True
     for sighting in sightings:
+        explicit = None if scores is None else scores.score(sighting.frame, cut=sighting.cut)
         if last is not None:
-            yield _kept(last, looks, marked=first)
+            yield _kept(*last, looks, marked=first)
             first = False
-        last = sighting
+        last = sighting, explicit
     if last is not None:
-        yield _kept(last, looks, marked=True)
+        yield _kept(*last, looks, marked=True)
 
 
-def _kept(sighting: Sighting[AnyFrame], looks: Looks[AnyFrame] | None, *, marked: bool) -> SeenFrame:
+def _kept(
+    sighting: Sighting[AnyFrame], explicit: float | None, looks: Looks[AnyFrame] | None, *, marked: bool
+) -> SeenFrame:
     faces = []
     for face in sighting.faces:
         look = b"" if looks is None else looks.look(sighting.frame, face)
@@ -123,7 +138,7 @@ def _kept(sighting: Sighting[AnyFrame], looks: Looks[AnyFrame] | None, *, marked
             SeenFace.of(face.track, mesh.presence, mesh.box, mesh.landmarks[_KEPT], look, bridged=False)
         )
     small = None if sighting.thumbnail is None or not marked else sighting.thumbnail.ravel()
-    return SeenFrame(sighting.frame.pts, sighting.cut, tuple(faces), small)
+    return SeenFrame(sighting.frame.pts, sighting.cut, tuple(faces), small, explicit)
 
 
 def write_seen(file: TextIO, header: Mapping[str, Any], frames: Iterable[SeenFrame]) -> Iterator[SeenFrame]:
@@ -141,6 +156,8 @@ def _line(frame: SeenFrame) -> str:
     fields: dict[str, Any] = {"pts": frame.pts, "cut": frame.cut}
     if frame.thumbnail is not None:
         fields["thumbnail"] = _text(frame.thumbnail.astype("<f4").tobytes())
+    if frame.explicit is not None:
+        fields["explicit"] = frame.explicit
     fields["faces"] = [
         [face.track, face.presence, face.box, *(_text(data) for data in (face.packed, face.look) if data)]
         for face in frame.faces
@@ -220,4 +237,5 @@ def _parsed_frame(fields: Mapping[str, Any]) -> SeenFrame:
     if "thumbnail" in fields:
         data = base64.b64decode(fields["thumbnail"], validate=True)
         picture = np.frombuffer(data, "<f4")
-    return SeenFrame(int(fields["pts"]), bool(fields["cut"]), tuple(faces), picture)
+    explicit = float(fields["explicit"]) if "explicit" in fields else None
+    return SeenFrame(int(fields["pts"]), bool(fields["cut"]), tuple(faces), picture, explicit)

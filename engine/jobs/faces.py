@@ -7,11 +7,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from itertools import islice
 
-from ..face.faces_file import FacesFile, FrameFaces, chosen_faces
-from ..face.link import LOOK_AHEAD_FRAMES, link
+from ..clip import Clip
+from ..face.faces_file import FacesFile, FacesHeader, FrameFaces, chosen_faces, dropped_tracks, write_faces
+from ..face.link import LOOK_AHEAD_FRAMES, LinkedFrame, link
+from ..face.seen import SeenFrame
 from ..lifetime import Closeable
 from ..on_device.place import Place
+from ..part_file import PartFile
 from ..pipeline import Prefetch
+from ..provenance.gate import Score, noting
+from ..video.info import VideoInfo
 from .folder import JobFolder
 from .plan import Plan
 from .watching import WatchedParts, Watcher
@@ -101,23 +106,72 @@ def lines_of(
 
     Raises:
         InputMissingError, BadInputError: the plan's faces file cannot be used.
+        ExplicitError: while frames are taken.
     """
     if plan.faces is not None:
         file = FacesFile(plan.faces, named={model.whom for model in plan.models if model.whom is not None})
         return FaceLines(lambda first: nullcontext(islice(_planned(file, plan), first, None)))
     watcher = None
     if watch:
-        watcher = Watcher(plan.source, plan.analysis, plan.reading, threads=threads, place=place)
+        watcher = Watcher(
+            plan.source,
+            plan.analysis,
+            plan.reading,
+            threads=threads,
+            place=place,
+            gate=plan.looked_at_by == "network",
+        )
     parts = WatchedParts(plan, folder, watcher)
 
     def start(first: int) -> Opened:
         analysis = plan.analysis
-        linked = link(parts, analysis.select, person=analysis.person, skip=first)
+        # From the clip's first frame on, wherever a segment begins.
+        passed = plan.gate.passing(iter(parts))
+        if watch and first == 0:
+            linked = _written(plan, folder, passed)
+        else:
+            linked = link(passed, analysis.select, person=analysis.person, skip=first)
         frames = (chosen_faces(frame) for frame in linked)
         # Where others watch, parts are read when they are needed, and not before they are there.
         return Prefetch(frames, depth=_AHEAD_FRAMES) if watch else closing(frames)
 
     return FaceLines(start)
+
+
+def write_job_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]:
+    """What was found, for people to look at and edit, unless it was written while the faces were linked.
+
+    Args:
+        plan: of a job that was analysed.
+        folder: of the job.
+        info: of its clip.
+
+    Returns:
+        What to warn of.
+    """
+    path = folder.faces_path
+    if not (path.exists() and FacesFile(path).header == _header(plan, info)):
+        for _ in _written(plan, folder, WatchedParts(plan, folder, None)):
+            pass
+    return dropped_tracks(path, FacesFile(path).tracks.values())
+
+
+def _written(plan: Plan, folder: JobFolder, parts: Iterable[Iterable[SeenFrame]]) -> Generator[LinkedFrame]:
+    """The job's faces file is written while its frames pass; if they do not all pass, there is none."""
+    with Clip(plan.source, plan.reading) as clip:
+        header = _header(plan, clip.info)
+    scores: list[Score] = []
+    looked = None if plan.looked_at_by == "nobody" else scores
+    with (
+        closing(link(noting(parts, scores), plan.analysis.select, person=plan.analysis.person)) as linked,
+        PartFile(folder.faces_path, overwrite=True) as part,
+        part.open("w", encoding="utf-8") as file,
+    ):
+        yield from write_faces(file, header, linked, {}, looked)
+
+
+def _header(plan: Plan, info: VideoInfo) -> FacesHeader:
+    return FacesHeader.of(info, plan.source_hash, plan.analysis)
 
 
 def _planned(file: FacesFile, plan: Plan) -> Iterator[FrameFaces]:

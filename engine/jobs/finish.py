@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..clip import Clip
 from ..errors import ConfigurationError, CrossfaceError, OutputExistsError
 from ..events import Event, Finished, Progress, Warned
-from ..face.faces_file import FacesHeader, Track, dropped_tracks, write_faces
-from ..face.link import link
+from ..face.faces_file import FacesFile
 from ..part_file import PartFile
+from ..provenance.c2pa_file import found_sidecar, sidecar_of
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
+from ..provenance.gate import Score, is_covered
+from ..provenance.gate import told as gate_told
 from ..provenance.words import disclosure
 from ..review.write import write_review
-from ..video.info import VideoInfo
 from ..video.join import Join
+from .faces import write_job_faces
 from .fingerprint import differences
 from .folder import JobFolder, Sidecar
 from .plan import Plan, PlannedModel
@@ -32,6 +33,7 @@ def join(
     folder: JobFolder,
     sidecars: Sequence[Sidecar],
     signer: Signer,
+    scores: Sequence[Score],
     *,
     told: Sequence[str] = (),
     overwrite: bool,
@@ -43,6 +45,7 @@ def join(
         folder: of the job.
         sidecars: of all parts, in order.
         signer: of the film.
+        scores: of the content gate.
         told: warnings that the user has had already.
         overwrite: replace an output that is there.
 
@@ -76,7 +79,7 @@ def join(
     later = [loss for loss in film.losses if loss not in told]
     yield from map(Warned, later)
     if plan.faces is None:
-        dropped = _write_faces(plan, folder, info)
+        dropped = write_job_faces(plan, folder, info)
         yield from map(Warned, dropped)
         later += dropped
     try:
@@ -90,6 +93,7 @@ def join(
             routes=[sidecar.route for sidecar in sidecars],
             provenance={
                 "models": [_told(model) for model in plan.models],
+                "content_gate": gate_told(plan.looked_at_by, scores, covered=is_covered(plan.models)),
                 **signer.told(plan.output),
             },
         )
@@ -98,10 +102,31 @@ def join(
     yield from _finished(plan, folder, faces)
 
 
+def scores_of(plan: Plan, folder: JobFolder) -> list[Score]:
+    """What the content gate saw in the whole clip.
+
+    Raises:
+        InputMissingError, BadInputError: a part was not analysed, or its file or the faces file is damaged.
+    """
+    if plan.looked_at_by == "nobody":
+        return []
+    if plan.faces is not None:
+        return FacesFile(plan.faces).scores or []
+    frames = (frame for part in WatchedParts(plan, folder, None) for frame in part)
+    return [Score(frame.pts, frame.explicit) for frame in frames if frame.explicit is not None]
+
+
 def copy_source(plan: Plan, folder: JobFolder, *, overwrite: bool) -> Generator[Event]:
     """The end of a job that swapped no face."""
+    theirs, ours = found_sidecar(plan.source), sidecar_of(plan.output)
     with PartFile(plan.output, overwrite=overwrite) as part:
         shutil.copyfile(plan.source, part)
+        # Its credentials go with it; what was said of an earlier output goes.
+        if theirs is None:
+            ours.unlink(missing_ok=True)
+        else:
+            with PartFile(ours, overwrite=True) as beside:
+                shutil.copyfile(theirs, beside)
     yield from _finished(plan, folder, 0)
 
 
@@ -171,21 +196,6 @@ def _check_fingerprints(plan: Plan, sidecars: Sequence[Sidecar]) -> None:
                 f"{sidecar.part.path}: segment {segment.number} was made by other software or on another "
                 f"kind of machine than segment 0 ({names}): make it anew like the others"
             )
-
-
-def _write_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]:
-    """What was found, for people to look at and edit; gives what to warn of."""
-    path, analysis = folder.path / "shot.faces", plan.analysis
-    header = FacesHeader.of(info, plan.source_hash, analysis)
-    tracks: dict[int, Track] = {}
-    with (
-        PartFile(path, overwrite=True) as part,
-        part.open("w", encoding="utf-8") as file,
-        closing(link(WatchedParts(plan, folder, None), analysis.select, person=analysis.person)) as frames,
-    ):
-        for _ in write_faces(file, header, frames, tracks):
-            pass
-    return dropped_tracks(path, tracks.values())
 
 
 def _state(path: Path) -> list[int]:

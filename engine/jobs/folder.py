@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInputError, BusyError, InputMissingError, OutputError, unreadable
+from ..errors import BadInputError, BusyError, ExplicitError, InputMissingError, OutputError, unreadable
 from ..events import Routed
 from ..part_file import PartFile
 from ..swap.colour_match import QUANTILES, Statistics
@@ -84,6 +84,8 @@ class JobFolder:
         self.plan_path = path / "plan.json" if plan_path is None else plan_path
         self.done_path = path / "done.json"
         self.joining_path = path / "joining"
+        self.faces_path = path / "shot.faces"
+        self.refused_path = path / "refused.json"
 
     def seen(self, number: int) -> Path:
         return self.path / f"seen-{number:04d}.jsonl"
@@ -176,6 +178,27 @@ class JobFolder:
             part.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
         self.joining_path.unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def refusing(self, plan: Plan) -> Iterator[None]:
+        """Around the work on a plan: remembers that the content gate refuses it, and removes what was made.
+
+        Raises:
+            ExplicitError: it was refused before.
+        """
+        try:
+            fields = json.loads(self.refused_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            fields = {}
+        if isinstance(fields, dict) and fields.get("plan") == plan.id:
+            raise ExplicitError(str(fields.get("because")))
+        try:
+            yield
+        except ExplicitError as error:
+            self.clear_segments(keep_seen=True)
+            with PartFile(self.refused_path, overwrite=True) as part:
+                part.write_text(json.dumps({"plan": plan.id, "because": str(error)}) + "\n", encoding="utf-8")
+            raise
+
     def clear_segments(self, *, keep_seen: bool = False) -> None:
         """Remove what is of no use once the film is there."""
         for pattern in ("part-*", "records-*", *(() if keep_seen else ("seen-*",))):
@@ -186,6 +209,9 @@ class JobFolder:
         """Forget what was done; with ``keep_seen`` only what follows the analysis."""
         self.done_path.unlink(missing_ok=True)
         self.joining_path.unlink(missing_ok=True)
+        if not keep_seen:
+            self.faces_path.unlink(missing_ok=True)
+        self.refused_path.unlink(missing_ok=True)
         self.clear_segments(keep_seen=keep_seen)
 
     @contextlib.contextmanager
@@ -206,7 +232,8 @@ class JobFolder:
         try:
             yield
         finally:
-            begun = any(self.path.glob("seen-*.jsonl")) or any(self.path.glob("part-*.json"))
+            begun = self.refused_path.exists()
+            begun = begun or any(self.path.glob("seen-*.jsonl")) or any(self.path.glob("part-*.json"))
             if not begun and not keep:
                 self._remove_traces(lock)
             os.close(file)
@@ -245,7 +272,7 @@ def _listed(measured: Measured) -> list[Any]:
 
 def _moments(statistics: Statistics) -> list[Any]:
     quantiles = None if statistics.quantiles is None else statistics.quantiles.tolist()
-    return [statistics.mean.tolist(), statistics.covariance.tolist(), quantiles]
+    return [statistics.mean.tolist(), statistics.covariance.tolist(), quantiles, statistics.contrast]
 
 
 def _measured(fields: list[Any]) -> Measured:
@@ -260,9 +287,12 @@ def _measured(fields: list[Any]) -> Measured:
     )
 
 
-def _statistics(mean: list[Any], covariance: list[Any], quantiles: list[Any] | None) -> Statistics:
+def _statistics(
+    mean: list[Any], covariance: list[Any], quantiles: list[Any] | None, contrast: float | None
+) -> Statistics:
     return Statistics(
         np.array(mean, np.float64).reshape(3),
         np.array(covariance, np.float64).reshape(3, 3),
         None if quantiles is None else np.array(quantiles, np.float64).reshape(3, QUANTILES),
+        None if contrast is None else float(contrast),
     )

@@ -24,6 +24,7 @@ from ..on_device.frame import in_host
 from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
+from ..provenance.gate import is_covered, looks_by
 from ..provenance.mark.payload import Payload
 from ..provenance.words import disclosure
 from ..sequence.name import find_sequence
@@ -52,12 +53,15 @@ def convert_in_one_pass(
     analysis: AnalysisSettings,
     reading: ReadingSettings,
     compositing: CompositorPaths,
+    rights_stated: bool,
     overwrite: bool,
 ) -> Generator[Event]:
     """As `convert`, which says what the arguments are."""
     job = _Job(clip, output, models, signer, settings, reading, compositing, overwrite)
     words = disclosure(models, unsigned_because=signer.unsigned_because)
-    losses = job.rehearse()
+    scored = None if faces is None else FacesFile(faces).scores is not None
+    _, unlooked = looks_by(clip, models, scored=scored, rights_stated=rights_stated)
+    losses = [*unlooked, *job.rehearse()]
     yield from map(Warned, losses)
     yield from (Noted(str(model)) for model in models)
     with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
@@ -72,6 +76,11 @@ def convert_in_one_pass(
         faces_file = FacesFile(faces, named={whom for whom in swappers if whom is not None})
         if given:
             _check(faces_file, job)
+        gate = faces_file.gate(clip, covered=is_covered(models))
+        scores = faces_file.scores or []
+        gate.check(scores)
+        if found := gate.finding(scores):
+            yield Noted(f"{found}: the consent covers that")
         if faces_file.swaps:
             with contextlib.suppress(_NothingSwappedError):
                 yield from _untold(_converted(job, swappers, faces_file, words), losses)

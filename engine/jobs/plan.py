@@ -20,11 +20,12 @@ from ..clip import ReadingSettings
 from ..errors import BadInputError, ConfigurationError, CrossfaceError, UsageError, unreadable
 from ..part_file import PartFile
 from ..provenance.consent import Consent
+from ..provenance.gate import Gate, LooksBy, is_covered
 from ..provenance.mark.payload import Payload
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.mask import MaskSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Of the work on a segment.
 Stage = Literal["analyze", "convert"]
@@ -115,6 +116,7 @@ class Plan:
         disk_bytes: that the job may take, roughly.
         copied_without_face: where nothing is swapped, the output is a copy of the source.
         fingerprint: of the machine that planned; see `fingerprint`.
+        looked_at_by: who tells whether the clip is explicit.
     """
 
     source: Path
@@ -135,6 +137,13 @@ class Plan:
     disk_bytes: int
     copied_without_face: bool
     fingerprint: Mapping[str, str]
+    looked_at_by: LooksBy = "nobody"
+
+    @property
+    def gate(self) -> Gate:
+        """Refuses the clip where it is explicit, and no consent covers that."""
+        time_base = self.time_base / self.reading.pictures_a_frame
+        return Gate(self.source, time_base, covered=is_covered(self.models))
 
     @property
     def frames(self) -> int:
@@ -161,7 +170,9 @@ class Plan:
         return {
             "source": self.source_hash,
             "reading": _plain(asdict(self.reading)),
-            "analysis": None if self.faces_hash else asdict(self.analysis),
+            "analysis": None
+            if self.faces_hash
+            else {**asdict(self.analysis), "looked at by": self.looked_at_by},
             "faces file": self.faces_hash,
             "model": [[each.sha256, each.whom, each.identity] for each in self.models],
             "conversion": _plain(asdict(self.conversion)),

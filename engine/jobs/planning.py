@@ -18,6 +18,7 @@ from ..on_device.occlusion import occlusion_network
 from ..on_device.place import Place, Shape, engine_name
 from ..on_device.watch import networks_of
 from ..part_file import keep_sources
+from ..provenance.gate import is_covered, looks_by
 from ..provenance.rights import rests_on_statement
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.model import ModelFile, check_morph, read_model
@@ -68,7 +69,7 @@ def make_plan(
         overwrite: the output may be there.
 
     Raises:
-        RefusedError: as `planned_models`.
+        RefusedError: as `planned_models`, and `looks_by`; the faces file says that the clip is explicit.
         UsageError: settings that make no sense or that the encoder refuses; ``output`` is a source.
         InputMissingError, BadInputError: clip, model or faces file cannot be used, or do not belong together.
         OutputExistsError, OutputError: ``output`` is there already, or cannot be written.
@@ -85,15 +86,21 @@ def make_plan(
     keep_sources(output, path, *models.values(), *([faces] if faces else []))
     read = {whom: read_model(model) for whom, model in models.items()}
     planned = planned_models(read, rights_stated=rights_stated)
+    faces_file = None if faces is None else FacesFile(faces)
+    scored = None if faces_file is None else faces_file.scores is not None
+    looked_at_by, unlooked = looks_by(path, planned, scored=scored, rights_stated=rights_stated)
     digest = PacketDigest()
     index = scan(path, video_stream=reading.video_stream, fps=reading.fps, digest=digest)
     source_hash = digest.hexdigest()
+    if faces_file is not None:
+        faces_file.check_source(path, source_hash)
+        faces_file.gate(path, covered=is_covered(planned)).check(faces_file.scores or [])
     with Clip(path, reading, index=index) as source:
         info = source.source
         encoding = conversion.encoding(info, output)
         losses, keeps_codec = _rehearsed(source, output, conversion, overwrite=overwrite)
         reading, span = source.settings, source.span
-        warnings = list(dict.fromkeys([*index.warnings, *source.warnings]))
+        warnings = list(dict.fromkeys([*unlooked, *index.warnings, *source.warnings]))
         engines = {}
         if place is not None:
             shapes = [(model.path, input_shape(model, conversion.batch)) for model in read.values()]
@@ -137,7 +144,7 @@ def make_plan(
         conversion=conversion,
         models=planned,
         faces=faces,
-        faces_hash=None if faces is None else _checked_faces(faces, path, source_hash),
+        faces_hash=None if faces is None else hashlib.sha256(faces.read_bytes()).hexdigest(),
         output=output,
         segments=segments,
         warnings=tuple(warnings),
@@ -145,6 +152,7 @@ def make_plan(
         disk_bytes=disk_bytes,
         copied_without_face=keeps_codec and _keeps_all_else(path, output, reading),
         fingerprint=fingerprint(place, engines),
+        looked_at_by=looked_at_by,
     )
 
 
@@ -242,11 +250,6 @@ def _keeps_all_else(path: Path, output: Path, reading: ReadingSettings) -> bool:
         and all(limit is None for limit in (reading.start, reading.end, reading.fps))
         and reading.interlaced != "deinterlace"
     )
-
-
-def _checked_faces(path: Path, clip: Path, source_hash: str) -> str:
-    FacesFile(path).check_source(clip, source_hash)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _disk_bytes(index: SourceIndex, info: VideoInfo, encoding: Encoding, frames: int) -> int:

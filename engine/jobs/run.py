@@ -18,7 +18,7 @@ from .cores import available, network_threads
 from .drawers import planned_drawers
 from .faces import FaceLines, lines_of, parts_needed
 from .fingerprint import differences, engines_of, fingerprint, is_of_gpu
-from .finish import already_done, copy_source, join, nothing_swapped
+from .finish import already_done, copy_source, join, nothing_swapped, scores_of
 from .folder import JobFolder, Sidecar
 from .kept import Kept
 from .plan import Plan, Stage
@@ -56,19 +56,8 @@ def run(
     Raises:
         CrossfaceError: as `convert`.
     """
-    sweep(folder.path)
-    yield from map(Warned, dict.fromkeys([*plan.warnings, *plan.losses]))
-    yield from (Noted(str(model)) for model in plan.models)
-    missing = [segment.number for segment in plan.segments if folder.sidecar(segment.number, plan) is None]
-    converted = True
-    if missing and executor is not None:
-        converted = yield from _on_cluster(plan, folder, missing, executor)
-    elif missing and workers > 1:
-        converted = yield from supervise(plan, folder, missing, _workers(kept, workers, chosen))
-    elif missing:
-        converted = yield from _in_this_process(plan, folder, missing, kept, chosen)
-    yield from map(Warned, chosen.news())
-    yield from finish(plan, folder, signer, converted=converted, overwrite=overwrite)
+    with folder.refusing(plan):
+        yield from _done(plan, folder, kept, signer, chosen, workers, executor, overwrite)
 
 
 def finish(
@@ -89,11 +78,15 @@ def finish(
         overwrite: replace an output that is there.
 
     Raises:
+        ExplicitError: the clip is explicit, and no consent covers that.
         InputMissingError: a segment has not been converted; names all that have not.
         CrossfaceError: as `join`.
     """
     overwrite = folder.may_replace(plan.output, overwrite=overwrite)
     sidecars = finished_parts(plan, folder) if converted else []
+    # Others may have made them, none of whom has seen the whole clip.
+    scores = scores_of(plan, folder)
+    plan.gate.check(scores)
     told = dict.fromkeys([*plan.warnings, *plan.losses])
     said = dict.fromkeys(warning for sidecar in sidecars for warning in sidecar.warnings)
     later = [warning for warning in said if warning not in told]
@@ -102,10 +95,38 @@ def finish(
     if not faces:
         later.append(nothing_swapped(plan.source, plan.output, copied=copied, tried=converted))
     yield from map(Warned, later)
+    found = plan.gate.finding(scores)
+    if found is not None:
+        yield Noted(f"{found}: the consent covers that")
     if copied:
         yield from copy_source(plan, folder, overwrite=overwrite)
     else:
-        yield from join(plan, folder, sidecars, signer, told=[*told, *later], overwrite=overwrite)
+        yield from join(plan, folder, sidecars, signer, scores, told=[*told, *later], overwrite=overwrite)
+
+
+def _done(
+    plan: Plan,
+    folder: JobFolder,
+    kept: Kept,
+    signer: Signer,
+    chosen: Chosen,
+    workers: int,
+    executor: str | None,
+    overwrite: bool,
+) -> Generator[Event]:
+    sweep(folder.path)
+    yield from map(Warned, dict.fromkeys([*plan.warnings, *plan.losses]))
+    yield from (Noted(str(model)) for model in plan.models)
+    missing = [segment.number for segment in plan.segments if folder.sidecar(segment.number, plan) is None]
+    converted = True
+    if missing and executor is not None:
+        converted = yield from _on_cluster(plan, folder, missing, executor)
+    elif missing and workers > 1:
+        converted = yield from supervise(plan, folder, missing, _workers(kept, workers, chosen))
+    elif missing:
+        converted = yield from _in_this_process(plan, folder, missing, kept, chosen)
+    yield from map(Warned, chosen.news())
+    yield from finish(plan, folder, signer, converted=converted, overwrite=overwrite)
 
 
 def do_segments(
@@ -128,12 +149,12 @@ def do_segments(
         workers: processes side by side; 1 works in this one.
 
     Raises:
-        RefusedError: the consent of a model has ended.
+        RefusedError: the consent of a model has ended, or the clip is explicit.
         ConfigurationError: this machine would not give the bytes that the plan's machine gives.
         BusyError: another process is at one of them, or they have not been analysed yet.
         CrossfaceError: as `convert`.
     """
-    with Kept() as kept:
+    with folder.refusing(plan), Kept() as kept:
         yield from _segments_done(plan, folder, numbers, stage, kept, device, workers)
 
 
@@ -213,7 +234,10 @@ def _workers(kept: Kept, count: int, chosen: Chosen) -> Workers:
 def _analysed(
     plan: Plan, folder: JobFolder, numbers: Sequence[int], bench: Workbench | None
 ) -> Generator[Event]:
-    parts = WatchedParts(plan, folder, Watcher(plan.source, plan.analysis, plan.reading, bench=bench))
+    watcher = Watcher(
+        plan.source, plan.analysis, plan.reading, bench=bench, gate=plan.looked_at_by == "network"
+    )
+    parts = WatchedParts(plan, folder, watcher)
     of = sum(plan.segments[number].frames for number in numbers)
     done = 0
     for number in numbers:

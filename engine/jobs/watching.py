@@ -21,6 +21,7 @@ from ..on_device.place import Place
 from ..on_device.workbench import Workbench
 from ..part_file import PartFile
 from ..pipeline import FRAMES_BETWEEN_STAGES, Prefetch
+from ..provenance.explicit import FrameScores, Scorer
 from ..settings import AnalysisSettings
 from .folder import JobFolder
 from .plan import Plan, Segment
@@ -40,6 +41,7 @@ class Watcher:
         warnings: what was met while reading is added here.
         place: where it works; None for the CPU.
         bench: a lane there, of the thread that watches; None opens one.
+        gate: score frames for the content gate.
 
     Raises:
         ConfigurationError: face models are missing.
@@ -55,6 +57,7 @@ class Watcher:
         warnings: list[str] | None = None,
         place: Place | None = None,
         bench: Workbench | None = None,
+        gate: bool = False,
     ) -> None:
         self.warnings = [] if warnings is None else warnings
         self._path, self._settings = path, settings
@@ -62,6 +65,8 @@ class Watcher:
         self._threads = threads
         self._networks: tuple[Detector, LandmarkFinder] | None = None
         self._look_finder: LookFinder | None = None
+        self._gate = gate
+        self._scorer: Scorer | None = None
         if settings.select == "person":
             # Who somebody is is told on the CPU alone.
             place = bench = None
@@ -100,9 +105,9 @@ class Watcher:
 
         try:
             for sighting in tracker.follow(brought()):
+                yield sighting
                 # Nothing reads it any more.
                 bench.uploader.release(held.popleft())
-                yield sighting
         finally:
             # Its networks may go next, and some faces are followed in vain.
             bench.lane.synchronize()
@@ -127,7 +132,21 @@ class Watcher:
                 display=clip.info.display, threads=self._threads
             )
             looks = TrackLooks(self._look_finder)
-        return seen(self.sightings(clip, frames), looks)
+        scorer = self._scorer_for(clip)
+        scores = None if scorer is None else FrameScores(scorer.score)
+        return seen(self.sightings(clip, frames), looks, scores)
+
+    def _seen_on_lane(self, bench: Workbench, clip: Clip, frames: Iterable[Decoded]) -> Iterator[SeenFrame]:
+        scorer, scores = self._scorer_for(clip), None
+        if scorer is not None:
+            pictures = bench.pictures()
+            scores = FrameScores[LaneFrame](lambda frame: scorer.score_picture(pictures.of(frame)))
+        return seen(self._sightings_on_lane(bench, clip, frames), scores=scores)
+
+    def _scorer_for(self, clip: Clip) -> Scorer | None:
+        if self._gate and self._scorer is None:
+            self._scorer = Scorer(clip.info.display, threads=self._threads)
+        return self._scorer
 
     def watch(self, segment: Segment) -> Generator[SeenFrame]:
         """A segment's frames with their faces; can be closed at any point.
@@ -143,7 +162,7 @@ class Watcher:
             if self._bench is None:
                 found = self.seen(clip, frames)
             else:
-                found = seen(self._sightings_on_lane(self._bench, clip, frames))
+                found = self._seen_on_lane(self._bench, clip, frames)
             for frame in found:
                 count += 1
                 yield frame
@@ -169,7 +188,7 @@ class WatchedParts:
     def __init__(self, plan: Plan, folder: JobFolder, watcher: Watcher | None) -> None:
         self._plan, self._folder, self._watcher = plan, folder, watcher
 
-    def __iter__(self) -> Iterator[Iterator[SeenFrame]]:
+    def __iter__(self) -> Generator[Iterator[SeenFrame]]:
         with nullcontext() if self._watcher is None else self._watcher.at_work():
             for segment in self._plan.segments:
                 # It ends before the lane does, wherever the iteration is left.

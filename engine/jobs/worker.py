@@ -106,7 +106,12 @@ class _Job(Closeable):
     def _watch(self, number: int) -> bool:
         plan, segment = self._plan, self._plan.segments[number]
         self._watcher = self._watcher or Watcher(
-            plan.source, plan.analysis, plan.reading, threads=self._threads, bench=self._bench
+            plan.source,
+            plan.analysis,
+            plan.reading,
+            threads=self._threads,
+            bench=self._bench,
+            gate=plan.looked_at_by == "network",
         )
         faces, report = False, _Reporter()
         for n, frame in enumerate(WatchedParts(plan, self._folder, self._watcher).part(segment)):

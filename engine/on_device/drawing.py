@@ -17,7 +17,7 @@ from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
 from ..swap.skin import passes
-from ..swap.texture import blur_of
+from ..swap.texture import WIDE, blur_of
 from .memory import DeviceFrame, DeviceTensor
 from .place import Place, Shape
 from .sheet import Sheet
@@ -124,6 +124,7 @@ class LaneNetwork:
         mask: MaskSettings,
         *,
         uncover: bool,
+        search_skin: bool = True,
         textured: bool = False,
         items: Sequence[int] | None = None,
     ) -> None:
@@ -135,6 +136,7 @@ class LaneNetwork:
             sheet: whose faces are drawn.
             mask: what of a face is blended.
             uncover: by the sheet's ``visible``.
+            search_skin: False takes all of a face for skin.
             textured: measure sharpness and noise, too.
             items: of the sheet, for those that are drawn anew.
         """
@@ -164,29 +166,35 @@ class LaneNetwork:
         if uncover:
             for weights in (sheet.inside, sheet.weights):
                 masks.uncover(weights, sheet.visible, items=numbers)
-        self._find_skin(sheet)
+        self._find_skin(sheet, search=search_skin)
         if textured:
             blurs = [blur_of(each.drawn_placed).taps for each in work]
-            self._tools.textures.details(sheet.faces, sheet.sources, blurs, sheet.finished, items=items)
-            self._tools.pictures.stats(
-                sheet.finished.part(0, count), sheet.skin.part(0, count), found.details.part(0, count)
-            )
+            both = (blurs, found.details), ([WIDE.taps] * len(work), found.wide_details)
+            for taps_of, details in both:
+                self._tools.textures.details(sheet.faces, sheet.sources, taps_of, sheet.finished, items=items)
+                self._tools.pictures.stats(
+                    sheet.finished.part(0, count), sheet.inside.part(0, count), details.part(0, count)
+                )
             placed = np.array([each.drawn_placed for each in work])
             frame_of = [each.frame for each in work]
             self._tools.textures.noise(frames, frame_of, placed, sheet.skin, found.noise, items=items)
         sheet.fetch(textured=textured)
 
-    def _find_skin(self, sheet: Sheet) -> None:
+    def _find_skin(self, sheet: Sheet, *, search: bool) -> None:
         """As `skin.find_skin`, and as often."""
-        count = sheet.count
+        count, found = sheet.count, sheet.on_device
         faces, sources, inside, skin = (
             each.part(0, count) for each in (sheet.faces, sheet.sources, sheet.inside, sheet.skin)
         )
-        drawn, source = (each.part(0, count) for each in (sheet.on_device.drawn, sheet.on_device.source))
-        self._tools.pictures.stats(faces, inside, drawn)
-        self._tools.pictures.stats(sources, inside, source)
-        for spread, row_step in passes(self.metadata.output_px):
-            self._tools.textures.skin(faces, sources, inside, drawn, source, spread, skin, row_step=row_step)
+        of = found.whole_drawn.part(0, count), found.whole_source.part(0, count)
+        self._tools.pictures.stats(faces, inside, of[0])
+        self._tools.pictures.stats(sources, inside, of[1])
+        if not search:
+            self._tools.values.prepare(inside, skin)
+        drawn, source = found.drawn.part(0, count), found.source.part(0, count)
+        for spread, row_step in passes(self.metadata.output_px) if search else ():
+            self._tools.textures.skin(faces, sources, inside, *of, spread, skin, row_step=row_step)
+            of = drawn, source
             self._tools.pictures.stats(faces, skin, drawn)
             self._tools.pictures.stats(sources, skin, source)
 

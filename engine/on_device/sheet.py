@@ -20,26 +20,33 @@ class Found:
 
     Attributes:
         finite: int32 ``[room]``: whether all that was drawn are numbers.
-        drawn: ``STATISTICS`` ``[room]``, of the faces as they are drawn.
+        whole_drawn: ``STATISTICS`` ``[room]``, of the faces as they are drawn.
+        whole_source: the same, of the frames.
+        drawn: as ``whole_drawn``, of skin alone; not filled where none is sought.
         source: the same, of the frames.
         areas: float64 ``[room]``, means of the weights before they were faded.
         details: ``STATISTICS`` ``[room]``, of `TextureKernels.details`.
+        wide_details: the same with the wider blur.
         noise: float64 ``[room, 2]``, of `TextureKernels.noise`.
         covered: float32 ``[room]``, of `swap.occlusion.Seen`.
     """
 
     finite: Any
+    whole_drawn: Any
+    whole_source: Any
     drawn: Any
     source: Any
     areas: Any
     details: Any
+    wide_details: Any
     noise: Any
     covered: Any
 
     def all(self, *, textured: bool) -> tuple[Any, ...]:
-        """Those that are filled."""
-        always = self.finite, self.drawn, self.source, self.areas, self.covered
-        return (*always, self.details, self.noise) if textured else always
+        """Those that are asked for."""
+        always = (self.finite, self.whole_drawn, self.whole_source, self.drawn, self.source, self.areas)
+        textures = (self.details, self.wide_details, self.noise) if textured else ()
+        return (*always, self.covered, *textures)
 
 
 class Sheet:
@@ -83,7 +90,7 @@ class Sheet:
         self.visible = new_tensor(lane, (room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)
         flag, area, share = np.dtype(np.int32), np.dtype(np.float64), np.dtype(np.float32)
-        kinds = [flag, STATISTICS, STATISTICS, area, STATISTICS, np.dtype((np.float64, 2)), share]
+        kinds = [flag, *[STATISTICS] * 4, area, *[STATISTICS] * 2, np.dtype((np.float64, 2)), share]
         self.on_device = Found(*(new_tensor(lane, *_shaped(room, kind)) for kind in kinds))
         self.found = Found(*(lane.pinned(*_shaped(room, kind)) for kind in kinds))
         self._touched: list[NDArray[np.int32]] = []

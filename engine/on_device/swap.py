@@ -16,7 +16,7 @@ from ..review.measure import Recorder
 from ..swap.account import Account, no_number, unseen
 from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
-from ..swap.colour_match import Statistics
+from ..swap.colour_match import Statistics, luma_variance
 from ..swap.finish import Finish, finish
 from ..swap.mask import MaskSettings, frame_edges
 from ..swap.steady_match import Match, MatchSettings, Measured
@@ -193,6 +193,7 @@ class LaneSwapper:
             sheet,
             self._mask,
             uncover=self._occlusion is not None,
+            search_skin=self._settings.needs_skin,
             textured=self._settings.textured,
             items=items,
         )
@@ -235,14 +236,11 @@ class LaneSwapper:
                 if blend:
                     self._account.keep(work, "not a number")
                 continue
-            if found.drawn[item]["weight"] <= 0:
+            if found.whole_drawn[item]["weight"] <= 0:
                 if blend:
                     self._account.keep(work, unseen(work, self._covered(asked, item)))
                 continue
-            drawn, source = (
-                Statistics(each[item]["mean"].copy(), each[item]["covariance"].copy())
-                for each in (found.drawn, found.source)
-            )
+            drawn, source = self._statistics(found, item)
             match = self._account.match(work, drawn, source, self._texture(found, item))
             frame = work.frame
             finished = finish(
@@ -251,12 +249,29 @@ class LaneSwapper:
             faces.append(_Face(asked, item, drawn, source, match, finished))
         return faces
 
+    def _statistics(self, found: Found, item: int) -> tuple[Statistics, Statistics]:
+        """Of the new face and the old one."""
+        whole = found.whole_drawn[item], found.whole_source[item]
+        skin = (found.drawn[item], found.source[item]) if self._settings.needs_skin else whole
+        new, old = (
+            Statistics(
+                of_skin["mean"].copy(),
+                of_skin["covariance"].copy(),
+                contrast=luma_variance(of_all["covariance"]),
+            )
+            for of_skin, of_all in zip(skin, whole, strict=True)
+        )
+        return new, old
+
     def _texture(self, found: Found, item: int) -> Texture | None:
         if not self._settings.textured:
             return None
-        details = found.details[item]
+        details, wide = (
+            mean_squares(each[item]["mean"], each[item]["covariance"])
+            for each in (found.details, found.wide_details)
+        )
         fine, coarse = found.noise[item].tolist()
-        return Texture(*mean_squares(details["mean"], details["covariance"]), fine, coarse)
+        return Texture(*details, *wide, fine, coarse)
 
     def _blend(self, batch: _Batch, faces: list[_Face]) -> None:
         planes = [frame.planes for frame in batch.on_device]

@@ -13,6 +13,7 @@ from ..file_state import FileState
 from ..swap.model import read_model
 from .download import Downloader
 from .drawing import LaneNetwork
+from .explicit import LanePictures
 from .frame import Decoded, LaneFrame
 from .occlusion import LaneOcclusion
 from .place import DeviceLane, Place
@@ -47,6 +48,7 @@ class Workbench:
         self._networks: dict[tuple[Path, FileState, int], LaneNetwork] = {}
         self._occlusions: dict[int, LaneOcclusion] = {}
         self._trackers: dict[tuple[DetectionSettings, bytes, int], LaneTracker] = {}
+        self._pictures: LanePictures | None = None
 
     def on_device(self, frame: Decoded) -> LaneFrame:
         """A frame for the lane's kernels: uploaded, or a decoder's own.
@@ -76,6 +78,11 @@ class Workbench:
         if batch not in self._occlusions:
             self._occlusions[batch] = LaneOcclusion(self.place, self.tools, batch=batch)
         return self._occlusions[batch]
+
+    def pictures(self) -> LanePictures:
+        """Made once."""
+        self._pictures = self._pictures or LanePictures(self.tools)
+        return self._pictures
 
     def tracker(
         self, settings: DetectionSettings, display: NDArray[np.float64], *, every: int

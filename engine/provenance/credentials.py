@@ -84,22 +84,24 @@ class Signer:
     identity: Identity | None
     unsigned_because: str | None = None
 
-    def seal(self, output: Path, claim: Callable[[], Claim]) -> Seal | None:
-        """What signs a film when it is whole, and before it has its name; None where nothing is signed.
+    def seal(self, output: Path, claim: Callable[[], Claim]) -> Seal:
+        """What signs a film when it is whole, and before it has its name.
 
         Args:
             output: the film.
             claim: gives what is said of it, when it is whole.
         """
-        if self.identity is None:
-            return None
 
         def seal(written: Path, signed: Path) -> bool:
-            size_bytes = written.stat().st_size
-            if output.suffix.lower() in EMBEDDING and size_bytes <= LARGEST_EMBEDDED_BYTES:
+            embeds = output.suffix.lower() in EMBEDDING
+            if self.identity is not None and embeds and written.stat().st_size <= LARGEST_EMBEDDED_BYTES:
                 self._sign(written, output, claim(), target=signed)
+                _forget(sidecar_of(output))
                 return True
-            self._sign_beside(written, output, claim())
+            if self.identity is not None:
+                self._sign_beside(written, output, claim())
+            else:
+                _forget(sidecar_of(output))
             return False
 
         return seal
@@ -115,9 +117,10 @@ class Signer:
         Raises:
             OutputError: it cannot be signed, or not written; the pictures stay.
         """
-        if self.identity is None:
-            return
         listed = hash_list_of(name)
+        if self.identity is None:
+            _forget(listed, sidecar_of(listed))
+            return
         files = {picture.name: sha256_of(picture) for picture in sorted(pictures)}
         fields = {"crossface_sequence": _LIST_VERSION, "files": files}
         with PartFile(listed, overwrite=True) as part:
@@ -162,6 +165,15 @@ def hash_list_of(name: SequenceName) -> Path:
     """Where the hashes of a sequence's pictures are listed."""
     stem = name.before.rstrip("._- ") or "sequence"
     return name.folder / f"{stem}{name.after}.hashes.json"
+
+
+def _forget(*beside: Path) -> None:
+    """Removes what belonged to the output that is replaced: the new one would look changed by it."""
+    for path in beside:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be removed ({error.strerror}): check the folder") from error
 
 
 def sha256_of(path: Path) -> str:

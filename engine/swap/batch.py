@@ -25,7 +25,7 @@ from .model import Swapper
 from .occlusion import Occlusion
 from .skin import Skin, find_skin
 from .steady_match import Match, MatchSettings, Measured
-from .texture import Texture, blur_of, detail_of
+from .texture import WIDE, Texture, blur_of, detail_of
 
 
 class Swapped(NamedTuple):
@@ -193,11 +193,13 @@ class BatchSwapper:
             inside *= filled(edges, len(inside))
         if drawn.visible is not None:
             kernels.uncover(inside, drawn.visible)
-        skin = find_skin(drawn.drawn, drawn.source, inside)
+        skin = find_skin(drawn.drawn, drawn.source, inside, search=self._settings.needs_skin)
         if skin is None or not self._settings.textured:
             return _Seen(drawn, skin, None)
-        details = detail_of(drawn.drawn, drawn.source, skin.mask, blur_of(placed))
-        return _Seen(drawn, skin, Texture(*details, *kernels.noise(frame, placed, skin.mask)))
+        details, wide = (
+            detail_of(drawn.drawn, drawn.source, inside, blur) for blur in (blur_of(placed), WIDE)
+        )
+        return _Seen(drawn, skin, Texture(*details, *wide, *kernels.noise(frame, placed, skin.mask)))
 
     def _match_and_blend(self, seen: _Seen, *, blend: bool) -> None:
         drawn, work = seen.drawn, seen.drawn.work

@@ -7,6 +7,7 @@ gives curves, which are laid over the face before.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,8 @@ _FROM_OPPONENT = np.linalg.inv(OPPONENT)
 # A face that fills a part of its range only by noise must not be stretched to match another. What is no skin
 # is stretched along: at 1.4 brows and lids of the sample turned black, at 1.6 those of other clips.
 _LEAST_GAIN, _MOST_GAIN = 1 / 1.4, 1.15
+# Of luma, where what is no skin was measured too.
+_LEAST_CONTRAST, _MOST_CONTRAST = 0.6, 1.4
 _FLOOR = 1e-5
 # Points of a distribution that `hist` compares.
 QUANTILES = 17
@@ -39,11 +42,14 @@ class Statistics:
         mean: ``[3]``.
         covariance: ``[3, 3]``.
         quantiles: ``[3, QUANTILES]`` of the channels of `OPPONENT`, for ``hist`` alone.
+        contrast: variance of the luma of the whole face, brows, eyes and mouth included; None where that was
+            not measured.
     """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
     quantiles: NDArray[np.float64] | None = None
+    contrast: float | None = None
 
     def mixed(self, newer: Statistics, share: float) -> Statistics:
         """Moved by a share of the way to ``newer``.
@@ -53,11 +59,20 @@ class Statistics:
         quantiles = newer.quantiles
         if self.quantiles is not None and quantiles is not None:
             quantiles = self.quantiles + share * (quantiles - self.quantiles)
+        contrast = newer.contrast
+        if self.contrast is not None and contrast is not None:
+            contrast = self.contrast + share * (contrast - self.contrast)
         return Statistics(
             self.mean + share * (newer.mean - self.mean),
             self.covariance + share * (newer.covariance - self.covariance),
             quantiles,
+            contrast,
         )
+
+
+def luma_variance(covariance: NDArray[np.float64]) -> float:
+    """Of RGB ``[3, 3]``."""
+    return float(OPPONENT[0] @ covariance @ OPPONENT[0])
 
 
 def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
@@ -65,7 +80,8 @@ def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[
 
     * ``mean`` shifts.
     * ``reinhard`` matches mean and deviation of each opponent channel (after
-      Reinhard et al., IEEE CG&A 21(5), 2001).
+      Reinhard et al., IEEE CG&A 21(5), 2001). Luma's contrast rises no further
+      than that of the whole face: see `_contrast_gain`.
     * ``mkl`` is the optimal linear transport between the two normal
       distributions (Pitié and Kokaram, CVMP 2007), its gains limited.
     * ``hist`` leaves all to its `curves`, as ``none`` does.
@@ -73,22 +89,42 @@ def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[
     if method in ("none", "hist"):
         linear, offset = np.eye(3), np.zeros(3)
     else:
-        linear = _LINEAR[method](drawn.covariance, source.covariance)
+        linear = _LINEAR[method](drawn, source)
         offset = source.mean - linear @ drawn.mean
     return np.column_stack([linear, offset])
 
 
-def _reinhard(drawn: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
-    variances = [np.diag(_opponent(each)) for each in (drawn, source)]
+def _reinhard(drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
+    variances = [np.diag(_opponent(each.covariance)) for each in (drawn, source)]
     gains = np.sqrt((variances[1] + _FLOOR) / (variances[0] + _FLOOR))
-    limited = np.diag(np.clip(gains, _LEAST_GAIN, _MOST_GAIN))
-    linear: NDArray[np.float64] = _FROM_OPPONENT @ limited @ OPPONENT
+    limited = np.clip(gains, _LEAST_GAIN, _MOST_GAIN)
+    if drawn.contrast is not None and source.contrast is not None:
+        skin = variances[0][0], variances[1][0]
+        limited[0] = _contrast_gain(skin, (drawn.contrast, source.contrast))
+    linear: NDArray[np.float64] = _FROM_OPPONENT @ np.diag(limited) @ OPPONENT
     return linear
 
 
-def _mkl(drawn: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
+def _contrast_gain(skin: tuple[float, float], whole: tuple[float, float]) -> float:
+    """Of luma, such that brows, lids and teeth are no stronger than the plate's face bears.
+
+    Skin alone asks for more: where its light is hard, or where it has few features.
+
+    Args:
+        skin: variances of luma of the new face and the old one.
+        whole: the same, features included. The difference is the features' own.
+    """
+    features = tuple(max(total - part, 0.0) for total, part in zip(whole, skin, strict=True))
+    of_skin, of_whole, of_features = (
+        math.sqrt((old + _FLOOR) / (new + _FLOOR)) for new, old in (skin, whole, features)
+    )
+    gain = min(of_skin, of_whole, max(of_features, 1.0))
+    return min(max(gain, _LEAST_CONTRAST), _MOST_CONTRAST)
+
+
+def _mkl(drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
     floor = _FLOOR * np.eye(3)
-    before, after = _opponent(drawn) + floor, _opponent(source) + floor
+    before, after = (_opponent(each.covariance) + floor for each in (drawn, source))
     root, inverse_root = _power(before, 0.5), _power(before, -0.5)
     moved = inverse_root @ _power(root @ after @ root, 0.5) @ inverse_root
     # Symmetric and positive, so that its eigenvalues are its gains.

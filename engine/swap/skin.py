@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from .colour_match import Statistics
+from .colour_match import Statistics, luma_variance
 
 # That covariances are multiplied by, in each pass. What is no skin makes them large, and may hide so:
 # so the first passes take only what is nearest to the mean, until that lies within the skin, and the others
@@ -42,7 +42,11 @@ def passes(size_px: int) -> Iterator[tuple[float, int]]:
 
 
 def find_skin(
-    drawn: NDArray[np.float32], source: NDArray[np.float32], mask: NDArray[np.float32]
+    drawn: NDArray[np.float32],
+    source: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    *,
+    search: bool = True,
 ) -> Skin | None:
     """Leaves out hair, brows, eyes, lips, teeth, and what of the background is under the mask.
 
@@ -53,6 +57,7 @@ def find_skin(
         drawn: RGB float32 ``[3, R, R]``, the new face.
         source: the same of the old face.
         mask: float32 ``[R, R]``, most of it skin.
+        search: False takes all that is under the mask.
 
     Returns:
         None where the mask is empty.
@@ -60,8 +65,13 @@ def find_skin(
     of_drawn, of_source = kernels.stats(drawn, mask), kernels.stats(source, mask)
     if of_drawn[2] <= 0:
         return None
+    whole = luma_variance(of_drawn[1]), luma_variance(of_source[1])
     skin = mask
-    for spread, row_step in passes(len(mask)):
+    for spread, row_step in passes(len(mask)) if search else ():
         skin = kernels.skin(drawn, source, mask, of_drawn, of_source, spread, row_step)
         of_drawn, of_source = kernels.stats(drawn, skin), kernels.stats(source, skin)
-    return Skin(skin, Statistics(*of_drawn[:2]), Statistics(*of_source[:2]))
+    new, old = (
+        Statistics(*found[:2], contrast=contrast)
+        for found, contrast in zip((of_drawn, of_source), whole, strict=True)
+    )
+    return Skin(skin, new, old)

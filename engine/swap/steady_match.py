@@ -36,6 +36,11 @@ class MatchSettings:
         """Whether texture is to be measured."""
         return self.sharpness > 0 or self.grain > 0
 
+    @property
+    def needs_skin(self) -> bool:
+        """Whether skin is to be told from the rest of a face: for its colours, or the noise there."""
+        return self.colour != "none" or self.grain > 0
+
 
 @dataclass(frozen=True)
 class Measured:

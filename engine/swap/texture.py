@@ -1,8 +1,10 @@
 """How sharp a face is beside the plate's, and what makes it as sharp.
 
-A network draws softer skin than a good lens, and sharper skin than one out of focus or in motion. Measured
-is the detail of both faces where they are skin: their luma less their luma blurred, as mean squares. The new
-face gets as much more of its own detail as the plate's has, or loses as much.
+A network draws softer edges than a good lens, and sharper ones than one out of focus or in motion. Measured
+is the detail of both faces, features and all: their luma less their luma blurred, once by a little and once
+by more, as mean squares. The two tell apart what is sharp from what is strong: dark brows on a fair face are
+strong edges, however soft. The new face gets more of its own detail as far as the plate's is both stronger
+and steeper, or loses some where it is both weaker and flatter.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from ..face.align import Affine
 # Of the blur, in px of the face or of the frame, whichever are larger: what is finer no frame shows.
 _BLUR_PX = 1.0
 _MOST_BLUR_PX = 3.2
-# Of a blur's taps, in deviations.
-_REACH = 2.5
-# Detail of detail over detail, of skin: each bit of the amount adds so much of what is measured.
-_ANSWER = 0.7
+# Of the wider one, in px of the face.
+_WIDE_PX = 4.0
+# Of a blur's taps: more the device's kernels do not have, and how many deviations are enough.
+_MOST_RADIUS_PX, _REACH = 8, 2.5
+# Each bit of the amount adds so much of the detail, of drawn faces: it has less than the edges that it is of.
+_ANSWER = 0.3
 # Beyond this a face shows the network's own faults, or loses its features.
-_LEAST_AMOUNT, _MOST_AMOUNT = -0.8, 1.5
+_LEAST_AMOUNT, _MOST_AMOUNT = -0.8, 2.5
 # Mean square of a face without any detail, far below that of 8 bits.
 _FLOOR = 1e-8
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -39,12 +43,16 @@ class Texture:
     Attributes:
         drawn: mean square of the new face's detail, of luma in 0..1.
         source: the same of the old face.
+        drawn_wide: mean square of the new face's luma less its luma under the wider blur.
+        source_wide: the same of the old face.
         fine: deviation of the frame's noise as neighbouring samples tell it, in codes of 8 bits.
         coarse: the same as every other sample tells it.
     """
 
     drawn: float
     source: float
+    drawn_wide: float
+    source_wide: float
     fine: float
     coarse: float
 
@@ -53,8 +61,8 @@ class Texture:
         both = zip(self.numbers(), newer.numbers(), strict=True)
         return Texture(*(old + share * (new - old) for old, new in both))
 
-    def numbers(self) -> tuple[float, float, float, float]:
-        return self.drawn, self.source, self.fine, self.coarse
+    def numbers(self) -> tuple[float, float, float, float, float, float]:
+        return self.drawn, self.source, self.drawn_wide, self.source_wide, self.fine, self.coarse
 
 
 class Blur(NamedTuple):
@@ -75,14 +83,14 @@ def blur_of(drawn_placed: Affine) -> Blur:
 
 
 def detail_of(
-    drawn: NDArray[np.float32], source: NDArray[np.float32], skin: NDArray[np.float32], blur: Blur
+    drawn: NDArray[np.float32], source: NDArray[np.float32], mask: NDArray[np.float32], blur: Blur
 ) -> tuple[float, float]:
     """Mean squares of the details of two faces ``[3, R, R]`` under a mask ``[R, R]``."""
     # A picture of three channels, of which `stats` gives the moments.
-    details = np.zeros((3, *skin.shape), np.float32)
+    details = np.zeros((3, *mask.shape), np.float32)
     for out, image in zip(details, (drawn, source), strict=False):
         kernels.detail(image, blur.taps, out)
-    return mean_squares(*kernels.stats(details, skin)[:2])
+    return mean_squares(*kernels.stats(details, mask)[:2])
 
 
 def mean_squares(mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> tuple[float, float]:
@@ -109,12 +117,17 @@ def sharpening(
         0 where nothing is to be changed; below 0 the face is blurred.
     """
     # A crop that shrinks takes the mean of so many samples.
-    noise = blur_of(drawn_placed).white * (noise_sigma / max(_scale(drawn_placed), 1.0)) ** 2
-    wanted = max(texture.source - noise, 0.0) + _FLOOR
+    noise = (noise_sigma / max(_scale(drawn_placed), 1.0)) ** 2
+    wanted = max(texture.source - blur_of(drawn_placed).white * noise, 0.0) + _FLOOR
+    wanted_wide = max(texture.source_wide - WIDE.white * noise, 0.0) + _FLOOR
     # Detail is of luma, and all channels have it alike.
     gain = float(_LUMA @ colour[:, :3].sum(axis=1))
-    ratio = math.sqrt(wanted / (texture.drawn * gain**2 + _FLOOR))
-    return min(max((ratio - 1.0) / _ANSWER, _LEAST_AMOUNT), _MOST_AMOUNT)
+    fine, wide = (gain**2 * each + _FLOOR for each in (texture.drawn, texture.drawn_wide))
+    stronger = math.sqrt(math.sqrt(wanted * wanted_wide / (fine * wide)))
+    steeper = math.sqrt(wanted * wide / (wanted_wide * fine))
+    # What is nearest to 0, or 0 where the two disagree.
+    _, amount, _ = sorted([0.0, (stronger - 1.0) / _ANSWER, (steeper - 1.0) / _ANSWER])
+    return min(max(amount, _LEAST_AMOUNT), _MOST_AMOUNT)
 
 
 def _scale(drawn_placed: Affine) -> float:
@@ -124,9 +137,13 @@ def _scale(drawn_placed: Affine) -> float:
 
 @functools.lru_cache(maxsize=64)
 def _blur(sigma_px: float) -> Blur:
-    radius = math.ceil(_REACH * sigma_px)
+    radius = min(math.ceil(_REACH * sigma_px), _MOST_RADIUS_PX)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
     taps /= taps.sum()
     # Of the impulse less its blur.
     white = 1.0 - 2.0 * taps[radius] ** 2 + float(taps @ taps) ** 2
     return Blur(taps.astype(np.float32), float(white))
+
+
+# The same for all faces: how strong the edges are that detail is of.
+WIDE = _blur(_WIDE_PX)

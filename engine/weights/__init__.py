@@ -1,6 +1,6 @@
-"""The networks that find faces: where they lie, and how they get there."""
+"""The networks beside the swapper: where they lie, and how they get there."""
 
-from .face_models import FACE_MODELS, PEOPLE_MODELS, fetch, locate
+from .face_models import FACE_MODELS, GATE_MODELS, PEOPLE_MODELS, fetch, is_there, locate
 from .own import locate_own
 
-__all__ = ["FACE_MODELS", "PEOPLE_MODELS", "fetch", "locate", "locate_own"]
+__all__ = ["FACE_MODELS", "GATE_MODELS", "PEOPLE_MODELS", "fetch", "is_there", "locate", "locate_own"]

@@ -1,4 +1,4 @@
-"""The face models as Crossface ships them: ONNX, any batch size.
+"""The networks of others as Crossface ships them: ONNX, any batch size.
 
 All inputs are named ``image`` and are RGB, channels first; only their range
 differs. Runs as ``python -m crossface.engine.weights.convert SOURCES RESULTS``
@@ -27,6 +27,9 @@ are relative to the anchor.
 
 face_identity: ``[N, 3, 150, 150]`` in 0..1, of a face laid straight as `looks` does -> ``look``
 ``[N, 128]``; two looks farther apart than 0.6 are two people (dlib's own advice).
+
+content_gate: ``[N, 3, 224, 224]`` in 0..1, the whole picture squeezed to a square -> ``classes`` ``[N, 5]``,
+of sum 1: drawing, explicit drawing, neutral, explicit photograph, suggestive.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..errors import BadInputError
-from . import dlib_net, tflite
+from . import dlib_net, tfjs, tflite
 
 _CENTERFACE_OUTPUTS = {"537": "heatmap", "538": "size", "539": "offset", "540": "landmarks"}
 
@@ -105,11 +108,17 @@ def blazeface_back(source: bytes) -> onnx.ModelProto:
     )
 
 
+def content_gate(source: bytes) -> onnx.ModelProto:
+    """Five classes of a picture; the source is the file of the graph, then those of its weights."""
+    return tfjs.convert(source, "content_gate", "classes")
+
+
 _BUILDERS = {
     "centerface": centerface,
     "face_mesh": face_mesh,
     "blazeface_back": blazeface_back,
     "face_identity": dlib_net.convert,
+    "content_gate": content_gate,
 }
 
 

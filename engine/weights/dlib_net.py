@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from ..errors import BadInputError
-from .tflite import IR_VERSION, OPSET, PRODUCER
+from .graph import Graph
 
 CROP_PX = 150
 _NUMBERS = 128
@@ -67,13 +67,12 @@ def convert(source: bytes) -> onnx.ModelProto:
     return graph.model()
 
 
-class _Graph:
-    """Nodes and weights; every method that adds a node gives the name of its output."""
+class _Graph(Graph):
+    """With the file's weights, in order."""
 
     def __init__(self, layers: Iterator[_Layer]) -> None:
+        super().__init__()
         self._layers = layers
-        self._nodes: list[onnx.NodeProto] = []
-        self._weights: list[onnx.TensorProto] = []
 
     def take(self, tag: bytes, count: int) -> Array:
         """Weights of the next layer, which must be so many, of such a layer."""
@@ -81,16 +80,6 @@ class _Graph:
         if layer is None or layer.tag != tag or len(layer.weights) != count:
             raise _not_dlibs()
         return layer.weights
-
-    def emit(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        output = output or f"{kind}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def constant(self, values: NDArray[Any]) -> str:
-        name = f"weights_{len(self._weights)}"
-        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
 
     def halves(self, values: Array) -> str:
         """Weights that are kept in 16 bits, and used in 32."""
@@ -118,18 +107,7 @@ class _Graph:
     def model(self) -> onnx.ModelProto:
         if next(self._layers, None) is not None:
             raise _not_dlibs()
-        side = [CROP_PX, CROP_PX]
-        graph = helper.make_graph(
-            self._nodes,
-            "face_identity",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, *side])],
-            [helper.make_tensor_value_info("look", TensorProto.FLOAT, ["N", _NUMBERS])],
-            self._weights,
-        )
-        opset = helper.make_opsetid("", OPSET)
-        made = helper.make_model(graph, producer_name=PRODUCER, ir_version=IR_VERSION, opset_imports=[opset])
-        onnx.checker.check_model(made, full_check=True)
-        return made
+        return self.finished("face_identity", (3, CROP_PX, CROP_PX), "look", (_NUMBERS,))
 
 
 def _layers(source: bytes) -> Iterator[_Layer]:

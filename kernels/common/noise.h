@@ -20,7 +20,7 @@ constexpr double kNoiseScale = 1.0 / (0.5145617 * 6.0);
 // Of the mask of skin, from which on a sample is asked.
 constexpr float kLeastSkin = 0.25f;
 // Rows that are asked at most, spread over the face.
-constexpr int kNoiseRows = 128;
+constexpr int kNoiseRows = 64;
 
 // Counts [kNoiseSteps][kNoiseBins] to the noise's deviation in codes of 8 bits; 0 without any.
 CF_HOST_DEVICE inline double noise_of(const std::uint32_t* counts) {

@@ -39,18 +39,24 @@ def change(source: Path, target: Path, chain: str, encoder: str, options: dict[s
         rate = Fraction(stream.average_rate or 25)
         graph, stamped = av.filter.Graph(), stream.time_base
         before = graph.add_buffer(template=stream, time_base=stamped)
-        name, _, arguments = chain.format(fps=rate * Fraction(6, 5)).partition("=")
+        shown = rate * Fraction(6, 5) if "{fps}" in chain else rate
+        name, _, arguments = chain.format(fps=shown).partition("=")
         graph.link_nodes(before, graph.add(name, arguments or None), graph.add("buffersink")).configure()
-        encoded = None
+        encoded, count = None, 0
 
         def write(frames: list[av.VideoFrame]) -> None:
-            nonlocal encoded
+            nonlocal encoded, count
             for frame in frames:
                 if encoded is None:
-                    encoded = out.add_stream(encoder, rate=rate, options=options)
+                    encoded = out.add_stream(encoder, rate=shown, options=options)
                     encoded.width, encoded.height = frame.width, frame.height
                     encoded.pix_fmt = "yuv420p"
-                frame.pts, frame.pict_type = None, av.video.frame.PictureType.NONE
+                frame.pts, frame.time_base, frame.pict_type = (
+                    count,
+                    1 / shown,
+                    av.video.frame.PictureType.NONE,
+                )
+                count += 1
                 out.mux(encoded.encode(frame))
 
         def pulled() -> list[av.VideoFrame]:

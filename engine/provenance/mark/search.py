@@ -32,7 +32,7 @@ _TURNS_DEG = (-3.0, -1.5, 0.0, 1.5, 3.0)
 _SHIFTS_PX = tuple(1.5 * n for n in range(-5, 6))
 # How many pictures are searched alone, how many of the best places are followed, how often, and how far,
 # in steps of the above.
-_ALONE, _FOLLOWED, _ROUNDS, _REACH = 3, 4, 3, (3, 1, 3, 3)
+_ALONE, _FOLLOWED, _ROUNDS, _REACH = 7, 6, 3, (3, 1, 3, 3)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What does the occlusion network see before the faces of clips, and how steadily?
 
-For each clip: how much of the faces' middle it says is covered, how much that changes from frame to frame,
-and what it costs. A clip of bare faces should have near nothing. With --sheet some frames are drawn, each
-above the same with what is covered in purple.
+For each clip: how much of the faces' middle it says is covered, how much that flickers, frame by frame and
+after `steady_cover`, and what it costs. A clip of bare faces should have near nothing. Flicker is how far a
+map's pixels lie from the mean of the frames before and after. With --sheet some frames are drawn, each above
+the same with what is covered in purple.
 
     python benchmarks/bench_occlusion.py [CLIP ...] [--every N] [--sheet FILE.png] [--json FILE]
 """
@@ -29,6 +30,7 @@ from crossface.engine.on_device.frame import in_host
 from crossface.engine.review.png import write_png
 from crossface.engine.settings import AnalysisSettings
 from crossface.engine.swap.occlusion import Occlusion
+from crossface.engine.swap.steady_cover import HELD_FRAMES, steady_cover
 
 ROOT = Path(__file__).parents[1]
 CELL_PX, COLUMNS = 88, 8
@@ -40,6 +42,7 @@ def look(clip: Path, every: int) -> tuple[dict[str, float], list[NDArray[np.uint
     """Figures of a clip, and pictures of some of its faces, one above the other."""
     occlusion = Occlusion(batch=8, threads=1)
     shares: dict[int, list[float]] = {}
+    maps: dict[int, list[NDArray[np.uint8]]] = {}
     cells, cost_s, faces = [], 0.0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shot.faces"
@@ -56,6 +59,7 @@ def look(clip: Path, every: int) -> tuple[dict[str, float], list[NDArray[np.uint
                     seen = occlusion.look([(frame, placed)], CELL_PX)
                     cost_s, faces = cost_s + time.process_time() - start, faces + 1
                     shares.setdefault(face.track, []).append(float(seen.covered[0]))
+                    maps.setdefault(face.track, []).append(np.round(seen.visible[0] * 255).astype(np.uint8))
                     rgb = kernels.crop(frame, placed[None], CELL_PX)[0].transpose(1, 2, 0)
                     hidden = np.ones((CELL_PX, CELL_PX), np.float32)
                     kernels.uncover(hidden, seen.visible[0])
@@ -63,15 +67,27 @@ def look(clip: Path, every: int) -> tuple[dict[str, float], list[NDArray[np.uint
                     both = np.concatenate([rgb, rgb * (1 - covered) + covered * PURPLE])
                     cells.append(np.round(np.clip(both, 0, 1) * 255).astype(np.uint8))
     every_share = np.concatenate([*shares.values(), [0.0]])[:-1]
-    changes = np.concatenate([np.abs(np.diff(each)) for each in shares.values()] or [np.zeros(0)])
+    raw = [np.stack(each) / 255 for each in maps.values()]
+    steady = [
+        np.stack([steady_cover(each[max(n - HELD_FRAMES, 0) : n + 1]) for n in range(len(each))])
+        for each in maps.values()
+    ]
     figures = {
         "faces": faces,
         "covered, median": round(float(np.median(every_share)), 4) if faces else 0.0,
         "covered, most": round(float(every_share.max()), 4) if faces else 0.0,
-        "change, mean": round(float(changes.mean()), 4) if len(changes) else 0.0,
+        "covered, mean": round(float(every_share.mean()), 4) if faces else 0.0,
+        "flicker, frame by frame": flicker(raw),
+        "flicker, as drawn": flicker(steady),
         "CPU-ms a face, one at a time": round(1000 * cost_s / max(faces, 1), 2),
     }
     return figures, cells
+
+
+def flicker(tracks: list[NDArray[np.floating]]) -> float:
+    """Mean distance of pixels from the mean of the frames before and after."""
+    ways = [np.abs(each[1:-1] - (each[:-2] + each[2:]) / 2).ravel() for each in tracks if len(each) > 2]
+    return round(float(np.concatenate(ways).mean()), 4) if ways else 0.0
 
 
 def main() -> None:

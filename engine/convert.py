@@ -27,8 +27,8 @@ from .part_file import keep_sources
 from .provenance.credentials import Signing
 from .sequence.name import find_sequence
 from .settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from .swap.colour_match import Method
 from .swap.model import ModelFile, read_model
+from .swap.steady_match import MatchSettings
 
 __all__ = ["CompositorPaths", "ConversionSettings", "convert"]
 
@@ -116,7 +116,7 @@ def convert(
             read.values(),
             kept,
             "cpu" if in_one_pass else device,
-            colour=settings.colour,
+            match=settings.match,
             overwrite=overwrite,
         )
         yield from map(Warned, chosen.news())
@@ -180,7 +180,7 @@ def _chosen(
     kept: Kept,
     device: str | Place,
     *,
-    colour: Method,
+    match: MatchSettings,
     overwrite: bool,
 ) -> Chosen:
     """Where to work: with "auto" where the job was begun, if it was, or on the CPU where a GPU will not do.
@@ -197,7 +197,7 @@ def _chosen(
     chosen = kept.choose(device)
     try:
         if chosen.places:
-            check_match(colour)
+            check_match(match)
             for model in models:
                 input_shape(model, 1)
     except DeviceUnavailableError as error:

@@ -21,6 +21,7 @@ from .settings import AnalysisSettings, ConversionSettings
 from .swap.colour_match import METHODS
 from .swap.dfm import DEFAULT_MORPH
 from .swap.mask import COVERS, MASK_KINDS, Cover, MaskKind, MaskSettings
+from .swap.refine import REFINES
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -141,6 +142,12 @@ _CONVERSION = (
         type=click.Choice(("on", "off")),
         default="on" if _DEFAULTS.occlusion else "off",
         help="Leave hands, microphones and hair before a face where they are.",
+    ),
+    click.option(
+        "--refine",
+        type=click.Choice(REFINES),
+        default=_DEFAULTS.refine,
+        help="Shut the new face's eyes as far as the old one's are; on CPUs.",
     ),
     click.option("--colour", type=click.Choice(METHODS), default=_DEFAULTS.colour, help="Colour match."),
     click.option(

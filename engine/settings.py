@@ -10,6 +10,7 @@ from .errors import UsageError
 from .face.choose import check_selection
 from .swap.colour_match import METHODS, Method
 from .swap.mask import MaskSettings
+from .swap.refine import REFINES, Refine
 from .swap.steady_match import MatchSettings
 from .video.info import VideoInfo
 from .video.writing.codecs import Encoding, choose_encoding
@@ -44,6 +45,7 @@ class ConversionSettings:
         colour: how the new face takes the shot's colours; see `colour_match`.
         sharpness: share of its difference in sharpness to the plate that is made good, 0..1; see `texture`.
         grain: strength of the noise that it is given, over the plate's, 0..4; see `grain`.
+        refine: what of the new face's expression is made the source's; see `refine`.
         mask: what of a face is blended, and its edge.
         occlusion: leave what lies before faces in front of them.
         batch: faces a run of the network.
@@ -62,6 +64,7 @@ class ConversionSettings:
     colour: Method = "reinhard"
     sharpness: float = 1.0
     grain: float = 1.0
+    refine: Refine = "off"
     mask: MaskSettings = field(default_factory=MaskSettings)
     occlusion: bool = False
     batch: int = 8
@@ -80,6 +83,8 @@ class ConversionSettings:
             raise UsageError(f"colour must be one of {', '.join(METHODS)}, and batch at least 1")
         if not 0 <= self.sharpness <= 1 or not 0 <= self.grain <= 4:
             raise UsageError("sharpness must be within 0..1, and grain within 0..4")
+        if self.refine not in REFINES:
+            raise UsageError(f"refine must be one of {', '.join(REFINES)}")
         self.mask.check()
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
@@ -91,7 +96,7 @@ class ConversionSettings:
     @property
     def match(self) -> MatchSettings:
         """How a face is made to fit the plate."""
-        return MatchSettings(self.colour, self.sharpness, self.grain)
+        return MatchSettings(self.colour, self.sharpness, self.grain, self.refine)
 
     def encoding(self, info: VideoInfo, path: Path) -> Encoding:
         """How the frames of a film at ``path`` are encoded; raises as `choose_encoding`."""

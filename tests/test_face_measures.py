@@ -15,13 +15,14 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from crossface.engine.face.align import LANDMARK_COUNT, TEMPLATE
+from crossface.engine.face.eyes import eye_contrast, sample
 from crossface.engine.face.mesh import yaw_deg
 from crossface.engine.review.png import read_png
 from crossface.training.audit.coverage import DIMENSIONS, ENOUGH, examples, find_coverage
 from crossface.training.audit.examine import chosen
-from crossface.training.audit.expression import eye_contrast, eye_open, mouth_open, mouth_width
+from crossface.training.audit.expression import eye_open, mouth_open, mouth_width
 from crossface.training.audit.measure import FaceMeasures
-from crossface.training.audit.patch import sample, texture
+from crossface.training.audit.patch import texture
 from crossface.training.audit.picture import blurred, edge_blur_px, sharpness
 from crossface.training.audit.pose import SHAPE, fit_pose, frontal
 from crossface.training.extract import extract

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .audit.expression import eye_contrast, eye_open, mouth_open
+from ..engine.face.eyes import eye_contrast
+from .audit.expression import eye_open, mouth_open
 from .audit.pose import SHAPE, Pose, fit_pose, frontal
 
 # The landmarks that are compared: those whose depth is known, as a turned head needs it.

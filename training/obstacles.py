@@ -23,6 +23,8 @@ _FINGER, _FINGER_RADIUS, _PALM_RADIUS, _ARM_RADIUS = 0.62, 0.085, 0.3, 0.22
 _FINGERS_APART = 0.17
 # A limb's edge is as soft as a lens and motion leave it.
 _EDGE = (0.025, 0.09)
+# Pictures that a moving obstacle is averaged over.
+_SHUTTER_STEPS = 6
 # Outer corner and middle of an eye, in face heights.
 _EYE_X, _EYE_Y = 0.7 * TEMPLATE[LEFT_EYE_OUTER][0], TEMPLATE[LEFT_EYE_OUTER][1]
 
@@ -71,19 +73,22 @@ def hand(draw: Draw, scene: Surroundings) -> Obstacle:
     arm = limbs.cover
     limbs.add(wrist, knuckles - along * 0.12 * reach, 0.24 * size, _PALM_RADIUS * size)
     spread = draw.between(-0.03, 0.22)
+    fist = draw.happens(0.35)
     for number in range(4):
         place = number - 1.5
         base = knuckles + aside * (place * _FINGERS_APART) * reach
         turn = angle + _sign(aside, along) * spread * place + draw.even(0.06)
         length = size * (_FINGER - 0.05 * place * place) * _stretch(draw)
-        _finger(limbs, draw, base, turn, length, _FINGER_RADIUS * size)
+        _finger(limbs, draw, base, turn, length, _FINGER_RADIUS * size, fist)
     thumb = knuckles - along * 0.3 * reach - aside * 0.22 * reach
     turn = angle - _sign(aside, along) * draw.between(0.2, 1.2)
-    _finger(limbs, draw, thumb, turn, size * 0.5 * _stretch(draw), 1.15 * _FINGER_RADIUS * size)
+    _finger(limbs, draw, thumb, turn, size * 0.5 * _stretch(draw), 1.15 * _FINGER_RADIUS * size, 0 * fist)
     tone = torch.lerp(scene.skin, scene.skin.roll(1, dims=0), draw.happens(0.2))
     tone = tone * (1 + draw.even(0.2)) * (1 + draw.even(0.05, channels=3))
     tone = torch.lerp(tone, draw.uniform(channels=3), draw.happens(0.07))
-    grain = _texture(draw, scene, zoom=(0.15, 0.4))
+    # Most of a person's hands have the texture of their own face.
+    lent = torch.lerp(scene.others, scene.faces, draw.happens(0.6))
+    grain = _texture(draw, scene._replace(others=lent), zoom=(0.15, 0.4))
     grain = grain / grain.mean(dim=(2, 3), keepdim=True).clamp_min(0.05)
     sleeve = draw.uniform(channels=3) * draw.happens(0.5)
     clothed = arm * (limbs.cover - limbs.over) * (sleeve.amax(dim=1, keepdim=True) > 0)
@@ -178,6 +183,23 @@ def strands(draw: Draw, scene: Surroundings) -> Obstacle:
     return Obstacle((tone * fibres[:, None]).clamp(0, 1), cover[:, None])
 
 
+def moving(draw: Draw, obstacle: Obstacle) -> Obstacle:
+    """A third of the obstacles as a shutter sees them that move."""
+    way = _direction(draw.even(math.pi)) * (draw.happens(0.35) * draw.between(0.02, 0.3)).reshape(-1, 1, 1, 1)
+    side = obstacle.cover.shape[-1]
+    at = (torch.arange(side, device=way.device) + 0.5) * (2 / side) - 1
+    points = torch.stack(torch.meshgrid(at, at, indexing="xy"), dim=-1)
+    # Colours count as much as they cover.
+    both = torch.cat((obstacle.colours * obstacle.cover, obstacle.cover), dim=1)
+    seen = torch.zeros_like(both)
+    for step in range(_SHUTTER_STEPS):
+        shifted = points + way * (step / (_SHUTTER_STEPS - 1) - 0.5)
+        seen += functional.grid_sample(both, shifted, padding_mode="border", align_corners=False)
+    cover = seen[:, 3:] / _SHUTTER_STEPS
+    colours = torch.where(cover > 1e-3, seen[:, :3] / seen[:, 3:].clamp_min(1e-6), obstacle.colours)
+    return Obstacle(colours.clamp(0, 1), cover.clamp(0, 1))
+
+
 class _Limbs:
     """Rounded limbs, each over those before it, in light from one side.
 
@@ -222,11 +244,17 @@ class _Limbs:
         self._count += 1
 
 
-def _finger(limbs: _Limbs, draw: Draw, base: Tensor, angle: Tensor, length: Tensor, radius: Tensor) -> None:
+def _finger(
+    limbs: _Limbs, draw: Draw, base: Tensor, angle: Tensor, length: Tensor, radius: Tensor, fist: Tensor
+) -> None:
+    """Two limbs; in a fist (1) the first is short and the second lies back over it."""
+    length = torch.lerp(length, radius * draw.between(4, 7), fist)
     half = 0.5 * length.reshape(-1, 1, 1, 1)
     joint = base + _direction(angle) * half
     limbs.add(base, joint, radius * 1.1, radius)
-    limbs.add(joint, joint + _direction(angle + draw.even(0.35)) * half, radius, radius * 0.8)
+    bend = draw.even(0.35)
+    bend = torch.lerp(bend, math.pi + bend, fist)
+    limbs.add(joint, joint + _direction(angle + bend) * half, radius, radius * (0.8 + 0.2 * fist))
 
 
 def _stretch(draw: Draw) -> Tensor:

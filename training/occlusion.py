@@ -22,10 +22,11 @@ from ..engine.errors import BadInputError, InputMissingError, UsageError
 from ..engine.part_file import PartFile
 from ..engine.swap.occlusion import INPUT_NAME, OUTPUT_NAMES, SIZE_PX
 from .augment import Augmentation, augment
+from .complexions import Bare, other_people
 from .damage import blurred, compressed, rescaled
 from .draw import Draw
 from .faceset import Faceset
-from .obstacles import Obstacle, Surroundings, glasses, hand, microphone, panel, strands
+from .obstacles import Obstacle, Surroundings, glasses, hand, microphone, moving, panel, strands
 from .onnx_layout import laid_out
 from .presets import PRESETS
 from .seeds import generator
@@ -257,9 +258,13 @@ def make_example(stores: Sequence[FaceStore], random: torch.Generator, count: in
     span = stores[0].span
     # The priority of eyes and mouth is of no use here; the place in the face is, and moves as it would.
     batch = augment(torch.cat((faces[:, :4], _places(faces)), dim=1), span, SIZE_PX, random, _AUGMENTATION)
-    in_face = (batch.priority.permute(0, 2, 3, 1) - 0.5) * (_COVERAGE / span)
-    pictures, visible = batch.input, torch.ones_like(batch.mask)
-    skin = (pictures * batch.mask).sum(dim=(2, 3)) / batch.mask.sum(dim=(2, 3)).clamp_min(1)
+    bare = other_people(
+        Draw(random, batch.input.device, count),
+        Bare(batch.input, batch.mask, (batch.priority - 0.5) * (_COVERAGE / span)),
+    )
+    pictures, face, in_face = bare.pictures, bare.face, bare.in_face.permute(0, 2, 3, 1)
+    visible = torch.ones_like(face)
+    skin = (pictures * face).sum(dim=(2, 3)) / face.sum(dim=(2, 3)).clamp_min(1)
     at = (torch.arange(SIZE_PX) + 0.5) * (2 / SIZE_PX) - 1
     points = torch.stack(torch.meshgrid(at, at, indexing="xy"), dim=-1).expand(count, -1, -1, -1)
     scene = Surroundings(points, in_face, pictures, skin[..., None, None], pictures.roll(1, dims=0))
@@ -275,9 +280,9 @@ def make_example(stores: Sequence[FaceStore], random: torch.Generator, count: in
             made_visible.append(visible[first:end] if obstacle is None else 1 - obstacle.cover)
         first = end
     draw = Draw(random, pictures.device, count)
-    dimmed = torch.cat(made_pictures) * torch.lerp(torch.ones(1), draw.between(0.2, 1), draw.happens(0.35))
+    dimmed = torch.cat(made_pictures) * torch.lerp(torch.ones(1), draw.between(0.3, 1), draw.happens(0.2))
     pictures = _damaged(dimmed, draw)
-    return Example(pictures, torch.cat(made_visible), batch.mask)
+    return Example(pictures, torch.cat(made_visible), face)
 
 
 def _begin_from(network: OcclusionNetwork, base: Path, pictures: Tensor) -> None:
@@ -343,7 +348,7 @@ def _shaded(
     draw: Draw, scene: Surroundings, draw_one: Callable[[Draw, Surroundings], Obstacle] | None
 ) -> tuple[Tensor, Obstacle | None]:
     """Faces with an obstacle before them, and its shadow on them; or only the shadow of one."""
-    obstacle = (draw_one or panel)(draw, scene)
+    obstacle = moving(draw, (draw_one or panel)(draw, scene))
     reach = int(torch.randint(1, 9, (), generator=draw.random))
     moved = torch.randint(-9, 10, (2,), generator=draw.random).tolist()
     shadow = obstacle.cover.roll(moved, dims=(2, 3))

@@ -18,6 +18,7 @@ from crossface.engine import ConversionSettings, ReadingSettings, Signing, conve
 from crossface.engine.clip import Clip
 from crossface.engine.errors import CrossfaceError, UsageError
 from crossface.engine.swap.model import read_model
+from crossface.engine.swap.refine import REFINES, Refine
 
 from .watch import Pair, embeddings, watch
 
@@ -88,6 +89,7 @@ def _arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--range", metavar="START-END", help="of the clip, in seconds")
     parser.add_argument("--target", type=Path, metavar="CLIP", help="that shows the model's person")
     parser.add_argument("--target-range", metavar="START-END", help="of it, in seconds")
+    parser.add_argument("--refine", choices=REFINES, default="off", help="as of crossface convert")
     parser.add_argument("--i-have-the-rights", action="store_true", help="as of crossface convert")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
@@ -124,6 +126,7 @@ def _gather(options: argparse.Namespace) -> Watched:
         target=Shown(options.target, options.target_range) if options.target else None,
         faces=options.faces,
         rights_stated=options.i_have_the_rights,
+        refine=options.refine,
     )
 
 
@@ -142,6 +145,7 @@ def look_at(
     target: Shown | None = None,
     faces: Path | None = None,
     rights_stated: bool = False,
+    refine: Refine = "off",
 ) -> Watched:
     """Converts a clip without loss, if it is not there, and looks at both.
 
@@ -152,6 +156,7 @@ def look_at(
         target: that shows the model's person.
         faces: of an analysis that was edited.
         rights_stated: as of `convert`.
+        refine: as of `ConversionSettings`.
 
     Raises:
         CrossfaceError: something cannot be read or converted.
@@ -177,7 +182,7 @@ def look_at(
                 model,
                 made,
                 faces=faces,
-                settings=ConversionSettings(encoder_options=LOSSLESS),
+                settings=ConversionSettings(encoder_options=LOSSLESS, refine=refine),
                 reading=reading(source.span),
                 signing=Signing(unsigned_because="looked at by programs, and thrown away"),
                 rights_stated=rights_stated,

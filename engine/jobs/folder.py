@@ -6,17 +6,21 @@ import contextlib
 import fcntl
 import json
 import os
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInputError, BusyError, ExplicitError, InputMissingError, OutputError, unreadable
 from ..events import Routed
 from ..part_file import PartFile
 from ..swap.colour_match import QUANTILES, Statistics
+from ..swap.occlusion import SIZE_PX as OCCLUSION_PX
 from ..swap.steady_match import Measured
 from ..swap.texture import Texture
 from ..video.part import Part
@@ -138,7 +142,7 @@ class JobFolder:
             return None
         except OSError as error:
             raise unreadable(path, error) from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise BadInputError(f"{path}: is damaged: delete it, and its segment is made anew") from error
         if sidecar.plan != plan.id:
             raise BadInputError(
@@ -267,7 +271,10 @@ class JobFolder:
 def _listed(measured: Measured) -> list[Any]:
     texture = None if measured.texture is None else list(measured.texture.numbers())
     colours = [_moments(each) for each in (measured.drawn, measured.source)]
-    return [measured.frame, measured.shot, measured.track, *colours, texture]
+    visible = (
+        None if measured.visible is None else b64encode(zlib.compress(measured.visible.tobytes())).decode()
+    )
+    return [measured.frame, measured.shot, measured.track, *colours, texture, visible]
 
 
 def _moments(statistics: Statistics) -> list[Any]:
@@ -276,7 +283,7 @@ def _moments(statistics: Statistics) -> list[Any]:
 
 
 def _measured(fields: list[Any]) -> Measured:
-    frame, shot, track, drawn, source, texture = fields
+    frame, shot, track, drawn, source, texture, visible = fields
     return Measured(
         int(frame),
         int(shot),
@@ -284,7 +291,14 @@ def _measured(fields: list[Any]) -> Measured:
         _statistics(*drawn),
         _statistics(*source),
         None if texture is None else Texture(*map(float, texture)),
+        None if visible is None else _map(visible),
     )
+
+
+def _map(text: str) -> NDArray[np.uint8]:
+    """What of a face is seen."""
+    content = zlib.decompress(b64decode(text, validate=True))
+    return np.frombuffer(content, np.uint8).reshape(OCCLUSION_PX, OCCLUSION_PX)
 
 
 def _statistics(

@@ -81,7 +81,7 @@ def make_plan(
         analysis.check()
     check_morph(models.values(), conversion.morph)
     if place is not None:
-        check_match(conversion.colour)
+        check_match(conversion.match)
     faces = None if faces is None else Path(faces).absolute()
     keep_sources(output, path, *models.values(), *([faces] if faces else []))
     read = {whom: read_model(model) for whom, model in models.items()}

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ..errors import DeviceUnavailableError
 from ..face.align import Affine
 from ..file_state import changed, file_sha256
-from ..swap.colour_match import Method
 from ..swap.dfm import is_dfm
 from ..swap.mask import SKIN, MaskSettings, softening
 from ..swap.model import ModelFile, Swapper, check_graph, check_landmarks
 from ..swap.skin import passes
+from ..swap.steady_match import MatchSettings
 from ..swap.texture import WIDE, blur_of
 from .memory import DeviceFrame, DeviceTensor
 from .place import Place, Shape
@@ -135,7 +135,8 @@ class LaneNetwork:
             work: of the sheet's faces, or of ``items`` alone.
             sheet: whose faces are drawn.
             mask: what of a face is blended.
-            uncover: by the sheet's ``visible``.
+            uncover: leave out what the sheet's ``visible`` says is hidden, where skin is looked for. What is
+                blended is uncovered later, by what `Match` has of several frames.
             search_skin: False takes all of a face for skin.
             textured: measure sharpness and noise, too.
             items: of the sheet, for those that are drawn anew.
@@ -164,8 +165,7 @@ class LaneNetwork:
             sheet.masks, taps, border_px, sheet.weights, shares=shares, areas=found.areas, items=items
         )
         if uncover:
-            for weights in (sheet.inside, sheet.weights):
-                masks.uncover(weights, sheet.visible, items=numbers)
+            masks.uncover(sheet.inside, sheet.visible, items=numbers)
         self._find_skin(sheet, search=search_skin)
         if textured:
             blurs = [blur_of(each.drawn_placed).taps for each in work]
@@ -178,7 +178,7 @@ class LaneNetwork:
             placed = np.array([each.drawn_placed for each in work])
             frame_of = [each.frame for each in work]
             self._tools.textures.noise(frames, frame_of, placed, sheet.skin, found.noise, items=items)
-        sheet.fetch(textured=textured)
+        sheet.fetch(textured=textured, covered=uncover)
 
     def _find_skin(self, sheet: Sheet, *, search: bool) -> None:
         """As `skin.find_skin`, and as often."""
@@ -232,10 +232,14 @@ class LaneNetwork:
         return swapper
 
 
-def check_match(colour: Method) -> None:
+def check_match(match: MatchSettings) -> None:
     """Raises DeviceUnavailableError where a match is made on the CPU only."""
-    if colour == "hist":
+    if match.colour == "hist":
         raise DeviceUnavailableError("--colour hist is for CPUs: choose another one, or give --device cpu")
+    if match.refine != "off":
+        raise DeviceUnavailableError(
+            f"--refine {match.refine} is for CPUs: leave it out, or give --device cpu"
+        )
 
 
 def input_shape(model: ModelFile, batch: int) -> Shape:

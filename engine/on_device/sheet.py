@@ -69,7 +69,8 @@ class Sheet:
         skin: ``[room, R, R]``, where colours are measured.
         finished: ``[room, 3, R, R]``, the faces' details while they are measured, then the sharpened faces.
         weights: ``[room, R, R]``, of what is blended.
-        visible: ``[room, M, M]``, of `swap.occlusion.Seen`.
+        visible: ``[room, M, M]``, of `swap.occlusion.Seen`; once `uncover` is called, of `Match`.
+        maps: the same on the host.
         touched: int32 ``[room]``, of `DeviceKernels.blend`.
         on_device: what is found out, tensors.
         found: the same on the host, once `fetch` is over.
@@ -88,6 +89,7 @@ class Sheet:
         self.finished = new_tensor(lane, pictures, np.float32)
         self.weights = new_tensor(lane, masks, np.float32)
         self.visible = new_tensor(lane, (room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
+        self.maps = lane.pinned((room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)
         flag, area, share = np.dtype(np.int32), np.dtype(np.float64), np.dtype(np.float32)
         kinds = [flag, *[STATISTICS] * 4, area, *[STATISTICS] * 2, np.dtype((np.float64, 2)), share]
@@ -95,11 +97,17 @@ class Sheet:
         self.found = Found(*(lane.pinned(*_shaped(room, kind)) for kind in kinds))
         self._touched: list[NDArray[np.int32]] = []
 
-    def fetch(self, *, textured: bool) -> None:
+    def fetch(self, *, textured: bool, covered: bool) -> None:
         """Starts the copies of what is found out."""
         both = (each.all(textured=textured) for each in (self.on_device, self.found))
         for tensor, array in zip(*both, strict=True):
             self._lane.download(array[: self.count], buffer_of(tensor.part(0, self.count)))
+        if covered:
+            self._lane.download(self.maps[: self.count], buffer_of(self.visible.part(0, self.count)))
+
+    def give_maps(self) -> None:
+        """Starts the way back of ``maps``, which the host has changed."""
+        self._lane.upload(buffer_of(self.visible.part(0, self.count)), self.maps[: self.count])
 
     def fetch_touched(self, number: int) -> NDArray[np.int32]:
         """Starts a copy of ``touched`` as it is now; ``number`` tells apart the copies of one batch."""

@@ -79,7 +79,7 @@ class LaneSwapper:
         bench: the lane of this thread, and what is on it.
         networks: who draws, by track number or person's name as text; None draws all others.
         display: of `VideoInfo.display`.
-        match: how a face is made to fit the plate; not by ``hist``.
+        match: how a face is made to fit the plate; not by ``hist``, and not refined.
         mask: what of a face is blended.
         occlusion: leaves out what lies before faces; None takes all for face.
         keep_on_device: leave a decoder's own frames where they are, for an encoder there.
@@ -102,7 +102,7 @@ class LaneSwapper:
     ) -> None:
         self._bench, self._lane = bench, bench.lane
         self._networks, self._mask, self._settings = networks, mask, match
-        check_match(match.colour)
+        check_match(match)
         self._occlusion = occlusion
         self._keep_on_device = keep_on_device
         self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display, mask)
@@ -241,7 +241,8 @@ class LaneSwapper:
                     self._account.keep(work, unseen(work, self._covered(asked, item)))
                 continue
             drawn, source = self._statistics(found, item)
-            match = self._account.match(work, drawn, source, self._texture(found, item))
+            maps = None if self._occlusion is None else asked.sheet.maps[item]
+            match = self._account.match(work, drawn, source, self._texture(found, item), maps)
             frame = work.frame
             finished = finish(
                 self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
@@ -276,6 +277,8 @@ class LaneSwapper:
     def _blend(self, batch: _Batch, faces: list[_Face]) -> None:
         planes = [frame.planes for frame in batch.on_device]
         copies = dict.fromkeys(map(id, batch.asked), 0)
+        if self._occlusion is not None:
+            self._uncover(batch, faces)
         for asked, items in _launches(faces):
             sheet, to_draw = asked.sheet, [asked.to_draw[face.item] for face in items]
             count, numbers = sheet.count, [face.item for face in items]
@@ -302,6 +305,18 @@ class LaneSwapper:
             touched = sheet.fetch_touched(copies[id(asked)])
             copies[id(asked)] += 1
             batch.laid += [(face, touched[:count]) for face in items]
+
+    def _uncover(self, batch: _Batch, faces: list[_Face]) -> None:
+        """Leaves what lies before the faces in front of them."""
+        for asked in batch.asked:
+            its_own = [face for face in faces if face.asked is asked]
+            for face in its_own:
+                if face.match.visible is not None:
+                    asked.sheet.maps[face.item] = face.match.visible
+            if its_own:
+                asked.sheet.give_maps()
+                items = [face.item for face in its_own]
+                self._bench.tools.masks.uncover(asked.sheet.weights, asked.sheet.visible, items=items)
 
     def _delivered(self, batch: _Batch) -> Swapped:
         """Frames that are done, in the host's memory or on the device."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..review.measure import Kept, Recorder
 from .cast import AnyFrame, Work
 from .colour_match import Method, Statistics
@@ -40,11 +43,17 @@ class Account:
         return tuple(self._match.recent)
 
     def match(
-        self, work: Work[AnyFrame], drawn: Statistics, source: Statistics, texture: Texture | None
+        self,
+        work: Work[AnyFrame],
+        drawn: Statistics,
+        source: Statistics,
+        texture: Texture | None,
+        visible: NDArray[np.float32] | None,
     ) -> Match:
         """What fits a face to the plate; in the order of `Work.order`, frame after frame."""
+        seen = None if visible is None else np.round(visible * 255).astype(np.uint8)
         return self._match.update(
-            Measured(work.frame.index, work.shot, work.face.track, drawn, source, texture)
+            Measured(work.frame.index, work.shot, work.face.track, drawn, source, texture, seen)
         )
 
     def keep(self, work: Work[AnyFrame], reason: Kept) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..compositing import CompositorOutputs
+from ..face.align import apply, invert
 from ..face.faces_file import FrameFaces
 from ..on_device.frame import Decoded, in_host
 from ..provenance.mark.payload import Payload
@@ -23,6 +24,7 @@ from .mark import Marker, luma_row
 from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
 from .occlusion import Occlusion
+from .refine import refine_eyes
 from .skin import Skin, find_skin
 from .steady_match import Match, MatchSettings, Measured
 from .texture import WIDE, Texture, blur_of, detail_of
@@ -172,10 +174,14 @@ class BatchSwapper:
             mask = filled(each.outline(output_px), output_px)
             if self._mask.kind != "hull":
                 mask *= masks[n]
+            picture = pictures[n]
+            if self._settings.refine == "eyes":
+                landmarks = apply(invert(each.drawn_placed), each.face.landmarks)
+                picture = refine_eyes(picture, source, landmarks)
             drawn[each.order] = _Drawn(
                 each,
                 source,
-                pictures[n],
+                picture,
                 mask,
                 swapper.metadata.face_px,
                 bool(redrawn[n]),
@@ -208,14 +214,14 @@ class BatchSwapper:
                 self._account.keep(work, unseen(work, drawn.covered))
             return
         new, old = self._statistics(drawn, seen.skin)
-        match = self._account.match(work, new, old, seen.texture)
+        match = self._account.match(work, new, old, seen.texture, drawn.visible)
         if not blend:
             return
         weight = soften(drawn.mask, self._mask, drawn.face_px)
         mask_area = float(weight.mean())
         weight *= np.float32(work.share)
-        if drawn.visible is not None:
-            kernels.uncover(weight, drawn.visible)
+        if match.visible is not None:
+            kernels.uncover(weight, match.visible)
         frame = in_host(work.frame)
         finished = finish(
             self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colour_match import Method, Statistics, curves, transform
+from .refine import Refine
+from .steady_cover import HELD_FRAMES, steady_cover
 from .texture import Texture
 
 # Share of the newest frame in the running statistics: a third of them is about three frames old.
@@ -25,11 +27,13 @@ class MatchSettings:
         colour: see `colour_match`.
         sharpness: share of the difference in sharpness that is made good, 0..1; 0 for none. See `texture`.
         grain: strength of the noise that it is given, over the plate's; 0 for none. See `grain`.
+        refine: what of its expression is made the source's; see `refine`.
     """
 
     colour: Method = "reinhard"
     sharpness: float = 0.0
     grain: float = 0.0
+    refine: Refine = "off"
 
     @property
     def textured(self) -> bool:
@@ -53,6 +57,8 @@ class Measured:
         drawn: colours of the new face's skin.
         source: of the old one's.
         texture: of both; None where nobody asks for it.
+        visible: uint8 ``[64, 64]``, of `swap.occlusion.Seen`, 255 where the face is seen; None where nobody
+            asks for it.
     """
 
     frame: int
@@ -61,6 +67,7 @@ class Measured:
     drawn: Statistics
     source: Statistics
     texture: Texture | None = None
+    visible: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +79,14 @@ class Match:
         curves: of `colour_match.curves`, laid over the face before; None for none.
         texture: of the last frames on average; None where nobody asks for it.
         shown: ``[3, 4]``, what of the face's mean colour is seen in the end, curves and all.
+        visible: float32 ``[64, 64]`` in 0..1, what of the face is seen, for `kernels.uncover`; None for all.
     """
 
     colour: NDArray[np.float64]
     curves: NDArray[np.float32] | None
     texture: Texture | None
     shown: NDArray[np.float64]
+    visible: NDArray[np.float32] | None = None
 
 
 class SteadyMatch:
@@ -99,6 +108,7 @@ class SteadyMatch:
         if measured.shot != self._shot:
             self._shot = measured.shot
             self._running.clear()
+        visible = self._visible(measured)
         before = self._running.get(measured.track)
         steady = self._running[measured.track] = measured if before is None else _mixed(before, measured)
         self.recent.append(measured)
@@ -106,9 +116,21 @@ class SteadyMatch:
             self.recent.popleft()
         colour = transform(self._method, steady.drawn, steady.source)
         if self._method != "hist":
-            return Match(colour, None, steady.texture, colour)
+            return Match(colour, None, steady.texture, colour, visible)
         shown = transform("mean", steady.drawn, steady.source)
-        return Match(colour, curves(steady.drawn, steady.source), steady.texture, shown)
+        return Match(colour, curves(steady.drawn, steady.source), steady.texture, shown, visible)
+
+    def _visible(self, newest: Measured) -> NDArray[np.float32] | None:
+        if newest.visible is None:
+            return None
+        held = [
+            each.visible
+            for each in self.recent
+            if each.visible is not None
+            and (each.shot, each.track) == (newest.shot, newest.track)
+            and each.frame >= newest.frame - HELD_FRAMES
+        ]
+        return steady_cover([*held, newest.visible])
 
 
 def _mixed(before: Measured, newest: Measured) -> Measured:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.errors import BadInputError
+from ...engine.face.eyes import eye_contrast
 from ...engine.swap.mask import hull
 from ..faceset import FaceRecord, Faceset
-from .expression import brow_raise, eye_contrast, eye_open, mouth_open, mouth_width
+from .expression import brow_raise, eye_open, mouth_open, mouth_width
 from .patch import COLUMNS, ROWS, face_patch, texture
 from .picture import LUMA, exposure, sharpness
 from .pose import Pose, fit_pose, frontal
@@ -49,7 +50,7 @@ class PictureMeasures:
         side_light_stops: how much brighter the face's left half in the picture is than its right, turned to
             the front; stops (powers of two of code values, not of light).
         cast: red over green and blue over green of the face's median colour, natural logarithms.
-        eye_contrast: of `expression.eye_contrast`.
+        eye_contrast: of `engine.face.eyes.eye_contrast`.
         texture: float32 ``[7, 6, 8]`` of `patch.texture`.
         small: float32 ``[28, 24]``, luma codes of the face turned to the front.
         surroundings: float32 ``[176, 3]``, RGB codes of what is around the face: blocks of the crop.

@@ -14,9 +14,9 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
+from ...engine.face.eyes import sample
 from .coverage import PAIRS, counts, dimension
 from .examine import Examined
-from .patch import sample
 from .style import STYLE
 from .verdict import WHY, Finding, Judgement, Level
 

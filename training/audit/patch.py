@@ -11,6 +11,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.face.eyes import sample
 from .picture import Image, blurred
 from .pose import SHAPE, Pose
 
@@ -38,20 +39,6 @@ def face_patch(rgb: NDArray[np.uint8], pose: Pose, number: int) -> Image:
     turned = pose.rotation[number, :2] @ _grid().T
     points = pose.scale[number] * turned.T + pose.shift[number]
     return sample(rgb, points).reshape(ROWS, COLUMNS, 3)
-
-
-def sample(rgb: NDArray[np.uint8], points: NDArray[np.float64]) -> Image:
-    """The picture at ``[K, 2]`` points, bilinear: codes ``[K, 3]``; its edges are drawn out."""
-    height, width, _ = rgb.shape
-    x = np.clip(points[:, 0] - 0.5, 0, width - 1.001)
-    y = np.clip(points[:, 1] - 0.5, 0, height - 1.001)
-    column, row = x.astype(np.intp), y.astype(np.intp)
-    right, down = (x - column).astype(np.float32)[:, None], (y - row).astype(np.float32)[:, None]
-    corners = [rgb[row + n, column + m].astype(np.float32) for n in (0, 1) for m in (0, 1)]
-    above = corners[0] + (corners[1] - corners[0]) * right
-    below = corners[2] + (corners[3] - corners[2]) * right
-    sampled: Image = above + (below - above) * down
-    return sampled
 
 
 def texture(luma: Image) -> NDArray[np.float32]:

@@ -99,6 +99,16 @@ class Kernels:
         covariance: NDArray[np.float64],
         weight: NDArray[np.float64],
     ) -> None: ...
+    def mark(
+        self,
+        face: NDArray[np.float32],
+        mask: NDArray[np.float32],
+        luma: NDArray[np.float64],
+        mark_to_face: NDArray[np.float64],
+        chips: NDArray[np.int32],
+        signs: NDArray[np.float32],
+        out: NDArray[np.float32],
+    ) -> None: ...
     def blend(
         self,
         y: Plane,
@@ -110,6 +120,7 @@ class Kernels:
         mask: NDArray[np.float32],
         transform: NDArray[np.float64],
         grain: tuple[float, float, float, int],
+        mark: tuple[NDArray[np.float32], NDArray[np.float64]] | None,
         threads: int,
     ) -> tuple[int, int, int, int] | None: ...
     def fill(self, edges: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from .clip import ReadingSettings
@@ -96,6 +96,8 @@ def convert(
     settings, analysis = settings or ConversionSettings(), analysis or AnalysisSettings()
     reading, compositing = reading or ReadingSettings(), compositing or CompositorPaths()
     faces = None if faces is None else Path(faces)
+    if signing is not None and signing.unsigned_because is not None:
+        settings = replace(settings, unmarked_because=signing.unsigned_because)
     settings.check()
     analysis.check()
     if any(models) and faces is None:

@@ -66,6 +66,29 @@ _SEED_OF_X, _SEED_OF_Y = 0x9E3779B1, 0xC2B2AE3D
 NO_GRAIN = Grain()
 
 
+class Mark(NamedTuple):
+    """The imperceptible mark of a face in its frame.
+
+    Attributes:
+        chips: float32 ``[64, 64]``, by how many codes of 8 bits luma is raised at the chips' centres;
+            bilinear between them, and 0 beyond.
+        luma_to_mark: float64 ``[2, 3]``, luma coordinates to chips.
+    """
+
+    chips: NDArray[np.float32]
+    luma_to_mark: NDArray[np.float64]
+
+    def scaled(self, factor: float) -> Mark:
+        """In codes of another size."""
+        return self._replace(chips=self.chips * np.float32(factor))
+
+    def from_corner(self, x: float, y: float) -> Mark:
+        """The same mark in a picture whose first sample is sample (x, y) of the frame."""
+        moved = self.luma_to_mark.copy()
+        moved[:, 2] += moved[:, 0] * x + moved[:, 1] * y
+        return self._replace(luma_to_mark=moved)
+
+
 def resize(
     frame: Frame, width: int, height: int, threads: int = 0, *, pixel_aspect: float = 1.0
 ) -> tuple[NDArray[np.float32], float]:
@@ -311,6 +334,7 @@ def blend(
     threads: int = 0,
     *,
     grain: Grain = NO_GRAIN,
+    mark: Mark | None = None,
 ) -> tuple[int, int, int, int] | None:
     """Lays a face over a frame, in place, in the frame's own Y'CbCr.
 
@@ -333,6 +357,7 @@ def blend(
         threads: see above.
         grain: is added to luma, or to all of RGB, so strong that with what the mask leaves of the frame's
             own noise it is as strong everywhere.
+        mark: is added to luma, or to all of RGB.
 
     Returns:
         Bounds ``(x0, y0, x1, y1)`` of the luma samples where the mask is above 0, px, half open; None
@@ -354,8 +379,46 @@ def blend(
         _contiguous(mask),
         np.ascontiguousarray(colour, np.float64),
         grain,
+        None if mark is None else mark.from_corner(0, frame.row_offset),
         threads,
     )
+
+
+def mark(
+    face: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    luma: NDArray[np.float64],
+    mark_to_face: NDArray[np.float64],
+    chips: NDArray[np.int32],
+    signs: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Makes the imperceptible mark of a face; kernels/common/mark.h says how.
+
+    Args:
+        face: RGB float32 ``[3, R, R]``.
+        mask: float32 ``[R, R]`` in 0..1, the face's share in the frame.
+        luma: float64 ``[4]``: luma in codes of 8 bits of a pixel (r, g, b, 1).
+        mark_to_face: float64 ``[2, 3]``, chips to face px.
+        chips: int32 ``[96, 20]`` of each bit of the code, counted along rows of 64.
+        signs: float32 ``[96, 20]``, 1 or -1, that they are to have.
+
+    Returns:
+        float32 ``[64, 64]``, for `Mark`.
+
+    Raises:
+        ValueError: shapes that do not fit, or a matrix that is not finite.
+    """
+    out = np.empty((64, 64), np.float32)
+    _kernels.mark(
+        _contiguous(face),
+        _contiguous(mask),
+        np.ascontiguousarray(luma, np.float64),
+        np.ascontiguousarray(mark_to_face, np.float64),
+        chips,
+        signs,
+        out,
+    )
+    return out
 
 
 def fill(edges: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -211,7 +211,8 @@ _SIGNING = (
         "--no-credentials",
         "unsigned_because",
         metavar="REASON",
-        help="Leave the signed content credentials out; the reason goes into film and report.",
+        help="Leave the marks out: the signed credentials, and the imperceptible mark of faces that this "
+        "command draws; the reason goes into film and report.",
     ),
 )
 
@@ -360,6 +361,12 @@ workers_option = click.option(
 )
 reading_options = _gathered(_READING, "reading", _reading_settings)
 ranged_reading_options = _gathered(_RANGE + _READING, "reading", _reading_settings)
+unmarked_option = click.option(
+    "--no-credentials",
+    "unmarked_because",
+    metavar="REASON",
+    help='Draw faces without the imperceptible mark; the reason goes into the report. "join" has the like.',
+)
 signing_options = _gathered(_SIGNING, "signing", Signing)
 analysis_options = _gathered(_ANALYSIS, "analysis", _analysis_settings)
 conversion_options = _gathered(_CONVERSION, "settings", _conversion_settings)

@@ -57,6 +57,8 @@ class ConversionSettings:
         whole: encode in one segment, as two passes or a bit rate want.
         morph: 0..1, how much of the person drawn there is in the face, of DFMs that take that; None for
             their default.
+        unmarked_because: leave the imperceptible mark out of the faces, for this reason, which stands in plan
+            and report.
     """
 
     colour: Method = "reinhard"
@@ -73,6 +75,7 @@ class ConversionSettings:
     segment_s: float = 10.0
     whole: bool = False
     morph: float | None = None
+    unmarked_because: str | None = None
 
     def check(self) -> None:
         """Raises UsageError for values that make no sense."""
@@ -85,6 +88,8 @@ class ConversionSettings:
         self.mask.check()
         if not self.segment_s > 0 or self.encoder_threads < 0:
             raise UsageError("a segment must be longer than 0 s, and encoder threads not below 0")
+        if self.unmarked_because is not None and not self.unmarked_because.strip():
+            raise UsageError("to go without marks, give a reason")
         if self.morph is not None and not 0 <= self.morph <= 1:
             raise UsageError("a morph factor must be within 0..1")
 

@@ -162,10 +162,21 @@ void stats(const CpuKernels& kernels, const Array<const float, 3>& image, const 
     }
 }
 
+// Chips, and the affine from luma coordinates to theirs.
+using MarkArrays = std::tuple<Array<const float, 2>, Array<const double, 2>>;
+
+Mark make_mark(const MarkArrays& arrays) {
+    const auto& [chips, luma_to_mark] = arrays;
+    require(chips.shape(0) == 64 && chips.shape(1) == 64, "mark: must have chips [64, 64]");
+    require(luma_to_mark.shape(0) == 2 && luma_to_mark.shape(1) == 3, "mark: must have a matrix [2, 3]");
+    return {chips.data(), make_affine(luma_to_mark.data())};
+}
+
 std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, const WritePlane& u,
                             const WritePlane& v, const Colour& colour, const Array<const double, 2>& matrix,
                             const Array<const float, 3>& face, const Array<const float, 2>& mask,
-                            const Array<const double, 2>& transform, const GrainNumbers& grain, int threads) {
+                            const Array<const double, 2>& transform, const GrainNumbers& grain,
+                            const std::optional<MarkArrays>& mark, int threads) {
     const Frame frame = make_frame(y, u, v, colour);
     require(matrix.shape(0) == 2 && matrix.shape(1) == 3, "matrix: must be [2, 3]");
     require(transform.shape(0) == 3 && transform.shape(1) == 4, "colour: must be [3, 4]");
@@ -183,11 +194,12 @@ std::optional<IntBox> blend(const CpuKernels& kernels, const WritePlane& y, cons
     require(std::isfinite(sigma + centre + side) && sigma >= 0.0f, "grain: must be finite, and not below 0");
     const int most = checked_threads(threads);
     const float *rgb = face.data(), *weights = mask.data();
+    const Mark laid = mark ? make_mark(*mark) : Mark{};
     const Grain noise{sigma, centre, side, seed};
     Box box{};
     {
         const nb::gil_scoped_release released;
-        box = kernels.blend(frame, affine, size, rgb, weights, rows, noise, most);
+        box = kernels.blend(frame, affine, size, rgb, weights, rows, noise, laid, most);
     }
     if (box.x0 == box.x1) return std::nullopt;
     return IntBox{box.x0, box.y0, box.x1, box.y1};
@@ -308,7 +320,7 @@ NB_MODULE(_native, m) {
         .def("blend", &blend, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
              nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("face").noconvert(),
              nb::arg("mask").noconvert(), nb::arg("transform").noconvert(), nb::arg("grain"),
-             nb::arg("threads"))
+             nb::arg("mark").none(), nb::arg("threads"))
         .def("noise", &noise, nb::arg("y").noconvert(), nb::arg("u").noconvert(), nb::arg("v").noconvert(),
              nb::arg("colour"), nb::arg("matrix").noconvert(), nb::arg("skin").noconvert())
         .def("fill", &fill, nb::arg("edges").noconvert(), nb::arg("out").noconvert())

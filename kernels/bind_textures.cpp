@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 
 #include "bind_arguments.h"
@@ -78,6 +79,35 @@ void sharpen(const CpuKernels& kernels, const Array<const float, 3>& image, cons
     kernels.sharpen(rgb, size, curve, radius, amount, sharp);
 }
 
+void mark(const CpuKernels& kernels, const Array<const float, 3>& face, const Array<const float, 2>& mask,
+          const Array<const double, 1>& luma, const Array<const double, 2>& mark_to_face,
+          const Array<const std::int32_t, 2>& chips, const Array<const float, 2>& signs,
+          const Array<float, 2>& out) {
+    require(face.shape(0) == 3 && face.shape(1) == face.shape(2), "face: must be [3, size, size]");
+    require(mask.shape(0) == face.shape(1) && mask.shape(1) == face.shape(1),
+            "mask: must be [size, size] of the face");
+    require(luma.shape(0) == 4, "luma: must be [4]");
+    require(mark_to_face.shape(0) == 2 && mark_to_face.shape(1) == 3, "matrix: must be [2, 3]");
+    require(chips.shape(0) == 96 && chips.shape(1) == 20 && signs.shape(0) == 96 && signs.shape(1) == 20,
+            "chips, signs: must be [96, 20]");
+    require(out.shape(0) == 64 && out.shape(1) == 64, "out: must be [64, 64]");
+    for (std::size_t i = 0; i < chips.size(); ++i)
+        require(chips.data()[i] >= 0 && chips.data()[i] < 64 * 64, "chips: must be 0 to 4095");
+    Affine affine{};
+    for (std::size_t i = 0; i < 6; ++i) {
+        require(std::isfinite(mark_to_face.data()[i]), "matrix: must be finite");
+        affine.m[i / 3][i % 3] = mark_to_face.data()[i];
+    }
+    float row[4];
+    for (std::size_t i = 0; i < 4; ++i) row[i] = static_cast<float>(luma.data()[i]);
+    const int size = checked_size(face.shape(1));
+    const float *rgb = face.data(), *weights = mask.data(), *by = signs.data();
+    const std::int32_t* at = chips.data();
+    float* made = out.data();
+    const nb::gil_scoped_release released;
+    kernels.mark(rgb, weights, size, row, affine, at, by, made);
+}
+
 using Space = Array<const double, 2>;
 
 void read_space(const Space& space, float (&rows)[3][3]) {
@@ -135,6 +165,9 @@ void bind_textures(nb::class_<CpuKernels>& kernels) {
              nb::arg("out").noconvert())
         .def("sharpen", &sharpen, nb::arg("image").noconvert(), nb::arg("taps").noconvert(),
              nb::arg("amount"), nb::arg("out").noconvert())
+        .def("mark", &mark, nb::arg("face").noconvert(), nb::arg("mask").noconvert(),
+             nb::arg("luma").noconvert(), nb::arg("mark_to_face").noconvert(), nb::arg("chips").noconvert(),
+             nb::arg("signs").noconvert(), nb::arg("out").noconvert())
         .def("quantiles", &quantiles, nb::arg("image").noconvert(), nb::arg("mask").noconvert(),
              nb::arg("to_space").noconvert(), nb::arg("out").noconvert())
         .def("recolour", &recolour, nb::arg("image").noconvert(), nb::arg("to_space").noconvert(),

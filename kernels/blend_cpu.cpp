@@ -4,6 +4,7 @@
 #include "chroma_rows.h"
 #include "common/affine.h"
 #include "common/curve.h"
+#include "common/mark.h"
 #include "common/pixel.h"
 #include "cpu.h"
 #include "curve.h"
@@ -25,6 +26,7 @@ struct Job {
     const int size;
     const float (&colour)[3][4];
     const Grain grain;
+    const Mark mark;
     const PixelFormat format;
     const Curve curve;
 };
@@ -219,6 +221,16 @@ void mix_row(const Job& job, const Plane& plane, int y, Span columns, const floa
     });
 }
 
+// Adds the mark to codes of row `y` of the face.
+void add_mark(const Job& job, int y, Span columns, float* codes) {
+    if (!job.mark.chips) return;
+    const double (&m)[2][3] = job.mark.luma_to_mark.m;
+    const Point start = apply(job.mark.luma_to_mark, 0.5, y + 0.5);
+    const float unit = mark_unit(job.frame.colour.bits);
+    for (int x = columns.begin; x < columns.end; ++x)
+        codes[x] += unit * mark_at(job.mark.chips, start.x + m[0][0] * x, start.y + m[1][0] * x);
+}
+
 // What a band of the frame may show of the face: where its luma samples land, within the mask and `reach`
 // luma samples around it.
 Extent band_extent(const Affine& luma_to_face, const Extent& mask, Span columns, Span rows,
@@ -255,6 +267,7 @@ void blend_full(const Job& job, const FaceMask& mask, const LumaWeights& weights
         face.sample(texture, y, span);
         for (int plane = 0; plane < grained; ++plane)
             grain.add(y, span, weights.of_row(y), face.codes(plane));
+        for (int plane = 0; plane < grained; ++plane) add_mark(job, y, span, face.codes(plane));
         for (int plane = 0; plane < 3; ++plane)
             mix_row(job, job.frame.planes[plane], y, span, face.codes(plane), weights.of_row(y));
     }
@@ -287,6 +300,7 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
             const Span span = weights.span(y);
             if (y >= own.begin && y < own.end && span.begin < span.end) {
                 grain.add(y, span, weights.of_row(y), face.codes(0));
+                add_mark(job, y, span, face.codes(0));
                 mix_row(job, planes[0], y, span, face.codes(0), weights.of_row(y));
             }
             const bool weighs = span.begin < span.end;
@@ -315,13 +329,14 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
 }  // namespace
 
 Box blend(const Frame& frame, const Affine& crop_to_luma, int size, const float* face, const float* mask,
-          const float (&colour)[3][4], const Grain& grain, int threads) {
+          const float (&colour)[3][4], const Grain& grain, const Mark& mark, int threads) {
     const Job job{frame,
                   invert(crop_to_luma),
                   face,
                   size,
                   colour,
                   grain,
+                  mark,
                   pixel_format(frame.colour),
                   curve_of(frame.colour.transfer)};
     const FaceMask face_mask(mask, size, job.luma_to_face);

@@ -16,11 +16,11 @@ bool runs_v4() {
 }
 
 // The table of one variant's functions.
-#define CF_KERNELS_OF(isa, variant)                                                              \
-    CpuKernels {                                                                                 \
-        isa, variant::resize, variant::crop, variant::crop_half, variant::stats, variant::blend, \
-            variant::fill, variant::soften, variant::skin, variant::noise, variant::detail,      \
-            variant::sharpen, variant::quantiles, variant::recolour, variant::uncover            \
+#define CF_KERNELS_OF(isa, variant)                                                                        \
+    CpuKernels {                                                                                           \
+        isa, variant::resize, variant::crop, variant::crop_half, variant::stats, variant::blend,           \
+            variant::mark, variant::fill, variant::soften, variant::skin, variant::noise, variant::detail, \
+            variant::sharpen, variant::quantiles, variant::recolour, variant::uncover                      \
     }
 
 }  // namespace

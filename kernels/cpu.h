@@ -31,9 +31,16 @@ using Skin = void(const float* drawn, const float* source, const float* mask, in
 
 // Lays `face` [3, size, size] over the frame's planes with weight `mask` [size, size], after the colour
 // transform rgb' = colour[:, :3] rgb + colour[:, 3]. Returns the bounds of the luma samples where the mask
-// is above 0 (empty: x0 == x1); no other luma sample is written. `grain` is added to luma, or to all of RGB.
+// is above 0 (empty: x0 == x1); no other luma sample is written. `grain` and `mark` are added to luma, or to
+// all of RGB.
 using Blend = Box(const Frame& frame, const Affine& crop_to_luma, int size, const float* face,
-                  const float* mask, const float (&colour)[3][4], const Grain& grain, int threads);
+                  const float* mask, const float (&colour)[3][4], const Grain& grain, const Mark& mark,
+                  int threads);
+
+// The mark of the face `rgb` [3, size, size] under `mask` [size, size], to `out` [64, 64]; `chips` and
+// `signs` [96, 20] are its key. See common/mark.h.
+using MakeMark = void(const float* rgb, const float* mask, int size, const float (&luma)[4],
+                      const Affine& mark_to_face, const std::int32_t* chips, const float* signs, float* out);
 
 // Deviations [2] of the frame's noise where the mask `skin` [size, size] of a face says so, in codes of 8
 // bits, from neighbours one and two samples apart; see common/noise.h.
@@ -75,6 +82,7 @@ struct CpuKernels {
     CropHalf* crop_half;
     Stats* stats;
     Blend* blend;
+    MakeMark* mark;
     Fill* fill;
     Soften* soften;
     Skin* skin;
@@ -97,6 +105,7 @@ std::vector<CpuKernels> supported_cpu_kernels();
     CropHalf crop_half;             \
     Stats stats;                    \
     Blend blend;                    \
+    MakeMark mark;                  \
     Fill fill;                      \
     Soften soften;                  \
     Skin skin;                      \

@@ -106,21 +106,17 @@ def test_a_film_is_the_same_signed_or_not_and_however_it_was_made(
     clip: Path, swapper: Path, signed: Path, tmp_path: Path
 ) -> None:
     plain, farmed = tmp_path / "plain.mp4", tmp_path / "farmed.mp4"
-    run(convert(clip, swapper, plain, settings=SETTINGS, reading=READING, signing=UNSIGNED))
-    plan = make_plan(clip, {None: swapper}, farmed, conversion=SETTINGS, reading=READING)
-    folder_of(farmed).mkdir()
-    plan.write(folder_of(farmed) / "plan.json")
-    job, folder = open_job(folder_of(farmed) / "plan.json")
-    assert (
-        job.id
-        == open_job(folder_of(plain) / "plan.json")[0].id
-        == open_job(folder_of(signed) / "plan.json")[0].id
-    )
-    for number in range(len(job.segments)):
-        list(do_segments(job, folder, [number], "analyze", device="cpu"))
-    for number in reversed(range(len(job.segments))):
-        list(do_segments(job, folder, [number], "convert", device="cpu"))
-    list(finish(job, folder, Signing().signer(), overwrite=False))
+    for film, signing in ((plain, UNSIGNED), (farmed, Signing())):
+        plan = make_plan(clip, {None: swapper}, film, conversion=SETTINGS, reading=READING)
+        folder_of(film).mkdir()
+        plan.write(folder_of(film) / "plan.json")
+        job, folder = open_job(folder_of(film) / "plan.json")
+        assert job.id == open_job(folder_of(signed) / "plan.json")[0].id
+        for number in range(len(job.segments)):
+            list(do_segments(job, folder, [number], "analyze", device="cpu"))
+        for number in reversed(range(len(job.segments))):
+            list(do_segments(job, folder, [number], "convert", device="cpu"))
+        list(finish(job, folder, signing.signer(), overwrite=False))
     packets = packets_of(plain, types=EVERYTHING)
     assert len(packets) == 2 and all(len(payloads) > 20 for _, payloads in packets)
     assert packets_of(signed, types=EVERYTHING) == packets_of(farmed, types=EVERYTHING) == packets

@@ -171,7 +171,7 @@ def test_segments_by_different_processes_in_any_order_give_the_same_film(
             main([*arguments])
         return int(ended.value.code or 0)
 
-    assert run("plan", str(clip), str(swapper), "-o", str(out), *PLANNED) == 0
+    assert run("plan", str(clip), str(swapper), "-o", str(out), *OPTIONS) == 0
     plan = capsys.readouterr().out.strip()
     assert plan == str(job(out) / "plan.json")
     assert run("segment", plan, "--seg", "2", "--stage", "convert") == 75, "its neighbours are not analysed"

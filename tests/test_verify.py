@@ -37,7 +37,7 @@ def test_exit_codes_and_lines(tmp_path: Path, crossface: Crossface) -> None:  # 
         worded: ("unsigned", 4, "absent"),
     }
     for film, (verdict, expected, state) in states.items():
-        code, printed, errors = crossface("verify", film, "--json")
+        code, printed, errors = crossface("verify", film, "--json", "--quick")
         (line,) = printed
         told = json.loads(line)
         assert (code, errors, told["verdict"], told["credentials"]["state"]) == (expected, [], verdict, state)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..face.align import Affine, apply, invert
 from ..frame import ColourDescription, Frame, Matrix, Siting, Transfer
-from ..kernels import NO_GRAIN, Grain
+from ..kernels import NO_GRAIN, Grain, Mark
 
 _FLOAT_RGB = ColourDescription(Matrix.RGB, True, Siting.LEFT, 32, 0, 0)
 
@@ -70,6 +70,7 @@ def face_layer(
     mask: NDArray[np.float32],
     colour: NDArray[np.float64],
     grain: Grain = NO_GRAIN,
+    mark: Mark | None = None,
 ) -> FaceLayer | None:
     """What `kernels.blend` is going to lay over a frame, by that kernel itself, in floats.
 
@@ -80,6 +81,7 @@ def face_layer(
         mask: float32 ``[R, R]`` in 0..1.
         colour: float64 ``[3, 4]``, the colour match.
         grain: of the face in the frame.
+        mark: the same.
 
     Returns:
         None where the face's square lies outside the frame.
@@ -103,7 +105,11 @@ def face_layer(
     weight = np.clip(weight / _code_of_white(frame.colour.transfer), 0.0, 1.0)
     first, last = _luma_ends(frame.colour)
     noise = grain.scaled(2.0**frame.colour.padding_bits / float(last - first)).from_corner(x0, y0)
-    drawn = below.blended(moved, face, mask, colour, noise) - (1 - weight[..., None]) * below.codes
+    if mark is not None:
+        # From codes of 8 bits of the frame to 255ths of the picture's range.
+        unit = 2.0 ** (frame.colour.bits - 8 + frame.colour.padding_bits)
+        mark = mark.from_corner(x0, y0).scaled(255 * unit / float(last - first))
+    drawn = below.blended(moved, face, mask, colour, noise, mark) - (1 - weight[..., None]) * below.codes
     place, inside = _places(x1 - x0, y1 - y0, moved, size)
     return FaceLayer(x0, y0, weight, drawn, place, inside)
 
@@ -136,10 +142,11 @@ class _Below:
         mask: NDArray[np.float32],
         colour: NDArray[np.float64],
         grain: Grain = NO_GRAIN,
+        mark: Mark | None = None,
     ) -> NDArray[np.float32]:
         red, green, blue = (self.codes[..., n].copy() for n in range(3))
         below = Frame(0, 0, 0, Fraction(1), (green, blue, red), self._colour, None)
-        kernels.blend(below, matrix, face, mask, colour, grain=grain)
+        kernels.blend(below, matrix, face, mask, colour, grain=grain, mark=mark)
         return np.stack([red, green, blue], axis=-1)
 
 

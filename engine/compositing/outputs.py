@@ -12,7 +12,7 @@ from .. import kernels
 from ..errors import UsageError
 from ..face.align import Affine
 from ..frame import Frame
-from ..kernels import NO_GRAIN, Grain
+from ..kernels import NO_GRAIN, Grain, Mark
 from ..lifetime import Output
 from ..sequence.name import SequenceName
 from ..sequence.new_picture import about, write_picture
@@ -106,6 +106,7 @@ class CompositorOutputs(Output):
         colour: NDArray[np.float64],
         *,
         grain: Grain = NO_GRAIN,
+        mark: Mark | None = None,
     ) -> tuple[int, int, int, int] | None:
         """As `kernels.blend`, but for the holdout; takes notes for `write`. Frames come in order.
 
@@ -117,15 +118,15 @@ class CompositorOutputs(Output):
             raise UsageError(
                 "fields have no matte, layer or ST-map: choose --deinterlace or --as-progressive"
             )
-        layer = face_layer(frame, matrix, face, mask, colour, grain) if self._files else None
+        layer = face_layer(frame, matrix, face, mask, colour, grain, mark) if self._files else None
         if layer is not None:
             layer = layer.over(frame)
         if self._holdout is None:
-            box = kernels.blend(frame, matrix, face, mask, colour, grain=grain)
+            box = kernels.blend(frame, matrix, face, mask, colour, grain=grain, mark=mark)
         else:
             held = self._holdout.matte(frame)
             with kept(frame, held):
-                box = kernels.blend(frame, matrix, face, mask, colour, grain=grain)
+                box = kernels.blend(frame, matrix, face, mask, colour, grain=grain, mark=mark)
             if layer is not None:
                 layer = layer.held_back(held)
         if layer is not None:

@@ -167,6 +167,12 @@ def invert(affine: Affine) -> Affine:
     return np.array([[a, b, -(a * x + b * y)], [c, d, -(c * x + d * y)]])
 
 
+def compose(second: Affine, first: Affine) -> Affine:
+    """The ``[2, 3]`` affine that does ``first``, then ``second``."""
+    linear = second[:, :2]
+    return np.concatenate([linear @ first[:, :2], (linear @ first[:, 2] + second[:, 2])[:, None]], axis=1)
+
+
 def apply(affine: Affine, points: Points) -> Points:
     """``[..., 2]`` points through a ``[2, 3]`` affine."""
     return points @ affine[:, :2].T + affine[:, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ from ..options import (
     rights_option,
     signing_options,
     swap_option,
+    unmarked_option,
     workers_option,
 )
 from ..progress import Format, show
@@ -52,6 +54,7 @@ from .segment_range import parse_segments
 @ranged_reading_options
 @device_option
 @rights_option
+@unmarked_option
 @overwrite_option
 def plan_command(
     clip: Path,
@@ -65,6 +68,7 @@ def plan_command(
     reading: ReadingSettings,
     device: str,
     rights_stated: bool,
+    unmarked_because: str | None,
     overwrite: bool,
 ) -> None:
     """Plan the conversion of CLIP, for "segment" and "join". Only packets are read."""
@@ -74,7 +78,7 @@ def plan_command(
         models_of(model, swaps),
         output,
         faces=faces,
-        conversion=settings,
+        conversion=replace(settings, unmarked_because=unmarked_because),
         analysis=analysis,
         reading=reading,
         place=chosen.place,

@@ -14,6 +14,7 @@ from ..on_device.occlusion import LaneOcclusion
 from ..on_device.place import Place
 from ..on_device.swap import LaneSwapper
 from ..on_device.workbench import Workbench
+from ..provenance.mark.payload import Payload
 from ..review.measure import Recorder
 from ..settings import ConversionSettings
 from ..swap.batch import BatchSwapper
@@ -45,6 +46,7 @@ class CpuDrawers:
         measured: Sequence[Measured],
         *,
         encodes_there: bool,
+        payload: Payload | None = None,
     ) -> BatchSwapper:
         """For consecutive frames.
 
@@ -54,6 +56,7 @@ class CpuDrawers:
             recorder: is told of every face.
             measured: colours of the frames before.
             encodes_there: the encoder takes frames of the place.
+            payload: of the mark that faces carry; None for none.
         """
         return BatchSwapper(
             self.swappers,
@@ -61,6 +64,7 @@ class CpuDrawers:
             match=settings.match,
             mask=settings.mask,
             occlusion=self.occlusion,
+            payload=payload,
             recorder=recorder,
             measured=measured,
         )
@@ -86,7 +90,10 @@ class LaneDrawers:
         measured: Sequence[Measured],
         *,
         encodes_there: bool,
+        payload: Payload | None = None,
     ) -> LaneSwapper:
+        # Device kernels do not lay marks yet; `make_plan` warns of it.
+        del payload
         return LaneSwapper(
             self.bench,
             self.networks,

@@ -6,6 +6,8 @@ Pictures appear one by one, and a film when it is whole; a conversion that was s
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ from ..pipeline import FRAMES_BETWEEN_STAGES, Drain, Prefetch
 from ..provenance.claim import Claim
 from ..provenance.credentials import Signer
 from ..provenance.gate import is_covered, looks_by
+from ..provenance.mark.payload import Payload
 from ..provenance.words import disclosure
 from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
@@ -157,6 +160,14 @@ class _Job:
             beside=find_sequence(self.output),
         )
 
+    def payload(self, source_hash: str) -> Payload | None:
+        """Of the mark that the faces carry, by all that decides their pictures; None where none is wanted."""
+        if self.settings.unmarked_because is not None:
+            return None
+        models = [[each.sha256, each.whom, each.identity] for each in self.models]
+        settings = json.dumps(asdict(self.settings), sort_keys=True, default=str)
+        return Payload.of(hashlib.sha256(json.dumps([source_hash, models, settings]).encode()).hexdigest())
+
     def rehearse(self) -> list[str]:
         """What the output will not hold; or an error.
 
@@ -198,6 +209,7 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
             mask=settings.mask,
             occlusion=Occlusion(batch=settings.batch, threads=1) if settings.occlusion else None,
             outputs=compositor,
+            payload=job.payload(faces_file.header.source_hash),
         )
 
         def claim() -> Claim:

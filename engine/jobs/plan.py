@@ -21,6 +21,7 @@ from ..errors import BadInputError, ConfigurationError, CrossfaceError, UsageErr
 from ..part_file import PartFile
 from ..provenance.consent import Consent
 from ..provenance.gate import Gate, LooksBy, is_covered
+from ..provenance.mark.payload import Payload
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.mask import MaskSettings
 
@@ -158,6 +159,11 @@ class Plan:
     def id(self) -> str:
         """Of all that decides the bytes of the output; no path enters it."""
         return _digest(self._deciding())
+
+    @property
+    def payload(self) -> Payload | None:
+        """Of the mark that the faces carry; None where the user wants none."""
+        return None if self.conversion.unmarked_because is not None else Payload.of(self.id)
 
     def _deciding(self) -> dict[str, Any]:
         """By what a user would call it."""

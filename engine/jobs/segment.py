@@ -92,6 +92,7 @@ class SegmentConverter:
                 recorder,
                 colours or (),
                 encodes_there=encoding_there is not None,
+                payload=plan.payload,
             )
             frames = frames_of(clip, segment, lead=lead)
             if lead:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..options import PATH
+from .mark.find import FoundMark
 from .verify import Credentials, State, Verification, verify
 
 _SAYS: dict[State, str] = {
@@ -24,14 +25,16 @@ _SAYS: dict[State, str] = {
 @click.command("verify")
 @click.argument("file", type=PATH)
 @click.option("--trust", type=PATH, metavar="PEM", help="Root certificates of signers that you trust.")
+@click.option("--quick", is_flag=True, help="Leave the imperceptible mark: no picture is decoded.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-def verify_command(file: Path, trust: Path | None, as_json: bool) -> None:
+def verify_command(file: Path, trust: Path | None, quick: bool, as_json: bool) -> None:
     """Say whether FILE, a film or an image sequence, was made with a swapped face, and changed since.
 
     Exits with 0 for a file that says so and was not changed, 1 where nothing is said, 3 where it was changed
-    after it was signed, 4 where it says so and nothing shows whether it was changed.
+    after it was signed, 4 where it says so and nothing shows whether it was changed, 5 where only the
+    imperceptible mark of a face says so.
     """
-    found = verify(file, anchors=trust)
+    found = verify(file, anchors=trust, look_at_faces=not quick)
     if as_json:
         click.echo(json.dumps(found.to_json()))
     else:
@@ -60,7 +63,18 @@ def _lines(found: Verification) -> Iterator[str]:
     for problem in found.credentials.problems:
         yield f"  problem: {problem}"
     yield f"  words: {found.words or 'none'}"
-    yield "  imperceptible mark: not looked for"
+    yield f"  imperceptible mark: {_mark(found.mark)}"
+
+
+def _mark(mark: FoundMark | None) -> str:
+    if mark is None:
+        return "not looked for"
+    if mark.state == "unchecked":
+        return f"not looked for: {mark.problem}"
+    seen = f"{mark.faces} faces in {mark.frames} frames"
+    if mark.payload is None:
+        return f"none found in {seen}"
+    return f"of job {mark.payload}, likeness {mark.likeness:.2f}, {seen}"
 
 
 def _credentials(credentials: Credentials) -> str:

@@ -41,6 +41,7 @@ class Signing:
         key: that belongs to it, as PEM.
         identity: another signer, whose key nobody can read, for example.
         unsigned_because: leave credentials out, for this reason; it is told in the film and in the report.
+            `convert` leaves the imperceptible mark out, too.
     """
 
     certificate: Path | None = None

@@ -18,13 +18,14 @@ from ..video.source import check_path
 from .c2pa_file import EMBEDDING, CredentialsError, found_sidecar, mime_of, read_credentials
 from .credentials import hash_list_of, sha256_of
 from .manifest_store import Manifests
+from .mark.find import FoundMark, find_mark
 from .read_words import words_of_film, words_of_pictures
 from .unhashed import holds_manifest, is_as_written, is_padding_clean, manifest_box, unhashed_sha256
 
 State = Literal["trusted", "valid", "doubtful", "tampered", "unchecked", "absent"]
-Verdict = Literal["marked", "unmarked", "tampered", "unsigned"]
+Verdict = Literal["marked", "unmarked", "tampered", "unsigned", "carried"]
 
-_EXIT_CODES: dict[Verdict, int] = {"marked": 0, "unmarked": 1, "tampered": 3, "unsigned": 4}
+_EXIT_CODES: dict[Verdict, int] = {"marked": 0, "unmarked": 1, "tampered": 3, "unsigned": 4, "carried": 5}
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class Verification:
         credentials: signed.
         words: in the container's or the pictures' comment, as far as they are ours; anybody can write or
             take away those.
+        mark: the imperceptible one, which the faces themselves carry; None where it was not looked for.
     """
 
     path: str
     credentials: Credentials
     words: str | None
+    mark: FoundMark | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -67,19 +70,23 @@ class Verification:
 
         "marked": it says that it was made, and has not been changed since. "unmarked": it says nothing of the
         kind. "tampered": it was changed after it was signed. "unsigned": it says so, or has credentials, but
-        nothing shows whether it was changed.
+        nothing shows whether it was changed. "carried": nothing that can be taken off says so any more, or
+        what is signed says otherwise, but a face carries the imperceptible mark.
         """
         state, manifests = self.credentials.state, self.credentials.manifests
         generated = self.words is not None or (manifests is not None and manifests.generated)
+        carried = self.mark is not None and self.mark.state == "found"
         if state == "tampered":
             return "tampered"
-        if state in ("trusted", "valid"):
-            return "marked" if generated else "unmarked"
-        return "unsigned" if generated or state == "unchecked" else "unmarked"
+        if generated:
+            return "marked" if state in ("trusted", "valid") else "unsigned"
+        if carried:
+            return "carried"
+        return "unsigned" if state == "unchecked" else "unmarked"
 
     @property
     def exit_code(self) -> int:
-        """Of the command: 0 marked, 1 unmarked, 3 tampered, 4 unsigned."""
+        """Of the command: 0 marked, 1 unmarked, 3 tampered, 4 unsigned, 5 carried."""
         return _EXIT_CODES[self.verdict]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,16 +102,19 @@ class Verification:
                 "problems": list(found.problems),
             },
             "words": self.words,
-            "imperceptible_mark": "not looked for",
+            "imperceptible_mark": "not looked for" if self.mark is None else self.mark.to_json(),
         }
 
 
-def verify(path: Path | str, *, anchors: Path | str | None = None) -> Verification:
+def verify(
+    path: Path | str, *, anchors: Path | str | None = None, look_at_faces: bool = True
+) -> Verification:
     """Looks for the marks of a film or an image sequence.
 
     Args:
         path: of the film, of one picture, or the pattern of a sequence.
         anchors: PEM of the root certificates that you trust.
+        look_at_faces: for the imperceptible mark; that decodes some seconds of the film.
 
     Raises:
         InputMissingError: no such file, or not readable.
@@ -117,7 +127,8 @@ def verify(path: Path | str, *, anchors: Path | str | None = None) -> Verificati
         pictures = [name.path(number) for number in name.present()]
         if not pictures:
             raise InputMissingError(f"{name}: no picture of this name: check the pattern and its folder")
-        return Verification(str(name), _of_sequence(name, trusted), words_of_pictures(pictures))
+        mark = find_mark(path) if look_at_faces else None
+        return Verification(str(name), _of_sequence(name, trusted), words_of_pictures(pictures), mark)
     check_path(path)
     credentials = _of_film(path, trusted)
     try:
@@ -126,7 +137,7 @@ def verify(path: Path | str, *, anchors: Path | str | None = None) -> Verificati
         if credentials.state in ("absent", "unchecked"):
             raise
         words = None
-    return Verification(str(path), credentials, words)
+    return Verification(str(path), credentials, words, find_mark(path) if look_at_faces else None)
 
 
 def _of_film(path: Path, anchors: str | None) -> Credentials:

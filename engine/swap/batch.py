@@ -14,11 +14,13 @@ from ..compositing import CompositorOutputs
 from ..face.align import apply, invert
 from ..face.faces_file import FrameFaces
 from ..on_device.frame import Decoded, in_host
+from ..provenance.mark.payload import Payload
 from ..review.measure import Recorder
 from .account import Account, no_number, unseen
 from .cast import Cast, Work
 from .colour_match import CURVE_HIGH, CURVE_LOW, OPPONENT, QUANTILES, Statistics
 from .finish import Finish, finish
+from .mark import Marker, luma_row
 from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
 from .occlusion import Occlusion
@@ -68,6 +70,7 @@ class BatchSwapper:
         mask: what of a face is blended.
         occlusion: leaves out what lies before faces; None takes all for face.
         outputs: for compositors; they are told of every face.
+        payload: of the mark that every face carries; None for none.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
     """
@@ -81,6 +84,7 @@ class BatchSwapper:
         mask: MaskSettings,
         occlusion: Occlusion | None = None,
         outputs: CompositorOutputs | None = None,
+        payload: Payload | None = None,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
     ) -> None:
@@ -88,6 +92,7 @@ class BatchSwapper:
         self._settings, self._mask = match, mask
         self._occlusion = occlusion
         self._outputs = outputs
+        self._marker = None if payload is None else Marker(payload, display)
         self._cast = Cast({whom: each.metadata for whom, each in swappers.items()}, display, mask)
         self._account = Account(match.colour, recorder=recorder, measured=measured)
 
@@ -222,8 +227,12 @@ class BatchSwapper:
             self._settings, match, work.drawn_placed, frame.colour, pts=frame.pts, track=work.face.track
         )
         face = _finished(drawn.drawn, match, finished)
+        mark = None
+        if self._marker is not None:
+            mark = self._marker.mark(work, face, weight, luma_row(frame.colour, match.colour))
         lay = kernels.blend if self._outputs is None else self._outputs.blend
-        if lay(frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain) is None:
+        box = lay(frame, work.drawn_placed, face, weight, match.colour, grain=finished.grain, mark=mark)
+        if box is None:
             self._account.keep(work, unseen(work, drawn.covered))
             return
         self._account.swap(

@@ -71,6 +71,12 @@ struct Grain {
     std::uint32_t seed;
 };
 
+// Of a face: how far `chips` [64, 64] raise the luma of its frame, in codes of 8 bits; see common/mark.h.
+struct Mark {
+    const float* chips;  // null for none
+    Affine luma_to_mark;
+};
+
 struct Statistics {
     double mean[3];
     double covariance[3][3];

@@ -266,7 +266,7 @@ def test_closed_half_way_there_is_no_output_and_the_next_run_makes_it(
 ) -> None:
     """Closed before it starts, in the analysis, and in the conversion."""
     clip, target = clips / "single_face.mp4", tmp_path / "out.mp4"
-    events = convert(clip, swapper, target, settings=QUICK)
+    events = convert(clip, swapper, target, settings=QUICK, signing=UNSIGNED)
     for _ in range(taken):
         next(events)
     events.close()

@@ -85,8 +85,9 @@ def test_two_people_over_each_other(
     assert max(differences) <= 1
     for mine, others in zip(swapper.colours, cpu.colours, strict=True):
         assert (mine.frame, mine.track) == (others.frame, others.track)
-        np.testing.assert_allclose(mine.drawn.mean, others.drawn.mean, atol=1e-5)
-        np.testing.assert_allclose(mine.source.covariance, others.source.covariance, atol=1e-5)
+        # The CPU cuts faces out in 16 bits, up to an eighth of a code off, which moves what counts as skin.
+        np.testing.assert_allclose(mine.drawn.mean, others.drawn.mean, atol=3e-4)
+        np.testing.assert_allclose(mine.source.covariance, others.source.covariance, atol=3e-4)
         assert mine.texture is not None and others.texture is not None
         np.testing.assert_allclose(mine.texture.numbers(), others.texture.numbers(), rtol=0.02, atol=1e-6)
 

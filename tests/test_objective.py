@@ -38,6 +38,7 @@ ALL = LossSettings(
     face_style=0.1,
     code_moments=0.1,
     code_adversary=0.1,
+    code_pairs=0.1,
     patch_critic=0.1,
     patch_critic_from=0.5,
     landmarks=0.1,
@@ -85,7 +86,16 @@ def test_by_default_a_step_is_to_the_bit_what_it_was() -> None:
 
 @pytest.mark.parametrize("preset", [TINY, LIAE], ids=lambda preset: preset.family)
 @pytest.mark.parametrize(
-    "name", ["background_style", "face_style", "code_moments", "code_adversary", "patch_critic", "cycle"]
+    "name",
+    [
+        "background_style",
+        "face_style",
+        "code_moments",
+        "code_adversary",
+        "code_pairs",
+        "patch_critic",
+        "cycle",
+    ],
 )
 def test_each_loss_adds_its_share_and_moves_the_network(preset: Any, name: str) -> None:
     torch.manual_seed(0)

@@ -154,6 +154,8 @@ def test_any_number_of_workers_gives_the_same_film(
     clip: Path, swapper: Path, undisturbed: Path, tmp_path: Path, workers: str
 ) -> None:
     out = tmp_path / "out.mp4"
+    job(out).mkdir()
+    (job(out) / "shot.faces").write_text("{")  # of whatever was here before
     finish(clip, swapper, out, "--workers", workers)
     assert out.read_bytes() == undisturbed.read_bytes()
     # One process writes them while it converts, several in the end.

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from itertools import islice
 
 from ..clip import Clip
+from ..errors import BadInputError, InputMissingError
 from ..face.faces_file import FacesFile, FacesHeader, FrameFaces, chosen_faces, dropped_tracks, write_faces
 from ..face.link import LOOK_AHEAD_FRAMES, LinkedFrame, link
 from ..face.seen import SeenFrame
@@ -149,11 +150,20 @@ def write_job_faces(plan: Plan, folder: JobFolder, info: VideoInfo) -> list[str]
     Returns:
         What to warn of.
     """
-    path = folder.faces_path
-    if not (path.exists() and FacesFile(path).header == _header(plan, info)):
+    file = _job_faces(folder)
+    if file is None or file.header != _header(plan, info):
         for _ in _written(plan, folder, WatchedParts(plan, folder, None)):
             pass
-    return dropped_tracks(path, FacesFile(path).tracks.values())
+        file = FacesFile(folder.faces_path)
+    return dropped_tracks(file.path, file.tracks.values())
+
+
+def _job_faces(folder: JobFolder) -> FacesFile | None:
+    """The job's own; None where there is none, or one that cannot be read."""
+    try:
+        return FacesFile(folder.faces_path)
+    except (InputMissingError, BadInputError):
+        return None
 
 
 def _written(plan: Plan, folder: JobFolder, parts: Iterable[Iterable[SeenFrame]]) -> Generator[LinkedFrame]:

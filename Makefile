@@ -40,8 +40,11 @@ wheel: .venv/.base people gate
 	$(PIP) wheel . --no-deps --no-build-isolation --wheel-dir dist
 	ls dist
 
+# Our own networks belong to the tree.
+OWN_WEIGHTS := engine/weights/occlusion.onnx
+
 clean:
-	rm -rf .venv build demo dist engine/weights/*.onnx
+	rm -rf .venv build demo dist $(filter-out $(OWN_WEIGHTS),$(wildcard engine/weights/*.onnx))
 
 # Stamps of what is installed lie in the environment itself, and go when it goes.
 

@@ -30,6 +30,9 @@ MEAN_FACE = torch.tensor([SHAPE[index][:2] for index in POINTS])
 # Place in `POINTS` of each point's counterpart on the other side of the face.
 _PLACES = list(SHAPE.values())
 MIRRORED = torch.tensor([_PLACES.index((-x, y, z)) for x, y, z in _PLACES])
+# Differences are of this unit, so that a mouth wide open and an eye that closes are about 1.
+UNIT_FACE_HEIGHTS = 0.1
+
 # Each part of a face counts as much as another, whatever the number of its points.
 # fmt: off
 _LIPS = (0, 13, 14, 17, 61, 78, 291, 308)

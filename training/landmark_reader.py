@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..engine.errors import UsageError
 from .blocks import LEAKY_SLOPE, Down
 from .damage import rescaled
-from .face_points import MEAN_FACE, PART_WEIGHTS, POINTS, FacePoints
+from .face_points import MEAN_FACE, PART_WEIGHTS, POINTS, UNIT_FACE_HEIGHTS, FacePoints
 from .presets import Preset
 from .still import still
 
@@ -27,8 +27,6 @@ _MOST_PX = 128
 _LEAST_PX = 4
 _WIDTHS = (12, 24, 32, 40, 48)
 _NECK = 24
-# Readings are of this unit, so that a mouth wide open and an eye that closes are about 1.
-_UNIT_FACE_HEIGHTS = 0.1
 # Drawn faces are softer than those that the reader learns from: it learns from soft copies too.
 _SOFTEST = 4.0
 # Below this difference, in units, noise of landmarks prevails.
@@ -51,7 +49,7 @@ class LandmarkReader(nn.Module):
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         # A reading in units, times this, is in half sides of the picture.
-        self._unit = _UNIT_FACE_HEIGHTS * 2 / preset.coverage
+        self._unit = UNIT_FACE_HEIGHTS * 2 / preset.coverage
         # The largest power of two that is there, so that halving ends where the last layers begin.
         self.side_px = min(_MOST_PX, 1 << (preset.size_px.bit_length() - 1))
         halvings = max(1, (self.side_px // _LEAST_PX).bit_length() - 1)

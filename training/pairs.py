@@ -10,10 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .face_points import MEAN_FACE, PART_WEIGHTS, FacePoints
+from .face_points import MEAN_FACE, PART_WEIGHTS, UNIT_FACE_HEIGHTS, FacePoints
 
-# A mouth wide open and an eye that closes are about 1.
-_UNIT_FACE_HEIGHTS = 0.1
 # Root mean square in units; up to there the noise of landmarks and of two people's shapes prevails.
 _ALIKE = 0.12
 
@@ -26,7 +24,7 @@ def doing(points: FacePoints) -> Tensor:
     """
     half_sides = points.turn.square().sum(dim=(-2, -1)).div(2).sqrt().mean()
     places = points.places + points.as_other(MEAN_FACE.to(points.places.device))
-    units = torch.cat(((places / (half_sides * _UNIT_FACE_HEIGHTS)).flatten(1), points.eyes), dim=1)
+    units = torch.cat(((places / (half_sides * UNIT_FACE_HEIGHTS)).flatten(1), points.eyes), dim=1)
     return units * PART_WEIGHTS.to(units.device).sqrt() / _ALIKE
 
 

@@ -10,6 +10,7 @@ then a plain multiplication of its coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
@@ -28,6 +29,15 @@ class Matrix(IntEnum):
     BT709 = 1
     BT601 = 6
     BT2020_NCL = 9
+
+
+# Shares of red, green and blue in luma (ITU-T H.273, table 4); where RGB is asked for its luma, BT.709's.
+LUMA_SHARES: Mapping[Matrix, tuple[float, float, float]] = {
+    Matrix.RGB: (0.2126, 0.7152, 0.0722),
+    Matrix.BT709: (0.2126, 0.7152, 0.0722),
+    Matrix.BT601: (0.299, 0.587, 0.114),
+    Matrix.BT2020_NCL: (0.2627, 0.6780, 0.0593),
+}
 
 
 class Transfer(IntEnum):

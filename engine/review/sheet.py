@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..clip import Clip, ReadingSettings
 from ..errors import BadInputError, UsageError
-from ..frame import Frame, Matrix
+from ..frame import LUMA_SHARES, Frame, Matrix
 from ..part_file import keep_sources
 from ..video.info import VideoInfo
 from .png import write_png
@@ -100,7 +100,8 @@ def _luma(frame: Frame) -> NDArray[np.float32]:
     colour = frame.colour
     luma, blue, red = (plane.astype(np.float32) for plane in frame.planes)
     if colour.matrix is Matrix.RGB:
-        luma = np.float32(0.2126) * red + np.float32(0.7152) * luma + np.float32(0.0722) * blue
+        of_red, of_green, of_blue = map(np.float32, LUMA_SHARES[Matrix.RGB])
+        luma = of_red * red + of_green * luma + of_blue * blue
     luma *= np.float32(255 / colour.white)
     return luma if colour.full_range else (luma - 16) * np.float32(255 / 219)
 

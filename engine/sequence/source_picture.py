@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frame import Plane
+from ..frame import LUMA_SHARES, Matrix, Plane
 from .display_curves import DisplayTransform
 from .picture import FLOAT_BITS, Picture, Samples, Window
 
 _GREATEST_HALF = 65504.0
 # BT.709.
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_LUMA = np.array(LUMA_SHARES[Matrix.RGB], np.float32)
 _ROWS_AT_ONCE = 16
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
 from ..face.align import Affine, compose, crop_to_frame, invert
-from ..frame import ColourDescription, Matrix
+from ..frame import LUMA_SHARES, ColourDescription, Matrix
 from ..provenance.mark.pattern import COVERAGE, SIDE, chips, signs_of
 from ..provenance.mark.payload import Payload
 from .cast import AnyFrame, Work
 
-# Shares of red, green and blue in luma; of RGB as of BT.709.
-_LUMA = {Matrix.BT601: (0.299, 0.587, 0.114), Matrix.BT2020_NCL: (0.2627, 0.6780, 0.0593)}
-_LUMA_BT709 = (0.2126, 0.7152, 0.0722)
+
+class Placed(NamedTuple):
+    """Affines ``[2, 3]`` from a mark's chips: to luma px, and to px of the face as it is drawn."""
+
+    to_luma: Affine
+    to_face: Affine
 
 
 class Marker:
@@ -47,13 +52,13 @@ class Marker:
             luma: of `luma_row`.
         """
         placed = self.placed(work)
-        to_face = compose(invert(work.drawn_placed), placed)
-        made = kernels.mark(face, weight, luma, to_face, chips(), self.signs)
-        return kernels.Mark(made, invert(placed))
+        made = kernels.mark(face, weight, luma, placed.to_face, chips(), self.signs)
+        return kernels.Mark(made, invert(placed.to_luma))
 
-    def placed(self, work: Work[AnyFrame]) -> Affine:
-        """The mark's chips to luma px."""
-        return crop_to_frame(work.face.landmarks, size_px=SIDE, coverage=COVERAGE, display=self._display)
+    def placed(self, work: Work[AnyFrame]) -> Placed:
+        """Of one face."""
+        to_luma = crop_to_frame(work.face.landmarks, size_px=SIDE, coverage=COVERAGE, display=self._display)
+        return Placed(to_luma, compose(invert(work.drawn_placed), to_luma))
 
 
 def luma_row(frame: ColourDescription, match: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,13 +70,8 @@ def luma_row(frame: ColourDescription, match: NDArray[np.float64]) -> NDArray[np
         frame: colours of the frame.
         match: float64 ``[3, 4]``, of the face's colours.
     """
-    row: NDArray[np.float64] = luma_scale(frame) * (np.array(luma_shares(frame)) @ match)
+    row: NDArray[np.float64] = luma_scale(frame) * (np.array(LUMA_SHARES[frame.matrix]) @ match)
     return row
-
-
-def luma_shares(frame: ColourDescription) -> tuple[float, float, float]:
-    """Of red, green and blue in luma."""
-    return _LUMA.get(frame.matrix, _LUMA_BT709)
 
 
 def luma_scale(frame: ColourDescription) -> float:

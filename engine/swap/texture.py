@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..face.align import Affine
+from ..frame import LUMA_SHARES, Matrix
 
 # Of the blur, in px of the face or of the frame, whichever are larger: what is finer no frame shows.
 _BLUR_PX = 1.0
@@ -33,7 +34,6 @@ _ANSWER = 0.3
 _LEAST_AMOUNT, _MOST_AMOUNT = -0.8, 2.5
 # Mean square of a face without any detail, far below that of 8 bits.
 _FLOOR = 1e-8
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def sharpening(
     wanted = max(texture.source - blur_of(drawn_placed).white * noise, 0.0) + _FLOOR
     wanted_wide = max(texture.source_wide - WIDE.white * noise, 0.0) + _FLOOR
     # Detail is of luma, and all channels have it alike.
-    gain = float(_LUMA @ colour[:, :3].sum(axis=1))
+    gain = float(np.array(LUMA_SHARES[Matrix.BT709]) @ colour[:, :3].sum(axis=1))
     fine, wide = (gain**2 * each + _FLOOR for each in (texture.drawn, texture.drawn_wide))
     stronger = math.sqrt(math.sqrt(wanted * wanted_wide / (fine * wide)))
     steeper = math.sqrt(wanted * wide / (wanted_wide * fine))

@@ -23,9 +23,9 @@ from ...face.align import Affine, crop_to_frame
 from ...face.detector import DetectionSettings, Detector
 from ...face.landmarks import LandmarkFinder
 from ...face.track import TrackedFace, Tracker
-from ...frame import Frame
+from ...frame import LUMA_SHARES, Frame
 from ...sequence.name import find_sequence
-from ...swap.mark import luma_scale, luma_shares
+from ...swap.mark import luma_scale
 from ...video.index import SourceIndex, scan
 from .pattern import COVERAGE
 from .payload import Payload
@@ -128,7 +128,7 @@ class AlignedTrack:
 def _luma(frame: Frame, placed: Affine) -> NDArray[np.float32]:
     """Of an aligned face, in codes of 8 bits."""
     crop = kernels.crop(frame, placed[None], PICTURE_PX, threads=1)[0]
-    shares = np.array(luma_shares(frame.colour), np.float32) * np.float32(luma_scale(frame.colour))
+    shares = np.array(LUMA_SHARES[frame.colour.matrix], np.float32) * np.float32(luma_scale(frame.colour))
     return np.tensordot(shares, crop, 1)
 
 

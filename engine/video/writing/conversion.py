@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from ...frame import Frame, Matrix, Plane
+from ...frame import LUMA_SHARES, Frame, Matrix, Plane
 from ..colour import FULL_RANGE, LIMITED_RANGE, ColourTags
 from ..info import VideoInfo
 from ..planes import FLOAT_BITS, PIXEL_LAYOUTS, planes_of
@@ -24,12 +24,6 @@ _FLAGS = (
     | Interpolation.FULL_CHR_H_INP
     | Interpolation.BITEXACT
 )
-# Red and blue weights of luma (ITU-T H.273, table 4).
-_WEIGHTS = {
-    Matrix.BT709: (0.2126, 0.0722),
-    Matrix.BT601: (0.299, 0.114),
-    Matrix.BT2020_NCL: (0.2627, 0.0593),
-}
 # Between RGB and YUV every picture passes through this one; libav's scaler does the rest.
 _BETWEEN = "yuv444p16le"
 
@@ -89,9 +83,9 @@ def _peak(bits: int) -> float:
 
 def _to_yuv(rgb: tuple[Plane, ...], bits: int, yuv: tuple[Plane, ...], matrix: Matrix) -> None:
     """G, B, R of full range to Y, Cb, Cr of 16 bits and limited range (ITU-T H.273, equations 20 to 30)."""
-    red_weight, blue_weight = _WEIGHTS[matrix]
+    red_weight, green_weight, blue_weight = LUMA_SHARES[matrix]
     green, blue, red = (plane.astype(np.float32) / np.float32(_peak(bits)) for plane in rgb)
-    luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
+    luma = red_weight * red + green_weight * green + blue_weight * blue
     _store(yuv[0], luma * (219 << 8) + (16 << 8), 65535)
     _store(yuv[1], (blue - luma) * ((224 << 8) / (2 - 2 * blue_weight)) + (128 << 8), 65535)
     _store(yuv[2], (red - luma) * ((224 << 8) / (2 - 2 * red_weight)) + (128 << 8), 65535)
@@ -100,12 +94,12 @@ def _to_yuv(rgb: tuple[Plane, ...], bits: int, yuv: tuple[Plane, ...], matrix: M
 def _to_rgb(
     yuv: tuple[Plane, ...], rgb: tuple[Plane, ...], bits: int, matrix: Matrix, full_range: bool
 ) -> None:
-    red_weight, blue_weight = _WEIGHTS[matrix]
+    red_weight, green_weight, blue_weight = LUMA_SHARES[matrix]
     black, luma_span, chroma_span = (0, 65535, 65535) if full_range else (16 << 8, 219 << 8, 224 << 8)
     luma = (yuv[0].astype(np.float32) - black) / luma_span
     blue = luma + (yuv[1].astype(np.float32) - (128 << 8)) / chroma_span * (2 - 2 * blue_weight)
     red = luma + (yuv[2].astype(np.float32) - (128 << 8)) / chroma_span * (2 - 2 * red_weight)
-    green = (luma - red_weight * red - blue_weight * blue) / (1 - red_weight - blue_weight)
+    green = (luma - red_weight * red - blue_weight * blue) / green_weight
     for plane, values in zip(rgb, (green, blue, red), strict=True):
         if bits == FLOAT_BITS:
             np.copyto(plane, values, casting="same_kind")

@@ -52,6 +52,8 @@ class _Device:
     NOISE_BLOCK: tuple[int, int, int]
     NOISE_TOTALS_BLOCK: tuple[int, int, int]
     NOISE_COUNTS_BYTES: int
+    MARK_BLOCK: tuple[int, int, int]
+    MARK_MEMORY_BYTES: int
     MOST_SHARPEN_RADIUS: int
 
     def pixel_format(self, colour: Colour) -> bytes: ...

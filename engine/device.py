@@ -35,7 +35,7 @@ SIGNATURES = {
     "crop": "PPiP",
     "stats_parts": "PPiP",
     "stats_totals": "PiP",
-    "blend": "PPPPiiP",
+    "blend": "PPPPPiiP",
     "outline": "PPiP",
     "soften_down": "PPiiPP",
     "soften_across": "PPifiPPP",
@@ -51,6 +51,7 @@ SIGNATURES = {
     "sharpen": "PPiP",
     "noise_counts": "PPPiP",
     "noise_totals": "PPP",
+    "mark": "PPPPPiPP",
 }
 
 

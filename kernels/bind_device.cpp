@@ -67,10 +67,10 @@ void stats_totals(const Dimensions& grid, const Dimensions& block, Address parts
 
 template <typename Texel>
 void blend(const Dimensions& grid, const Dimensions& block, Address frames, Address jobs, Address faces,
-           Address masks, int size, int planes, Address touched, bool backwards) {
+           Address masks, Address marks, int size, int planes, Address touched, bool backwards) {
     device::launch_blend(checked(grid, block, kBlendBlock), at<const device::DeviceFrame>(frames),
                          at<const device::BlendJob>(jobs), at<const Texel>(faces), at<const Texel>(masks),
-                         size, planes, at<int>(touched), backwards);
+                         at<const float>(marks), size, planes, at<int>(touched), backwards);
 }
 
 }  // namespace
@@ -101,8 +101,8 @@ void bind_device(nb::module_& m) {
     for (const bool half : {false, true}) {
         const auto function = half ? &blend<device::Half> : &blend<float>;
         m.def(half ? "blend_f16" : "blend_f32", function, nb::arg("grid"), nb::arg("block"),
-              nb::arg("frames"), nb::arg("jobs"), nb::arg("faces"), nb::arg("masks"), nb::arg("size"),
-              nb::arg("planes"), nb::arg("touched"), nb::arg("backwards") = false);
+              nb::arg("frames"), nb::arg("jobs"), nb::arg("faces"), nb::arg("masks"), nb::arg("marks"),
+              nb::arg("size"), nb::arg("planes"), nb::arg("touched"), nb::arg("backwards") = false);
     }
 }
 

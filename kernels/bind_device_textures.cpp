@@ -4,7 +4,7 @@
 #include "device_arguments.h"
 #include "device_textures.h"
 
-// As bind_device.cpp, for textures.cu and noise.cu.
+// As bind_device.cpp, for textures.cu, noise.cu and mark.cu.
 namespace nb = nanobind;
 
 namespace crossface {
@@ -15,6 +15,7 @@ constexpr Dimensions kTextureBlock{device::kTextureColumns, device::kTextureRows
 constexpr Dimensions kSkinBlock{device::kTextureThreads, 1, 1};
 constexpr Dimensions kNoiseBlock{device::kNoiseThreads, 1, 1};
 constexpr Dimensions kNoiseTotalsBlock{device::kNoiseSteps, 1, 1};
+constexpr Dimensions kMarkBlock{device::kMarkThreads, 1, 1};
 
 void skin(const Dimensions& grid, const Dimensions& block, Address drawn, Address source, Address masks,
           Address of_drawn, Address of_source, double spread, int size, int row_step, Address out) {
@@ -48,6 +49,13 @@ void noise_totals(const Dimensions& grid, const Dimensions& block, Address jobs,
                                 at<const std::uint32_t>(counts), at<double>(deviations));
 }
 
+void mark(const Dimensions& grid, const Dimensions& block, Address jobs, Address chips, Address signs,
+          Address faces, Address masks, int size, Address memory, Address marks, bool backwards) {
+    device::launch_mark(checked(grid, block, kMarkBlock), at<const device::MarkJob>(jobs),
+                        at<const int>(chips), at<const float>(signs), at<const float>(faces),
+                        at<const float>(masks), size, at<float>(memory), at<float>(marks), backwards);
+}
+
 }  // namespace
 
 void bind_device_textures(nb::module_& m) {
@@ -56,6 +64,8 @@ void bind_device_textures(nb::module_& m) {
     m.attr("NOISE_BLOCK") = tuple_of(kNoiseBlock);
     m.attr("NOISE_TOTALS_BLOCK") = tuple_of(kNoiseTotalsBlock);
     m.attr("NOISE_COUNTS_BYTES") = sizeof(std::uint32_t) * device::kNoiseSteps * device::kNoiseBins;
+    m.attr("MARK_BLOCK") = tuple_of(kMarkBlock);
+    m.attr("MARK_MEMORY_BYTES") = sizeof(float) * device::MarkSheet::kFloats;
     m.attr("MOST_SHARPEN_RADIUS") = device::SharpenJob::kMostRadius;
     m.def("noise_blocks", &device::noise_blocks, nb::arg("width"));
     m.def("skin", &skin);
@@ -63,6 +73,9 @@ void bind_device_textures(nb::module_& m) {
     m.def("sharpen", &sharpen);
     m.def("noise_counts", &noise_counts);
     m.def("noise_totals", &noise_totals);
+    m.def("mark", &mark, nb::arg("grid"), nb::arg("block"), nb::arg("jobs"), nb::arg("chips"),
+          nb::arg("signs"), nb::arg("faces"), nb::arg("masks"), nb::arg("size"), nb::arg("memory"),
+          nb::arg("marks"), nb::arg("backwards") = false);
 }
 
 }  // namespace crossface

@@ -77,10 +77,11 @@ void launch_stats_totals(const Grid& grid, const ColourSums* parts, int count, S
 
 template <typename Texel>
 void launch_blend(const Grid& grid, const DeviceFrame* frames, const BlendJob* jobs, const Texel* faces,
-                  const Texel* masks, int size, int planes, int* touched, bool backwards) {
+                  const Texel* masks, const float* marks, int size, int planes, int* touched,
+                  bool backwards) {
     const auto tile = std::make_unique<BlendTile>();
     for (const BlendJob* job = jobs; job != jobs + grid.y; ++job) {
-        const BlendWork<Texel> work = blend_work(frames, *job, faces, masks, size);
+        const BlendWork<Texel> work = blend_work(frames, *job, faces, masks, marks, size);
         const int across = blend_tiles(job->box.x0, job->box.x1);
         const int count = across * blend_tiles(job->box.y0, job->box.y1);
         for (int block = 0; block < grid.x; ++block) {
@@ -98,7 +99,7 @@ void launch_blend(const Grid& grid, const DeviceFrame* frames, const BlendJob* j
     template void launch_crop(const Grid&, const DeviceFrame*, const CropJob*, int, Texel*);                 \
     template void launch_stats_parts(const Grid&, const Texel*, const Texel*, int, ColourSums*);             \
     template void launch_blend(const Grid&, const DeviceFrame*, const BlendJob*, const Texel*, const Texel*, \
-                               int, int, int*, bool);
+                               const float*, int, int, int*, bool);
 
 CF_FOR_TEXEL(float)
 CF_FOR_TEXEL(Half)

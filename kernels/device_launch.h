@@ -26,6 +26,6 @@ void launch_stats_totals(const Grid& grid, const ColourSums* parts, int count, S
 // `backwards` runs blocks and threads in the opposite order, which must change nothing.
 template <typename Texel>
 void launch_blend(const Grid& grid, const DeviceFrame* frames, const BlendJob* jobs, const Texel* faces,
-                  const Texel* masks, int size, int planes, int* touched, bool backwards);
+                  const Texel* masks, const float* marks, int size, int planes, int* touched, bool backwards);
 
 }  // namespace crossface::device

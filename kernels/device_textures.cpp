@@ -13,6 +13,32 @@ void for_each_pixel(const Grid& grid, Pixel pixel) {
             for (int x = 0; x < grid.x * kTextureColumns; ++x) pixel(job, x, y);
 }
 
+// The threads of a block, one after the other; a loop over them ends where the kernel has a barrier.
+struct ThreadsInTurn {
+    bool backwards;
+
+    template <typename Step>
+    void places(int rows, int columns, Step step) const {
+        for_each_thread([&](int thread) { mark_places(thread, rows, columns, step); });
+    }
+    template <typename Step>
+    void bits(Step step) const {
+        for_each_thread([&](int thread) {
+            if (thread < kMarkBits) step(thread);
+        });
+    }
+    template <typename Step>
+    void once(Step step) const {
+        step();
+    }
+
+  private:
+    template <typename Step>
+    void for_each_thread(Step step) const {
+        for (int i = 0; i < kMarkThreads; ++i) step(backwards ? kMarkThreads - 1 - i : i);
+    }
+};
+
 }  // namespace
 
 void launch_skin(const Grid& grid, const float* drawn, const float* source, const float* masks,
@@ -52,6 +78,14 @@ void launch_noise_totals(const Grid& grid, const CropJob* jobs, const std::uint3
         for (int step = 0; step < kNoiseSteps; ++step)
             deviations[jobs[number].item * kNoiseSteps + step] =
                 noise_of(counts + static_cast<std::ptrdiff_t>(number * kNoiseSteps + step) * kNoiseBins);
+}
+
+void launch_mark(const Grid& grid, const MarkJob* jobs, const int* chips, const float* signs,
+                 const float* faces, const float* masks, int size, float* memory, float* marks,
+                 bool backwards) {
+    for (int number = 0; number < grid.x; ++number)
+        mark_face(ThreadsInTurn{backwards}, jobs[number], {chips, signs}, faces, masks, size,
+                  memory + static_cast<std::ptrdiff_t>(number) * MarkSheet::kFloats, marks);
 }
 
 }  // namespace crossface::device

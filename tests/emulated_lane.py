@@ -20,7 +20,7 @@ class EmulatedLane:
     """Does nothing until somebody waits for it: what is changed or read too early then shows.
 
     Attributes:
-        backwards: run the blocks and threads of `blend` in the opposite order.
+        backwards: run the blocks and threads of `blend` and `mark` in the opposite order.
         launched: names and grids so far.
         copies: how many so far.
         waits: how often somebody had to wait.
@@ -64,7 +64,7 @@ class EmulatedLane:
         self._work.append(work)
 
     def launch(self, name: str, grid: Dimensions, block: Dimensions, *arguments: float) -> None:
-        options = {"backwards": self.backwards} if name.startswith("blend") else {}
+        options = {"backwards": self.backwards} if name.startswith(("blend", "mark")) else {}
         self.launched.append((name, grid))
         kernel = getattr(_native.device, name)
         self._work.append(lambda: kernel(grid, block, *arguments, **options))

@@ -18,7 +18,7 @@ NAMES = (
 )
 KERNELS = (
     {"stats_totals", "soften_areas", "thumbnails", "aim_crops", "follow_faces"}
-    | {"skin", "details", "sharpen", "noise_counts", "noise_totals"}
+    | {"skin", "details", "sharpen", "noise_counts", "noise_totals", "mark"}
     | {f"{name}_{texel}" for name in NAMES for texel in TEXELS}
     | {f"prepare_{here}_{there}" for here in TEXELS for there in TEXELS}
 )

@@ -17,6 +17,7 @@ import numpy as np
 from crossface.engine import _native
 from crossface.engine.device import SIGNATURES, Lane
 from crossface.engine.device_choice import choose
+from crossface.engine.on_device.kernels.marks import MarkKernels
 from crossface.engine.on_device.kernels.masks import MaskKernels
 from crossface.engine.on_device.kernels.mesh_chain import FollowRule, MeshChain
 from crossface.engine.on_device.kernels.records import FOUND_MESH, STATISTICS
@@ -56,7 +57,16 @@ def results_of(lane):
     touched = blend_all(there, frames, faces, masks, colours)
     found = [there.numbers(crops)[ITEMS], there.numbers(small), touched, there.stats(faces, masks)]
     found += [plane.copy() for frame in frames for plane in frame.planes]
+    found += marks_of(there, rng)
     return found + masks_of(there, rng) + meshes_of(there, sent, rng) + textures_of(there, sent, rng)
+
+def marks_of(there, rng):
+    faces = there.tensor(rng.random((6, 3, SIZE, SIZE), np.float32))
+    masks, marks = there.tensor(rng.random((6, SIZE, SIZE), np.float32)), there.empty((6, 64, 64), np.float32)
+    lumas, to_face = np.tile([46.0, 156.0, 15.0, 1.0], (4, 1)), MATRICES * 0.5
+    signs = np.where(rng.random((96, 20)) < 0.5, np.float32(-1), np.float32(1))
+    MarkKernels(there.lane).make(faces, masks, lumas, to_face, signs, marks, items=ITEMS)
+    return [there.numbers(marks)[ITEMS]]
 
 def textures_of(there, frames, rng):
     drawn, source = (there.tensor(rng.random((6, 3, SIZE, SIZE), np.float32)) for _ in range(2))

@@ -21,6 +21,7 @@ from crossface.engine.frame import Frame
 from crossface.engine.on_device.frame import in_host
 from crossface.engine.on_device.swap import LaneSwapper
 from crossface.engine.on_device.workbench import Workbench
+from crossface.engine.provenance.mark.payload import Payload
 from crossface.engine.swap.batch import BatchSwapper
 from crossface.engine.swap.mask import MaskSettings
 from crossface.engine.swap.model import load_swappers
@@ -65,7 +66,7 @@ def test_two_people_over_each_other(
         None: make_swapper(tmp_path / "one.onnx"),
         "7": make_swapper(tmp_path / "other.onnx", enlarge=enlarge, mask=oval(64 * enlarge)[::-1], gain=0.7),
     }
-    clip, options = clips / "single_face.mp4", {"match": MATCH, "mask": MaskSettings()}
+    clip, options = clips / "single_face.mp4", {"match": MATCH, "mask": MaskSettings(), "payload": Payload(7)}
     display = np.eye(2)
     on_cpu = batches(clip, lines, 3)
     cpu = BatchSwapper(load_swappers(models, batch=4), display, **options)  # type: ignore[arg-type]

@@ -122,8 +122,6 @@ def make_plan(
     if index.end_pts - int(index.pts[0]) < 2 * conversion.segment_s / index.time_base:
         # As short as this one it would not be split anyway.
         warnings = [warning for warning in warnings if not warning.endswith(UNSPLIT)]
-    if place is not None and conversion.unmarked_because is None:
-        warnings.append(f"{output}: faces drawn on a GPU carry no imperceptible mark yet; on the CPU they do")
     disk_bytes = _disk_bytes(index, info, encoding, end - first)
     free_bytes = shutil.disk_usage(output.parent).free
     if disk_bytes > free_bytes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..provenance.mark.pattern import SIDE
 from ..swap.occlusion import SIZE_PX as OCCLUSION_PX
 from .kernels.records import STATISTICS
 from .place import DeviceLane
@@ -69,6 +70,7 @@ class Sheet:
         skin: ``[room, R, R]``, where colours are measured.
         finished: ``[room, 3, R, R]``, the faces' details while they are measured, then the sharpened faces.
         weights: ``[room, R, R]``, of what is blended.
+        marks: ``[room, 64, 64]``, of `MarkKernels.make`.
         visible: ``[room, M, M]``, of `swap.occlusion.Seen`; once `uncover` is called, of `Match`.
         maps: the same on the host.
         touched: int32 ``[room]``, of `DeviceKernels.blend`.
@@ -88,6 +90,7 @@ class Sheet:
         self.skin = new_tensor(lane, masks, np.float32)
         self.finished = new_tensor(lane, pictures, np.float32)
         self.weights = new_tensor(lane, masks, np.float32)
+        self.marks = new_tensor(lane, (room, SIDE, SIDE), np.float32)
         self.visible = new_tensor(lane, (room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
         self.maps = lane.pinned((room, OCCLUSION_PX, OCCLUSION_PX), np.float32)
         self.touched = new_tensor(lane, (room,), np.int32)

@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 
 from ..device import Event
 from ..face.faces_file import FrameFaces
+from ..provenance.mark.payload import Payload
 from ..review.measure import Recorder
 from ..swap.account import Account, no_number, unseen
 from ..swap.batch import Swapped
 from ..swap.cast import Cast, Work
 from ..swap.colour_match import Statistics, luma_variance
 from ..swap.finish import Finish, finish
+from ..swap.mark import Marker, luma_row
 from ..swap.mask import MaskSettings, frame_edges
 from ..swap.steady_match import Match, MatchSettings, Measured
 from ..swap.texture import Texture, mean_squares
 from .download import touched_rows
 from .drawing import LaneNetwork, ToDraw, check_match
 from .frame import Decoded, LaneFrame
-from .memory import DeviceFrame
+from .memory import DeviceFrame, DeviceTensor
 from .occlusion import LaneOcclusion
 from .sheet import Found, Sheet
 from .workbench import Workbench
@@ -82,6 +84,7 @@ class LaneSwapper:
         match: how a face is made to fit the plate; not by ``hist``, and not refined.
         mask: what of a face is blended.
         occlusion: leaves out what lies before faces; None takes all for face.
+        payload: of the mark that every face carries; None for none.
         keep_on_device: leave a decoder's own frames where they are, for an encoder there.
         recorder: is told of every face.
         measured: of the frames before the first one: `colours` of whoever had them.
@@ -96,6 +99,7 @@ class LaneSwapper:
         match: MatchSettings,
         mask: MaskSettings,
         occlusion: LaneOcclusion | None = None,
+        payload: Payload | None = None,
         keep_on_device: bool = False,
         recorder: Recorder | None = None,
         measured: Sequence[Measured] = (),
@@ -104,6 +108,7 @@ class LaneSwapper:
         self._networks, self._mask, self._settings = networks, mask, match
         check_match(match)
         self._occlusion = occlusion
+        self._marker = None if payload is None else Marker(payload, display)
         self._keep_on_device = keep_on_device
         self._cast = Cast({whom: each.metadata for whom, each in networks.items()}, display, mask)
         self._account = Account(match.colour, recorder=recorder, measured=measured)
@@ -291,20 +296,40 @@ class LaneSwapper:
                     sheet.finished,
                     items=numbers,
                 )
+            finished = sheet.finished if sharp else sheet.faces
             self._bench.tools.pictures.blend(
                 planes,
                 [each.frame for each in to_draw],
                 np.array([each.drawn_placed for each in to_draw]),
-                sheet.finished if sharp else sheet.faces,
+                finished,
                 sheet.weights,
                 np.array([face.match.colour for face in items]),
                 sheet.touched,
                 grains=[face.finish.grain for face in items],
+                marks=self._marked(sheet, finished, items),
                 items=numbers,
             )
             touched = sheet.fetch_touched(copies[id(asked)])
             copies[id(asked)] += 1
             batch.laid += [(face, touched[:count]) for face in items]
+
+    def _marked(
+        self, sheet: Sheet, finished: DeviceTensor, faces: list[_Face]
+    ) -> tuple[DeviceTensor, NDArray[np.float64]] | None:
+        """Makes the marks of faces, for `DeviceKernels.blend`."""
+        if self._marker is None:
+            return None
+        placed = [self._marker.placed(face.work) for face in faces]
+        self._bench.tools.marks.make(
+            finished,
+            sheet.weights,
+            np.array([luma_row(face.work.frame.colour, face.match.colour) for face in faces]),
+            np.array([each.to_face for each in placed]),
+            self._marker.signs,
+            sheet.marks,
+            items=[face.item for face in faces],
+        )
+        return sheet.marks, np.array([each.to_luma for each in placed])
 
     def _uncover(self, batch: _Batch, faces: list[_Face]) -> None:
         """Leaves what lies before the faces in front of them."""

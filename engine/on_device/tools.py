@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .kernels.marks import MarkKernels
 from .kernels.masks import MaskKernels
 from .kernels.pictures import DeviceKernels
 from .kernels.textures import TextureKernels
@@ -18,6 +19,7 @@ class Tools:
     Attributes:
         lane: as given.
         pictures: over frames.
+        marks: that faces carry.
         masks: over masks.
         textures: over faces.
         values: over any tensors.
@@ -26,6 +28,7 @@ class Tools:
     def __init__(self, lane: DeviceLane) -> None:
         self.lane = lane
         self.pictures = DeviceKernels(lane)
+        self.marks = MarkKernels(lane)
         self.masks = MaskKernels(lane)
         self.textures = TextureKernels(lane)
         self.values = ValueKernels(lane)

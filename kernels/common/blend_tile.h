@@ -6,6 +6,7 @@
 #include "face_pixel.h"
 #include "grain.h"
 #include "jobs.h"
+#include "mark.h"
 #include "plane_sample.h"
 #include "variant.h"
 
@@ -50,6 +51,7 @@ struct BlendTile {
     int x, y;  // luma sample in the tile's corner
     bool luma, chroma;
     TileMap map;
+    float mark_x, mark_y, mark_step[2][2];  // of the first luma sample's centre in the mark, and for a sample
     ChromaAxis axis_x, axis_y;
     ChromaFilter filter_x, filter_y;
     float weight[kWeighed][kWeighed];        // from kBlendHalo before the corner on
@@ -65,14 +67,18 @@ struct BlendWork {
     const BlendJob& job;
     const Texel* face;  // [3, size, size]
     const Texel* mask;  // [size, size]
+    const float* mark;  // [kMarkSide, kMarkSide], chips; null for none
     int size;
 };
 
 template <typename Texel>
 CF_HOST_DEVICE inline BlendWork<Texel> blend_work(const DeviceFrame* frames, const BlendJob& job,
-                                                  const Texel* faces, const Texel* masks, int size) {
+                                                  const Texel* faces, const Texel* masks, const float* marks,
+                                                  int size) {
     const std::ptrdiff_t pixels = static_cast<std::ptrdiff_t>(size) * size * job.item;
-    return {frames[job.frame], job, faces + 3 * pixels, masks + pixels, size};
+    const float* mark =
+        marks ? marks + static_cast<std::ptrdiff_t>(kMarkSide) * kMarkSide * job.item : nullptr;
+    return {frames[job.frame], job, faces + 3 * pixels, masks + pixels, mark, size};
 }
 
 // For one thread. `planes`: kBlendLuma, kBlendChroma or both.
@@ -83,6 +89,11 @@ CF_HOST_DEVICE inline void begin_tile(BlendTile& tile, const DeviceFrame& target
     tile.luma = (planes & kBlendLuma) != 0;
     tile.chroma = (planes & kBlendChroma) != 0 && is_subsampled(target.frame.colour);
     tile.map = tile_map<CatmullRom>(job.luma_to_face, x, y);
+    const Point mark = apply(job.luma_to_mark, x + 0.5, y + 0.5);
+    tile.mark_x = static_cast<float>(mark.x);
+    tile.mark_y = static_cast<float>(mark.y);
+    for (int axis = 0; axis < 2; ++axis)
+        for (int i = 0; i < 2; ++i) tile.mark_step[axis][i] = static_cast<float>(job.luma_to_mark.m[axis][i]);
     tile.axis_x = chroma_axis_x(target.frame);
     tile.axis_y = chroma_axis_y(target.frame);
     tile.filter_x = chroma_filter(tile.axis_x.shift, tile.axis_x.cosited);
@@ -124,6 +135,23 @@ CF_HOST_DEVICE inline bool weigh_luma(const BlendWork<Texel>& work, BlendTile& t
     return any;
 }
 
+// In codes of the frame, `dx` and `dy` samples from the tile's corner.
+template <typename Texel>
+CF_HOST_DEVICE inline float mark_of(const BlendWork<Texel>& work, const BlendTile& tile, int dx, int dy) {
+    const float column = static_cast<float>(dx), row = static_cast<float>(dy);
+    const float x = tile.mark_x + tile.mark_step[0][0] * column + tile.mark_step[0][1] * row;
+    const float y = tile.mark_y + tile.mark_step[1][0] * column + tile.mark_step[1][1] * row;
+    return mark_unit(work.target.frame.colour.bits) * mark_at(work.mark, x, y);
+}
+
+// Luma, or all of RGB.
+CF_HOST_DEVICE inline void brighten(Codes& codes, const Colour& colour, float by) {
+    codes.first += by;
+    if (colour.matrix != Matrix::kRgb) return;
+    codes.second += by;
+    codes.third += by;
+}
+
 // Step 2. Writes luma, and planes of luma's size.
 template <typename Texel>
 CF_HOST_DEVICE inline void lay_face(const BlendWork<Texel>& work, BlendTile& tile, int thread) {
@@ -149,12 +177,9 @@ CF_HOST_DEVICE inline void lay_face(const BlendWork<Texel>& work, BlendTile& til
         const int x = tile.x + dx, y = tile.y + dy;
         if (work.job.grain.sigma > 0.0f) {
             const float noise = work.job.grain.sigma * grain_gain(weight) * grain_at(work.job.grain, x, y);
-            codes.first += noise;
-            if (frame.colour.matrix == Matrix::kRgb) {
-                codes.second += noise;
-                codes.third += noise;
-            }
+            brighten(codes, frame.colour, noise);
         }
+        if (work.mark) brighten(codes, frame.colour, mark_of(work, tile, dx, dy));
         mix_code(frame.planes[0], frame.colour, format, x, y, codes.first, weight);
         if (is_subsampled(frame.colour)) continue;
         mix_code(frame.planes[1], frame.colour, format, x, y, codes.second, weight);

@@ -18,16 +18,19 @@
 //     104  i32 siting    108  i32 bits                    0  f64 scale.x    8  f64 scale.y
 //     112  i32 chroma_shift_x  116 i32 chroma_shift_y    16  i32 frame    20  i32 item
 //     120  i32 padding_bits    124 i32 transfer
-//     128  f32[3][4] to_rgb    176 f32[3][4] to_codes BlendJob, 136 bytes
+//     128  f32[3][4] to_rgb    176 f32[3][4] to_codes BlendJob, 184 bytes
 //     224  f32[4] luma                                    0  f64[2][3] luma_to_face
 //     240  f32 max_code        244 i32 padding_bits      48  f32[3][4] colour
 //     248  u64 to_display      256 u64 to_signal         96  i32 x0  100 i32 y0  104 i32 x1  108 i32 y1
 //     264  f32 cells_per_display                        112  i32 frame   116  i32 item
 //     268  f32 fade_begin      272 f32 fade_end           120  f32 grain.sigma   124  f32 grain.centre
 //                                                       128  f32 grain.side    132  u32 grain.seed
-//   SoftenJob, 8 bytes
-//       0  f32 share    4  i32 item                  OutlineJob, 12 bytes
-//                                                         0  i32 first    4  i32 count    8  i32 item
+//   SoftenJob, 8 bytes                                  136  f64[2][3] luma_to_mark
+//       0  f32 share    4  i32 item
+//                                                  OutlineJob, 12 bytes
+//   MarkJob, 72 bytes                                     0  i32 first    4  i32 count    8  i32 item
+//       0  f64[2][3] mark_to_face
+//      48  f32[4] luma 64  i32 item
 //   SharpenJob, 48 bytes
 //       0  f32 amount   4  i32 radius   8  i32 item  12  f32[9] taps
 namespace crossface::CF_VARIANT {
@@ -55,6 +58,7 @@ struct BlendJob {
     Box box;             // luma samples of the frame that the mask may reach; more costs time, no more
     int frame, item;
     Grain grain;
+    Affine luma_to_mark;
 };
 
 // A convex polygon: some of an array of edges. Without any, nothing is inside.
@@ -65,6 +69,13 @@ struct OutlineJob {
 
 struct SoftenJob {
     float share;  // that the mask is multiplied by in the end
+    int item;
+};
+
+// Of a face's mark: see mark.h.
+struct MarkJob {
+    Affine mark_to_face;  // chips to px of the face
+    float luma[4];        // codes of 8 bits = luma (r, g, b, 1), of a face pixel before its colour match
     int item;
 };
 
@@ -83,8 +94,9 @@ static_assert(offsetof(PixelFormat, luma) == 96 && sizeof(PixelFormat) == 120 &&
 static_assert(offsetof(DeviceFrame, format) == 128 && offsetof(DeviceFrame, curve) == 248);
 static_assert(sizeof(DeviceFrame) == 280 && sizeof(ResizeJob) == 24);
 static_assert(offsetof(CropJob, frame) == 48 && sizeof(CropJob) == 56);
-static_assert(offsetof(BlendJob, colour) == 48 && offsetof(BlendJob, box) == 96 && sizeof(BlendJob) == 136);
-static_assert(offsetof(BlendJob, grain) == 120 && sizeof(SharpenJob) == 48);
+static_assert(offsetof(BlendJob, colour) == 48 && offsetof(BlendJob, box) == 96 && sizeof(BlendJob) == 184);
+static_assert(offsetof(BlendJob, grain) == 120 && offsetof(BlendJob, luma_to_mark) == 136);
+static_assert(offsetof(MarkJob, luma) == 48 && sizeof(MarkJob) == 72 && sizeof(SharpenJob) == 48);
 static_assert(sizeof(OutlineJob) == 12 && sizeof(SoftenJob) == 8 && sizeof(Edge) == 12);
 
 }  // namespace crossface::CF_VARIANT

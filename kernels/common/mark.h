@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "affine.h"
+#include "jobs.h"
 #include "pixel.h"
 #include "texel.h"
 #include "variant.h"
@@ -49,13 +49,7 @@ struct MarkBlur {
     }
 };
 
-// Everything that is told of a face. Chips are counted along the rows of the square.
-struct MarkJob {
-    Affine mark_to_face;  // chips to px of the face
-    float luma[4];        // codes of 8 bits = luma (r, g, b, 1), of a face pixel before its colour match
-    int item;
-};
-
+// Chips are counted along the rows of the square.
 struct MarkKey {
     const int* chips;    // [kMarkBits, kMarkChipsABit]
     const float* signs;  // the same, by which the chips of this payload are multiplied
@@ -255,7 +249,8 @@ CF_HOST_DEVICE inline float mark_at(const float* chips, Position x, Position y) 
     constexpr Position kEnd = kMarkSide - 1;
     if (!(x >= 0 && y >= 0 && x < kEnd && y < kEnd)) return 0.0f;
     const int column = static_cast<int>(x), row = static_cast<int>(y);
-    const float fx = static_cast<float>(x - column), fy = static_cast<float>(y - row);
+    const float fx = static_cast<float>(x - static_cast<Position>(column));
+    const float fy = static_cast<float>(y - static_cast<Position>(row));
     const float* at = chips + row * kMarkSide + column;
     return (1.0f - fy) * ((1.0f - fx) * at[0] + fx * at[1]) +
            fy * ((1.0f - fx) * at[kMarkSide] + fx * at[kMarkSide + 1]);

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._native import device as native
 from ...frame import ColourDescription
 from ...kernels import NO_GRAIN, Grain, native_colour
+from ...provenance.mark.pattern import SIDE
 from ..launcher import Launcher
 from ..memory import DeviceFrame, DeviceTensor
 from .arguments import LONGEST_SIDE_PX, grid_over, numbers, on_rows_of, require, side_px, texel_of
@@ -196,6 +197,7 @@ class DeviceKernels:
         touched: DeviceTensor,
         *,
         grains: Sequence[Grain] | None = None,
+        marks: tuple[DeviceTensor, NDArray[np.float64]] | None = None,
         items: ArrayLike | None = None,
     ) -> None:
         """Lays faces over frames, in place. Faces of one frame lie as if one came after the other.
@@ -209,6 +211,7 @@ class DeviceKernels:
             colours: float64 ``[N, 3, 4]``; a face pixel becomes ``colour @ [r, g, b, 1]``.
             touched: int32 ``[items]``: becomes 1 where the frame shows something of the face, else 0.
             grains: ``[N]``, as of `kernels.blend`; None for none.
+            marks: of `MarkKernels.make`, and float64 ``[N, 2, 3]`` that take their chips to luma px.
             items: ``[N]``.
 
         Raises:
@@ -227,7 +230,11 @@ class DeviceKernels:
         grains = [NO_GRAIN] * len(chosen) if grains is None else grains
         if len(grains) != len(chosen):
             raise ValueError("grains: must be one for each face")
-        jobs = blend_jobs(placed, chosen, numbered, colours, grains, size_px, sizes_px[chosen])
+        marks_at, marks_to_luma = 0, None
+        if marks is not None:
+            require(marks[0], "marks", (faces.shape[0], SIDE, SIDE), np.dtype(np.float32))
+            marks_at, marks_to_luma = marks[0].address, on_rows_of(frames, chosen, marks[1])
+        jobs = blend_jobs(placed, chosen, numbered, colours, grains, marks_to_luma, size_px, sizes_px[chosen])
         if not len(jobs):
             return
         fades = np.array([_fades(frame.colour) for frame in frames])
@@ -242,6 +249,7 @@ class DeviceKernels:
                 jobs_at + launch.first * jobs.itemsize,
                 faces.address,
                 masks.address,
+                marks_at,
                 size_px,
                 launch.planes,
                 touched.address,

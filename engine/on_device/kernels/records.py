@@ -58,9 +58,11 @@ BLEND_JOB = np.dtype(
         ("frame", "i4"),
         ("item", "i4"),
         ("grain", [("sigma", "f4"), ("centre", "f4"), ("side", "f4"), ("seed", "u4")]),
+        ("luma_to_mark", "f8", (2, 3)),
     ],
     align=True,
 )
+MARK_JOB = np.dtype([("mark_to_face", "f8", (2, 3)), ("luma", "f4", 4), ("item", "i4")], align=True)
 OUTLINE_JOB = np.dtype([("first", "i4"), ("count", "i4"), ("item", "i4")], align=True)
 SOFTEN_JOB = np.dtype([("share", "f4"), ("item", "i4")], align=True)
 SHARPEN_JOB = np.dtype(
@@ -140,6 +142,7 @@ def blend_jobs(
     items: NDArray[np.intp],
     colours: NDArray[np.float64],
     grains: Sequence[Grain],
+    marks_to_luma: NDArray[np.float64] | None,
     size_px: int,
     frame_sizes_px: NDArray[np.int64],
 ) -> Records:
@@ -151,6 +154,7 @@ def blend_jobs(
         items: ``[N]``.
         colours: float64 ``[N, 3, 4]``.
         grains: ``[N]``.
+        marks_to_luma: float64 ``[N, 2, 3]``, chips to luma px; None without marks.
         size_px: side of the faces and masks.
         frame_sizes_px: ``[N, 2]``, width and height of each one's frame.
     """
@@ -164,6 +168,17 @@ def blend_jobs(
     )
     jobs["frame"], jobs["item"] = frame_of[seen], items[seen]
     jobs["grain"] = np.array([tuple(each) for each in grains], BLEND_JOB["grain"])[seen]
+    if marks_to_luma is not None:
+        jobs["luma_to_mark"] = _inverse(marks_to_luma[seen])
+    return jobs
+
+
+def mark_jobs(
+    mark_to_face: NDArray[np.float64], lumas: NDArray[np.float64], items: NDArray[np.intp]
+) -> Records:
+    """One for each of the ``[N, 2, 3]`` affines, and of ``lumas`` ``[N, 4]``."""
+    jobs = np.zeros(len(items), MARK_JOB)
+    jobs["mark_to_face"], jobs["luma"], jobs["item"] = mark_to_face, lumas, items
     return jobs
 
 

@@ -30,7 +30,6 @@ from .review.strip import GAP_PX, Box, Image, beside, caption, face_cell, stacke
 from .settings import AnalysisSettings, ConversionSettings
 from .swap.model import ModelFile, read_model
 from .swap.networks import Networks
-from .swap.occlusion import Occlusion
 from .swap.steady_match import MEMORY_FRAMES
 
 _AS_IT_WAS = "as it was"
@@ -193,8 +192,7 @@ def _column(
     ).result()
     before, after = [], []
     with Clip(path, reading) as clip, Recorder(records, clip.info) as recorder:
-        occlusion = Occlusion(batch=1, threads=1) if settings.occlusion else None
-        drawers = CpuDrawers(swappers, occlusion)
+        drawers = CpuDrawers.of(swappers, settings, batch=1, threads=1)
         swapper = drawers.swapper(clip.info.display, settings, recorder, (), encodes_there=False)
         matched = match(iter(clip), iter(FacesFile(faces)), faces, skip=clip.span is not None)
         number = -1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compositing import CompositorOutputs
 from ..errors import BadInputError
 from ..on_device.drawing import LaneNetwork
 from ..on_device.occlusion import LaneOcclusion
@@ -38,14 +39,20 @@ class CpuDrawers:
     occlusion: Occlusion | None
     place: None = None
 
+    @classmethod
+    def of(cls, swappers: Swappers, settings: ConversionSettings, *, batch: int, threads: int) -> CpuDrawers:
+        """With the other networks that a conversion needs."""
+        return cls(swappers, Occlusion(batch=batch, threads=threads) if settings.occlusion else None)
+
     def swapper(
         self,
         display: NDArray[np.float64],
         settings: ConversionSettings,
-        recorder: Recorder,
+        recorder: Recorder | None,
         measured: Sequence[Measured],
         *,
         encodes_there: bool,
+        outputs: CompositorOutputs | None = None,
         payload: Payload | None = None,
     ) -> BatchSwapper:
         """For consecutive frames.
@@ -53,9 +60,10 @@ class CpuDrawers:
         Args:
             display: of `VideoInfo.display`.
             settings: of the conversion.
-            recorder: is told of every face.
+            recorder: is told of every face; None for nobody.
             measured: colours of the frames before.
             encodes_there: the encoder takes frames of the place.
+            outputs: for compositors.
             payload: of the mark that faces carry; None for none.
         """
         return BatchSwapper(
@@ -64,6 +72,7 @@ class CpuDrawers:
             match=settings.match,
             mask=settings.mask,
             occlusion=self.occlusion,
+            outputs=outputs,
             payload=payload,
             recorder=recorder,
             measured=measured,
@@ -92,8 +101,6 @@ class LaneDrawers:
         encodes_there: bool,
         payload: Payload | None = None,
     ) -> LaneSwapper:
-        # Device kernels do not lay marks yet; `make_plan` warns of it.
-        del payload
         return LaneSwapper(
             self.bench,
             self.networks,
@@ -101,6 +108,7 @@ class LaneDrawers:
             match=settings.match,
             mask=settings.mask,
             occlusion=self.occlusion,
+            payload=payload,
             keep_on_device=encodes_there,
             recorder=recorder,
             measured=measured,
@@ -130,9 +138,8 @@ def planned_drawers(plan: Plan, networks: Networks, bench: Workbench | None, *, 
     drawers: Drawers
     if bench is None:
         swappers = networks.load(paths, batch=batch, threads=threads, morph=morph).result()
-        occlusion = Occlusion(batch=batch, threads=threads) if plan.conversion.occlusion else None
         drawers, found = (
-            CpuDrawers(swappers, occlusion),
+            CpuDrawers.of(swappers, plan.conversion, batch=batch, threads=threads),
             {whom: each.sha256 for whom, each in swappers.items()},
         )
     else:

@@ -94,6 +94,7 @@ def join(
             provenance={
                 "models": [_told(model) for model in plan.models],
                 "content_gate": gate_told(plan.looked_at_by, scores, covered=is_covered(plan.models)),
+                "imperceptible_mark": None if plan.payload is None else str(plan.payload),
                 **signer.told(plan.output),
             },
         )

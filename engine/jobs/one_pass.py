@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -31,11 +30,11 @@ from ..sequence.name import find_sequence
 from ..sequence.picture import FLOAT_BITS
 from ..sequence.writer import SequenceWriter
 from ..settings import AnalysisSettings, CompositorPaths, ConversionSettings
-from ..swap.batch import BatchSwapper
 from ..swap.model import Swappers
-from ..swap.occlusion import Occlusion
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
+from .choices import choices, payload_of
+from .drawers import CpuDrawers
 from .finish import nothing_swapped
 from .plan import PlannedModel
 from .segment import batches, check_end, match
@@ -57,7 +56,7 @@ def convert_in_one_pass(
     overwrite: bool,
 ) -> Generator[Event]:
     """As `convert`, which says what the arguments are."""
-    job = _Job(clip, output, models, signer, settings, reading, compositing, overwrite)
+    job = _Job(clip, output, models, signer, settings, analysis, faces, reading, compositing, overwrite)
     words = disclosure(models, unsigned_because=signer.unsigned_because)
     scored = None if faces is None else FacesFile(faces).scores is not None
     _, unlooked = looks_by(clip, models, scored=scored, rights_stated=rights_stated)
@@ -102,6 +101,8 @@ class _Job:
     models: Sequence[PlannedModel]
     signer: Signer
     settings: ConversionSettings
+    analysis: AnalysisSettings
+    faces: Path | None
     reading: ReadingSettings
     compositing: CompositorPaths
     overwrite: bool
@@ -161,12 +162,18 @@ class _Job:
         )
 
     def payload(self, source_hash: str) -> Payload | None:
-        """Of the mark that the faces carry, by all that decides their pictures; None where none is wanted."""
-        if self.settings.unmarked_because is not None:
-            return None
-        models = [[each.sha256, each.whom, each.identity] for each in self.models]
-        settings = json.dumps(asdict(self.settings), sort_keys=True, default=str)
-        return Payload.of(hashlib.sha256(json.dumps([source_hash, models, settings]).encode()).hexdigest())
+        """Of the mark that the faces carry; None where none is wanted."""
+        faces_hash = None if self.faces is None else hashlib.sha256(self.faces.read_bytes()).hexdigest()
+        return payload_of(
+            choices(
+                source_hash,
+                self.models,
+                reading=self.reading,
+                analysis=self.analysis,
+                faces_hash=faces_hash,
+                conversion=self.settings,
+            )
+        )
 
     def rehearse(self) -> list[str]:
         """What the output will not hold; or an error.
@@ -202,12 +209,12 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         compositor = job.compositor(clip, comment)
         if compositor is not None:
             stack.enter_context(compositor)
-        batch_swapper = BatchSwapper(
-            swappers,
+        batch_swapper = CpuDrawers.of(swappers, settings, batch=settings.batch, threads=1).swapper(
             clip.info.display,
-            match=settings.match,
-            mask=settings.mask,
-            occlusion=Occlusion(batch=settings.batch, threads=1) if settings.occlusion else None,
+            settings,
+            None,
+            (),
+            encodes_there=False,
             outputs=compositor,
             payload=job.payload(faces_file.header.source_hash),
         )

@@ -6,11 +6,9 @@ all of them together make the same film, byte for byte.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +22,7 @@ from ..provenance.gate import Gate, LooksBy, is_covered
 from ..provenance.mark.payload import Payload
 from ..settings import AnalysisSettings, ConversionSettings
 from ..swap.mask import MaskSettings
+from .choices import choices, digest, payload_of, plain
 
 FORMAT_VERSION = 2
 
@@ -153,29 +152,36 @@ class Plan:
     def analysis_id(self) -> str:
         """Of all that decides what an analysis of a segment gives."""
         parts = self._deciding()
-        return _digest([parts[key] for key in ("source", "reading", "analysis", "segments", "software")])
+        return digest([parts[key] for key in ("source", "reading", "analysis", "segments", "software")])
 
     @cached_property
     def id(self) -> str:
         """Of all that decides the bytes of the output; no path enters it."""
-        return _digest(self._deciding())
+        return digest(self._deciding())
 
     @property
     def payload(self) -> Payload | None:
         """Of the mark that the faces carry; None where the user wants none."""
-        return None if self.conversion.unmarked_because is not None else Payload.of(self.id)
+        return payload_of(self._chosen)
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        return choices(
+            self.source_hash,
+            self.models,
+            reading=self.reading,
+            analysis=self.analysis,
+            faces_hash=self.faces_hash,
+            conversion=self.conversion,
+        )
 
     def _deciding(self) -> dict[str, Any]:
         """By what a user would call it."""
+        chosen = self._chosen
+        if not self.faces_hash:
+            chosen["analysis"]["looked at by"] = self.looked_at_by
         return {
-            "source": self.source_hash,
-            "reading": _plain(asdict(self.reading)),
-            "analysis": None
-            if self.faces_hash
-            else {**asdict(self.analysis), "looked at by": self.looked_at_by},
-            "faces file": self.faces_hash,
-            "model": [[each.sha256, each.whom, each.identity] for each in self.models],
-            "conversion": _plain(asdict(self.conversion)),
+            **chosen,
             "container": self.output.suffix.lower(),
             "segments": [asdict(segment) for segment in self.segments],
             "software": dict(self.fingerprint),
@@ -225,7 +231,7 @@ class Plan:
             raise BadInputError(f"{self.source}: is not the clip that was planned: plan again")
 
     def to_json(self) -> str:
-        fields = {"plan": FORMAT_VERSION, "id": self.id, **_plain(asdict(self))}
+        fields = {"plan": FORMAT_VERSION, "id": self.id, **plain(asdict(self))}
         return json.dumps(fields, indent=1)
 
     def write(self, path: Path) -> None:
@@ -290,16 +296,3 @@ def _model(fields: dict[str, Any]) -> PlannedModel:
             "consent": None if consent is None else Consent.from_fields(consent),
         }
     )
-
-
-def _plain(value: Any) -> Any:
-    """As JSON takes it."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, (Path, Fraction, date)) else value
-
-
-def _digest(fields: Any) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -29,7 +29,7 @@ class Payload:
     """What a mark says.
 
     Attributes:
-        job: the first 32 bits of the hash of all that decides a conversion; see `Plan.id`.
+        job: the first 32 bits of the hash of all that a user chose for a conversion; see `jobs.choices`.
     """
 
     job: int

@@ -5,22 +5,19 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 from unsigned import UNSIGNED
 
-from crossface.engine import ConversionSettings, convert, kernels, verify
+from crossface.engine import ConversionSettings, kernels
 from crossface.engine import _native as native
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting
-from crossface.engine.jobs.plan import Plan
 from crossface.engine.provenance.mark.find import find_mark
 from crossface.engine.provenance.mark.pattern import SIDE, chips, signs_of
 from crossface.engine.provenance.mark.payload import Payload
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "demo.onnx"
 LUMA = 219 * np.array([0.2126, 0.7152, 0.0722, 0.0])
 SIZE = 128
 MARK_TO_FACE = np.array([[1.6, 0.0, 12.8], [0.0, 1.6, 12.8]])
@@ -135,32 +132,6 @@ def test_blend_adds_it_to_luma_alone_and_nowhere_else(bits: int) -> None:
     assert np.abs(added - wanted)[full].max() <= 1.001
     assert np.abs(wanted[full]).max() > unit
     assert np.array_equal(marked[0][outside], planes[0][outside])
-
-
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the sample model is not here")
-def test_a_converted_film_carries_it_through_a_remux(tmp_path: Path, clips: Path) -> None:
-    film = tmp_path / "film.mp4"
-    events = convert(
-        clips / "single_face.mp4",
-        SAMPLE,
-        film,
-        settings=ConversionSettings(encoder_options={"crf": "20"}),
-        rights_stated=True,
-        device="cpu",
-    )
-    list(events)
-    plan = Plan.read(tmp_path / "film.mp4.job" / "plan.json")
-    bare = tmp_path / "bare.mp4"
-    with av.open(str(film)) as source, av.open(str(bare), "w") as copy:
-        stream = source.streams.video[0]
-        target = copy.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.dts is not None:
-                packet.stream = target
-                copy.mux(packet)
-    found = verify(bare)
-    assert found.mark is not None and found.mark.payload == plan.payload
-    assert (found.credentials.state, found.verdict, found.exit_code) == ("absent", "carried", 5)
 
 
 def test_a_clip_of_nobody_s_making_carries_none(clips: Path) -> None:

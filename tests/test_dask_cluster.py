@@ -19,6 +19,7 @@ from unsigned import UNSIGNED
 from crossface.engine.clip import ReadingSettings
 from crossface.engine.errors import BadInputError, CrossfaceError, DeviceUnavailableError, UsageError
 from crossface.engine.events import Event, Progress, Warned
+from crossface.engine.jobs import dask_cluster
 from crossface.engine.jobs.folder import JobFolder, folder_of
 from crossface.engine.jobs.kept import Kept
 from crossface.engine.jobs.plan import Plan, Segment
@@ -258,7 +259,8 @@ def test_the_film_is_the_same_with_a_worker_killed_in_a_segment(
     assert there.output.read_bytes() == here.output.read_bytes()
 
 
-def test_nobody_there(job: Job) -> None:
+def test_nobody_there(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "_CONNECT_S", 0.5)
     with pytest.raises(DeviceUnavailableError, match=r"dask://127\.0\.0\.1:9"):
         list(job.run("dask://127.0.0.1:9"))
 

@@ -69,10 +69,14 @@ def _faces(count: int, size_px: int) -> NDArray[np.float32]:
     return np.random.default_rng(count).random((count, 3, size_px, size_px), np.float32)
 
 
-def _run(file: Path | bytes, faces: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+def _loaded(file: Path | bytes) -> onnxruntime.InferenceSession:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert [node.name for node in session.get_outputs()] == ["swapped", "mask"]
-    outputs: list[NDArray[np.floating]] = session.run(None, {"face": faces})
+    return session
+
+
+def _run(file: Path | bytes, faces: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+    outputs: list[NDArray[np.floating]] = _loaded(file).run(None, {"face": faces})
     return outputs
 
 
@@ -83,9 +87,10 @@ def _drawn(network: SharedAutoencoder, faces: NDArray[np.float32], person: Perso
 
 
 def _assert_parity(file: Path | bytes, network: SharedAutoencoder, person: Person) -> None:
+    session = _loaded(file)
     for count in (1, 3):
         faces = _faces(count, network.preset.size_px)
-        swapped, mask = _run(file, faces)
+        swapped, mask = session.run(None, {"face": faces})
         expected = _drawn(network, faces, person)
         assert swapped.shape == faces.shape and mask.shape == (count, 1, *faces.shape[2:])
         assert np.abs(swapped - expected[:, :3]).max() <= 1e-4

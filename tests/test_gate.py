@@ -87,18 +87,19 @@ class Published:
         self.network = json.loads(re.sub(r"([:\[,]-?)\.(\d)", r"\g<1>0.\2", text))
         found = [re.search(rb'exports="([^"]+)"', shard) for shard in shards]
         data = b"".join(base64.b64decode(each[1]) for each in found if each)
-        self.weights: dict[str, NDArray[np.float64]] = {}
+        self.weights: dict[str, NDArray[np.float32]] = {}
         position = 0
         for entry in self.network["weightsManifest"][0]["weights"]:
             size, coding = int(np.prod(entry["shape"])), entry["quantization"]
-            codes = np.array(list(data[position : position + size]), np.float64)
-            self.weights[entry["name"]] = (coding["min"] + coding["scale"] * codes).reshape(entry["shape"])
+            codes = np.frombuffer(data, np.uint8, size, position)
+            weights = coding["min"] + coding["scale"] * codes.astype(np.float64)
+            self.weights[entry["name"]] = weights.astype(np.float32).reshape(entry["shape"])
             position += size
 
-    def classes(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def classes(self, image: NDArray[np.floating]) -> NDArray[np.float32]:
         """Of RGB ``[224, 224, 3]``, 0..1."""
         values: dict[str, Any] = dict(self.weights)
-        result = image
+        result = image = image.astype(np.float32)
         for node in self.network["modelTopology"]["node"]:
             kind = node["op"]
             if kind == "Const":

@@ -1,4 +1,7 @@
-"""The imperceptible marks of whole jobs: the same however work is split, and another's for another job."""
+"""The imperceptible marks of whole jobs: the same however work is split, and another's for another job.
+
+That segments which are done apart, in another order, give the same packets is in test_credentials.py.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,8 @@ from test_convert import edited, run
 from test_resume import COMMAND, at, job
 
 from crossface.engine import ConversionSettings, convert, verify
-from crossface.engine.jobs.folder import folder_of, open_job
+from crossface.engine.jobs.folder import folder_of
 from crossface.engine.jobs.plan import Plan
-from crossface.engine.jobs.planning import make_plan
-from crossface.engine.jobs.run import do_segments, finish
-from crossface.engine.provenance.credentials import Signing
 from crossface.engine.provenance.mark.find import find_mark
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "demo.onnx"
@@ -89,19 +89,6 @@ def test_a_killed_job_that_several_workers_end_carries_the_same(
     assert done.returncode == 0, done.stderr
     assert pictures(out) == pictures(film)
     assert plan_of(out).payload == plan_of(film).payload
-
-
-def test_segments_done_apart_carry_the_same(clip: Path, film: Path, tmp_path: Path) -> None:
-    out = tmp_path / "farmed.mp4"
-    plan = make_plan(clip, {None: SAMPLE}, out, conversion=SETTINGS, rights_stated=True)
-    folder_of(out).mkdir()
-    plan.write(folder_of(out) / "plan.json")
-    planned, folder = open_job(folder_of(out) / "plan.json")
-    list(do_segments(planned, folder, range(SEGMENTS), "analyze", device="cpu"))
-    for number in reversed(range(SEGMENTS)):
-        list(do_segments(planned, folder, [number], "convert", device="cpu"))
-    list(finish(planned, folder, Signing().signer(), overwrite=False))
-    assert pictures(out) == pictures(film)
 
 
 def test_an_edited_faces_file_makes_another_job_and_its_film_says_which(

@@ -12,9 +12,9 @@ import pytest
 from make_clips import make_clip
 from test_cli import Crossface, crossface  # noqa: F401
 from test_convert import run
-from test_credentials import claim, sign, small_film
+from test_credentials import claim, sign, small_film, verified
 
-from crossface.engine import Signing, convert, verify
+from crossface.engine import Signing, convert
 from crossface.engine.provenance.credentials import hash_list_of
 from crossface.engine.provenance.words import OPENING
 from crossface.engine.sequence.name import find_sequence
@@ -72,10 +72,10 @@ def test_without_the_extra_it_says_what_it_can(
     marked, beside = sign(plain, tmp_path / "marked.mp4"), sign(plain, tmp_path / "beside.mkv")
     monkeypatch.setitem(sys.modules, "c2pa", None)
     for film in (marked, beside):
-        found = verify(film)
+        found = verified(film)
         assert (found.credentials.state, found.exit_code) == ("unchecked", 4)
         assert "crossface[sign]" in found.credentials.problems[0]
-    assert verify(plain).exit_code == 1
+    assert verified(plain).exit_code == 1
     out = tmp_path / "out"
     out.mkdir()
     arguments = ("convert", clips / "no_face.mp4", swapper, "-o", out / "out.mp4")
@@ -104,7 +104,7 @@ def test_pictures_are_signed_by_a_list_of_their_hashes(
     assert {path.name for path in tmp_path.iterdir()} == {
         *(path.name for path in pictures), "swap.png.hashes.json", "swap.png.hashes.json.c2pa"
     }  # fmt: skip
-    found = verify(pattern)
+    found = verified(pattern)
     assert found.verdict == "marked" and found.words is not None and "nobody" in found.words
     assert found.to_json()["credentials"]["frames_changed"] == 3
     for file in (pictures[1], listed):
@@ -112,21 +112,21 @@ def test_pictures_are_signed_by_a_list_of_their_hashes(
         changed = bytearray(before)
         changed[len(changed) // 2] ^= 1
         file.write_bytes(changed)
-        assert verify(pattern).verdict == "tampered"
+        assert verified(pattern).verdict == "tampered"
         file.write_bytes(before)
     moved = pictures[2].rename(tmp_path / "away")
-    assert "is missing" in verify(pattern).credentials.problems[-1]
+    assert "is missing" in verified(pattern).credentials.problems[-1]
     moved.rename(pictures[2])
     shutil.copy(pictures[2], tmp_path / "swap.0009.png")
-    assert verify(pattern).verdict == "tampered", "a picture was added"
+    assert verified(pattern).verdict == "tampered", "a picture was added"
     (tmp_path / "swap.0009.png").unlink()
-    assert verify(pattern).verdict == "marked"
+    assert verified(pattern).verdict == "marked"
     # Left out by name: the words say why.
     (tmp_path / "plain").mkdir()
     plain = tmp_path / "plain" / "swap.####.png"
     unsigned = Signing(unsigned_because="signed by the archive")
     run(convert(clips / "single_face.mp4", swapper, plain, faces=faces, reading=reading, signing=unsigned))
-    found = verify(plain)
+    found = verified(plain)
     assert found.verdict == "unsigned" and (found.words or "").endswith("signed by the archive")
     assert len(list(plain.parent.iterdir())) == 3
 
@@ -135,10 +135,10 @@ def test_a_claim_is_judged_by_what_it_says_not_by_who_says_it(tmp_path: Path) ->
     """A film of another maker, signed and real, is not marked; one that was drawn upstream is."""
     plain = small_film(tmp_path / "in.mp4")
     real = sign(plain, tmp_path / "real.mp4", claim(plain, frames_changed=0))
-    assert verify(real).exit_code == 1
+    assert verified(real).exit_code == 1
     drawn = sign(plain, tmp_path / "drawn.mp4")
     later = sign(plain, tmp_path / "later.mp4", claim(drawn, frames_changed=0))
     assert (
-        verify(later).exit_code == 0
-        and "c2pa.transcoded" in verify(later).to_json()["credentials"]["actions"]
+        verified(later).exit_code == 0
+        and "c2pa.transcoded" in verified(later).to_json()["credentials"]["actions"]
     )

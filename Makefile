@@ -15,9 +15,9 @@ BUILD_REQUIREMENTS := scikit-build-core nanobind cmake ninja
 
 setup: .venv/.full people gate originals judges
 
-# Two processes, each file in one of them: fixtures of a file are made once.
+# Two processes, each file in one of them, in the order of tests/conftest.py: fixtures of a file are made once.
 test: setup
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # 500 damaged files, seeded; DAMAGE_TABLE=FILE keeps the table of what no decoder noticed.
 test-long: setup

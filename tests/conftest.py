@@ -120,6 +120,13 @@ NEEDS: dict[str, Callable[[], str | None]] = {
 }
 
 
+# Files that take longest begin first: so two processes, which share files out, end at about the same time.
+LONGEST = (
+    *("resume", "export", "marked_jobs", "gate", "long_runs", "train_command", "convert", "dask_cluster"),
+    *("gpu_check", "credentials", "networks", "lane_jobs", "workers", "whole_job", "many_processes"),
+)
+
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("crossface", deadline=None)
 settings.load_profile("crossface")
@@ -131,6 +138,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line(
             "markers", f"needs_{need}: skipped without it, fails if REQUIRE_{need.upper()}=1"
         )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}.py": n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,7 +5,7 @@ before. Times are of CUDA events on the lane, records' copies included, while th
 what a kernel cannot but read or write: where the mask is 0, the mask alone. The ceiling is a large copy from
 device to device on the same card, read and written, in between. `host us` is how long a call keeps the
 thread busy. Kernels over masks and tensors alone are measured once for each type of these; `follow` is one
-frame of a chain, crop and aim, for which no bandwidth is the limit.
+frame of a chain, crop and aim, and `mark` has one block a face, for which no bandwidth is the limit.
 
     python benchmarks/gpu/bench_kernels.py [--device cuda:0] [--json FILE]
 
@@ -30,12 +30,14 @@ from crossface.engine.device import DeviceBuffer, Lane
 from crossface.engine.device_choice import choose
 from crossface.engine.errors import CrossfaceError
 from crossface.engine.frame import ColourDescription, Matrix, Siting, Transfer
+from crossface.engine.on_device.kernels.marks import MarkKernels
 from crossface.engine.on_device.kernels.masks import MaskKernels
 from crossface.engine.on_device.kernels.mesh_chain import FollowRule, MeshChain
 from crossface.engine.on_device.kernels.pictures import DeviceKernels
 from crossface.engine.on_device.kernels.records import FOUND_MESH, STATISTICS
 from crossface.engine.on_device.kernels.values import ValueKernels
 from crossface.engine.on_device.memory import DeviceFrame, DeviceTensor
+from crossface.engine.provenance.mark.pattern import SIDE, signs
 
 sys.path.append(str(Path(__file__).parents[1]))
 from machine import write_result
@@ -126,6 +128,8 @@ class Bench:
         works = self._over_frames(frames, faces, masks, touched)
         if self._kind.pixel_format == "nv12":
             works |= self._over_tensors(faces, masks) | self._of_a_chain(frames)
+            # Of floats alone, as all that is drawn becomes.
+            works |= self._of_marks(faces, masks) if texel == np.float32 else {}
         moved = self._moved_bytes()
         results = []
         for name, work in works.items():
@@ -189,6 +193,13 @@ class Bench:
             "prepare": lambda: values.prepare(faces, other, low=0.0, high=1.0),
             "finite": lambda: values.finite([faces, masks], flags),
         }
+
+    def _of_marks(self, faces: DeviceTensor, masks: DeviceTensor) -> Works:
+        marks, out = MarkKernels(self._lane), self._tensor(np.zeros((SIDE, SIDE), np.float32))
+        lumas = np.tile([46.6, 156.6, 15.8, 0.0], (FACES, 1))
+        scale = 0.6 * FACE_PX / SIDE
+        to_face = np.tile([[scale, 0.0, 0.2 * FACE_PX], [0.0, scale, 0.2 * FACE_PX]], (FACES, 1, 1))
+        return {"mark": lambda: marks.make(faces, masks, lumas, to_face, signs(), out)}
 
     def _of_a_chain(self, frames: list[DeviceFrame]) -> Works:
         """One frame of it, with 64 faces; the network is not run."""
@@ -293,6 +304,7 @@ class Bench:
             "soften": 2 * mask + 2 * 4 * FACE_PX**2,
             "prepare": 6 * mask,
             "finite": 4 * mask,
+            "mark": 4 * mask,
             "follow": 1.5 * FACE_PX**2 * kind.sample_bytes + 3 * 4 * MESH.size_px**2,
         }
 

@@ -25,9 +25,9 @@ from crossface.engine.jobs.plan import Plan
 from crossface.engine.provenance.mark.find import find_mark
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "demo.onnx"
-OPTIONS = ["--segment-seconds", "0.7", "--crf", "20", "--preset", "ultrafast", "--encoder-threads", "1"]
+OPTIONS = ["--segment-seconds", "0.4", "--crf", "20", "--preset", "ultrafast", "--encoder-threads", "1"]
 SETTINGS = ConversionSettings(
-    segment_s=0.7, encoder_options={"crf": "20", "preset": "ultrafast"}, encoder_threads=1
+    segment_s=0.4, encoder_options={"crf": "20", "preset": "ultrafast"}, encoder_threads=1
 )
 SEGMENTS = 3
 
@@ -36,7 +36,7 @@ SEGMENTS = 3
 def clip(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three segments of a talking head, as large as the clip itself."""
     path = tmp_path_factory.mktemp("clip") / "split.mp4"
-    return split_clip(clips / "single_face.mp4", path, every=24, width=640, height=360)
+    return split_clip(clips / "single_face.mp4", path, every=12, frames=36, width=640, height=360)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def plan_of(film: Path) -> Plan:
 def pictures(film: Path) -> list[tuple[Any, ...]]:
     """Times and payloads of the packets."""
     ((_, packets),) = packets_of(film, types=("video",))
-    assert len(packets) == 72
+    assert len(packets) == 36
     return packets
 
 
@@ -95,7 +95,7 @@ def test_an_edited_faces_file_makes_another_job_and_its_film_says_which(
     clip: Path, film: Path, tmp_path: Path
 ) -> None:
     def without_one(lines: list[dict[str, object]]) -> None:
-        lines[1 + 40]["faces"] = []
+        lines[1 + 20]["faces"] = []
 
     faces = edited(folder_of(film) / "shot.faces", tmp_path / "edited.faces", without_one)
     out = tmp_path / "edited.mp4"
@@ -103,7 +103,7 @@ def test_an_edited_faces_file_makes_another_job_and_its_film_says_which(
         convert(clip, SAMPLE, out, faces=faces, settings=SETTINGS, rights_stated=True, device="cpu")
     )
     mine, others = plan_of(out).payload, plan_of(film).payload
-    assert finished.faces == 71 and mine != others
+    assert finished.faces == 35 and mine != others
     found = find_mark(out)
     assert found.state == "found" and found.payload == mine
 

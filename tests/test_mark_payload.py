@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossface.engine.provenance.mark.pattern import CHIPS_A_BIT, SIDE, chips, signs
-from crossface.engine.provenance.mark.payload import BITS, CODE_BITS, Payload, decode, encode
+from crossface.engine.provenance.mark.payload import BITS, CODE_BITS, Payload, agreement, decode, encode
 
 jobs = st.integers(0, 2**32 - 1)
 
@@ -41,6 +41,18 @@ def test_the_code_is_the_convolution_that_it_says(number: int) -> None:
         for generator in (0o753, 0o561):
             wanted.append(sum(bit for age, bit in enumerate(window) if generator >> age & 1) % 2)
     assert np.array_equal(encode(Payload(number).bits()), 1 - 2 * np.array(wanted))
+
+
+@given(st.lists(jobs, min_size=1, max_size=300), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 3.0]))
+@settings(deadline=None, max_examples=20)
+def test_agreement_is_that_of_a_word_as_good_as_any(numbers: list[int], seed: int, noise: float) -> None:
+    words = encode(np.stack([Payload(number).bits() for number in numbers]))
+    read = words + noise * np.random.default_rng(seed).standard_normal(words.shape).astype(np.float32)
+    found = agreement(read)
+    product = np.maximum((read * words).sum(axis=1), (read * encode(decode(read))).sum(axis=1))
+    assert (found >= product - 1e-3).all() and (found <= np.abs(read).sum(axis=1) + 1e-3).all()
+    if not noise:
+        assert np.allclose(found, CODE_BITS)
 
 
 def test_a_payload_is_the_head_of_a_job_s_hash() -> None:

@@ -27,13 +27,14 @@ constexpr int kMarkThreads = 256;
 constexpr int kMarkMargin = 8, kMarkPitch = kMarkSide + 2 * kMarkMargin;
 constexpr int kMarkArea = kMarkPitch * kMarkPitch;
 
-constexpr int kMarkRounds = 8;
-constexpr float kMarkTarget = 0.2f;      // mean over a bit's chips
-constexpr float kMarkOvercancel = 0.4f;  // of the face's share
+constexpr int kMarkRounds = 6;
+constexpr float kMarkTarget = 0.33f;     // mean over a bit's chips
+constexpr float kMarkOvercancel = 1.0f;  // of the face's share: half of what is added is left at crf 28
 constexpr float kMarkStep = 1.2f;        // of the distance that is left, a round
 constexpr float kMarkKept = 0.6f;        // of a chip's change that its own mean has, as `blend` lays it
 constexpr float kMarkLeastActivity = 2.0f, kMarkMostDetail = 12.0f;  // codes of 8 bits
-constexpr float kMarkMostRms = 3.6f;  // of all chips; bilinear between them that is 2.4 codes: 40.5 dB
+constexpr float kMarkUsualActivity = 4.0f;
+constexpr float kMarkMostRms = 3.45f;  // of all places; bilinear between them that is 2.3 codes: 40.9 dB
 
 // Gauss, of 0.6 and of 1.5 chips.
 struct MarkBlur {
@@ -187,26 +188,27 @@ CF_HOST_DEVICE inline void measure_bit(const MarkSheet& sheet, const MarkKey& ke
     sheet.missing[bit] = sheet.asked[bit] - mean;
 }
 
-// Chips of a smooth face may move by 4 codes, those of a busy one by up to 9.
+// By the root of the activity, for what is seen grows with it and what is read falls. Chips of a smooth face
+// may move by 6 codes before all are scaled, those of a busy one by up to 9.
 CF_HOST_DEVICE inline void move_chips(const MarkSheet& sheet, const MarkKey& key, int bit) {
     const float step = kMarkStep * sheet.missing[bit];
     for (int k = bit * kMarkChipsABit; k < (bit + 1) * kMarkChipsABit; ++k) {
         const int i = mark_place(key.chips[k]);
         const float activity = 1.0f / sheet.gain[i];
-        const float limit = clamp(3.6f + 1.2f * (activity - kMarkLeastActivity), 3.6f, 9.0f);
-        sheet.chip[i] =
-            clamp(sheet.chip[i] + step * key.signs[k] * activity * sheet.weight[i], -limit, limit);
+        const float limit = clamp(6.0f + 1.2f * (activity - kMarkLeastActivity), 6.0f, 9.0f);
+        const float share = std::sqrt(kMarkUsualActivity * activity) * sheet.weight[i];
+        sheet.chip[i] = clamp(sheet.chip[i] + step * key.signs[k] * share, -limit, limit);
     }
 }
 
-// Last: what all chips must be multiplied by so as not to be seen. One thread knows.
+// Last: what all chips must be multiplied by so as not to be seen in the face. One thread knows.
 CF_HOST_DEVICE inline float mark_scale(const MarkSheet& sheet, const MarkKey& key) {
     float power = 0.0f, share = 1e-6f;
     for (int k = 0; k < kMarkBits * kMarkChipsABit; ++k) {
         const int i = mark_place(key.chips[k]);
         power += sheet.chip[i] * sheet.chip[i] * sheet.weight[i];
-        share += sheet.weight[i];
     }
+    for (int chip = 0; chip < kMarkSide * kMarkSide; ++chip) share += sheet.weight[mark_place(chip)];
     const float rms = std::sqrt(power / share);
     return rms > kMarkMostRms ? kMarkMostRms / rms : 1.0f;
 }

@@ -27,7 +27,7 @@ _CENTRE_Y, _ASPECT = -0.01, 0.81
 
 @functools.cache
 def chips() -> NDArray[np.int32]:
-    """int32 ``[96, 12]``: the chips of each bit of the code, counted along rows; no chip is in two."""
+    """int32 ``[96, 20]``: the chips of each bit of the code, counted along rows; no chip is in two."""
     at = (np.arange(SIDE) + 0.5) / SIDE - 0.5
     distance = np.hypot(at[None, :] / _ASPECT, at[:, None] - _CENTRE_Y).ravel()
     inside = np.argsort(distance, kind="stable")[: CODE_BITS * CHIPS_A_BIT]
@@ -37,13 +37,13 @@ def chips() -> NDArray[np.int32]:
 
 @functools.cache
 def signs() -> NDArray[np.float32]:
-    """float32 ``[96, 12]``: 1 or -1, which a chip is multiplied by."""
+    """float32 ``[96, 20]``: 1 or -1, which a chip is multiplied by."""
     bits = _random("signs", CODE_BITS * CHIPS_A_BIT) & 1
     return (1 - 2 * bits.astype(np.float32)).reshape(CODE_BITS, CHIPS_A_BIT)
 
 
 def signs_of(payload: Payload) -> NDArray[np.float32]:
-    """float32 ``[96, 12]``: the signs that the chips of a face are to have."""
+    """float32 ``[96, 20]``: the signs that the chips of a face are to have."""
     return signs() * encode(payload.bits())[:, None]
 
 

@@ -22,6 +22,8 @@ CODE_BITS = 2 * BITS
 _CHECK_POLYNOMIAL, _CHECK_START = 0x80F, 0xFFF
 _GENERATORS = (0o753, 0o561)
 _STATES = 256
+# Codes whose metrics fit into a core's cache.
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,31 @@ def decode(code: NDArray[np.float32]) -> NDArray[np.uint8]:
             bits[:, step % BITS] = state & 1
         state = (state >> 1) + (_STATES // 2) * from_upper[step, rows, state]
     return bits
+
+
+def agreement(code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of noisy bits ``[N, 96]``: about their product with the likeliest code's, float32 ``[N]``.
+
+    Much faster than `decode`, for it goes around the circle once, and does not ask that the ends fit.
+    """
+    found = np.empty(len(code), np.float32)
+    half = _STATES // 2
+    # Of the steps into an even state and the odd one after it: the same but for the sign.
+    signs = _branch_signs()[:, ::2]
+    kind = np.where(signs[0] == signs[1], 0, 1)
+    sign = signs[0].astype(np.float32)[:, None]
+    for start in range(0, len(code), _AT_ONCE):
+        steps = np.ascontiguousarray(code[start : start + _AT_ONCE].T).reshape(BITS, 2, -1)
+        metrics = np.zeros((_STATES, steps.shape[-1]), np.float32)
+        into = metrics.reshape(half, 2, -1)
+        for one, other in steps:
+            branch = np.stack([one + other, one - other])[kind] * sign
+            lower, upper = metrics[:half], metrics[half:]
+            even = np.maximum(lower + branch, upper - branch)
+            odd = np.maximum(lower - branch, upper + branch)
+            into[:, 0], into[:, 1] = even, odd
+        found[start : start + _AT_ONCE] = metrics.max(axis=0)
+    return found
 
 
 @functools.cache

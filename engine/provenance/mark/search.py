@@ -7,15 +7,15 @@ around are tried, each is decoded, and the best one counts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .blur import blur
-from .pattern import CHIPS_A_BIT, SIDE, chips, signs
-from .payload import CODE_BITS, Payload, decode, encode
+from .pattern import SIDE, chips, signs
+from .payload import CODE_BITS, Payload, agreement, decode, encode
 
 # Samples along a chip, of the picture that is searched.
 CHIP_PX = 3
@@ -29,7 +29,9 @@ _LEAST_ACTIVITY, _MOST_DETAIL = 2.0, 12.0
 # What is tried, and how finely.
 _SCALES = (0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08)
 _TURNS_DEG = (-3.0, -1.5, 0.0, 1.5, 3.0)
-_SHIFTS_PX = tuple(1.5 * n for n in range(-5, 6))
+# In half chips, to both sides; and how many half chips are looked at along each side of the square then.
+_SHIFTS = 5
+_NODES = 2 * (SIDE - 1 + _SHIFTS) + 1
 # How many pictures are searched alone, how many of the best places are followed, how often, and how far,
 # in steps of the above.
 _ALONE, _FOLLOWED, _ROUNDS, _REACH = 7, 6, 3, (3, 1, 3, 3)
@@ -52,7 +54,7 @@ def detail_of(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     """What of an aligned face may be mark: fine detail, over how strong it is around.
 
     Args:
-        luma: float32 ``[144, 144]``, of `PICTURE_PX`, in codes of 8 bits.
+        luma: float32 ``[192, 192]``, of `PICTURE_PX`, in codes of 8 bits.
     """
     mean = _box(luma)
     detail = mean - blur(mean, _DETAIL_CHIPS * CHIP_PX)
@@ -62,27 +64,24 @@ def detail_of(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def codes(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The bits of the code as they are read at each place that is tried, float32 ``[places, 96]``.
+def codes(pictures: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The bits of the code as they are read at each place that is tried, float32 ``[pictures, places, 96]``.
 
     Args:
-        picture: sum or mean of `detail_of`.
+        pictures: sums or means of `detail_of`, at least one.
     """
-    columns, rows = _places()
-    left, top = columns.astype(np.intp), rows.astype(np.intp)
-    x, y = (columns - left).astype(np.float32), (rows - top).astype(np.float32)
-    flat, at = picture.ravel(), top * PICTURE_PX + left
-    upper = flat[at] * (1 - x) + flat[at + 1] * x
-    lower = flat[at + PICTURE_PX] * (1 - x) + flat[at + PICTURE_PX + 1] * x
-    chip = upper * (1 - y) + lower * y
-    read: NDArray[np.float32] = (chip.reshape(-1, CODE_BITS, CHIPS_A_BIT) * signs()).sum(axis=2)
-    return read
+    # Samples of all pictures lie side by side, for each is wanted often.
+    stack = np.stack([picture.ravel() for picture in pictures], axis=1)
+    chip = _chips_of_shifts()
+    read = np.empty((len(pictures), len(_SCALES) * len(_TURNS_DEG), len(chip), CODE_BITS), np.float32)
+    for n, grid in enumerate(_turned(stack)):
+        read[:, n] = np.einsum("sbkp,bk->psb", grid[chip], signs(), optimize=False)
+    return read.reshape(len(pictures), -1, CODE_BITS)
 
 
 def likeliest(read: NDArray[np.float32]) -> list[Reading]:
     """What codes ``[N, 96]`` say."""
-    # In parts, for the decoder's memory.
-    bits = np.concatenate([decode(part) for part in np.array_split(read, -(-len(read) // 512))])
+    bits = decode(read)
     like = (read * encode(bits)).sum(axis=1) / (np.sqrt(CODE_BITS) * np.linalg.norm(read, axis=1) + 1e-12)
     return [Reading(float(each), Payload.from_bits(said)) for each, said in zip(like, bits, strict=True)]
 
@@ -103,14 +102,14 @@ def candidates(pictures: Sequence[NDArray[np.float32]]) -> list[Reading]:
     Args:
         pictures: sums of `detail_of`, of parts of a track.
     """
-    parts = np.stack([codes(picture) for picture in pictures])
+    parts = codes(pictures)
     found: list[Reading] = []
     alone = {len(parts) * n // _ALONE for n in range(_ALONE)} if len(parts) > 1 else set()
     for begun in (parts.sum(axis=0), *(parts[n] for n in sorted(alone))):
-        readings = likeliest(begun)
-        for place in sorted(range(len(readings)), key=lambda place: -readings[place].likeness)[:_FOLLOWED]:
-            read, near = begun[place], _near(place)
-            found.append(readings[place])
+        clear = agreement(begun) / (np.linalg.norm(begun, axis=1) + 1e-12)
+        for place in np.argsort(-clear, kind="stable")[:_FOLLOWED]:
+            read, near = begun[place], _near(int(place))
+            found += likeliest(read[None])
             for _ in range(_ROUNDS):
                 said = encode(decode(read[None]))[0]
                 read = sum(part[near[int((part[near] @ said).argmax())]] for part in parts)
@@ -120,7 +119,7 @@ def candidates(pictures: Sequence[NDArray[np.float32]]) -> list[Reading]:
 
 def _near(place: int) -> NDArray[np.intp]:
     """Numbers of the places around one."""
-    shape = len(_SCALES), len(_TURNS_DEG), len(_SHIFTS_PX), len(_SHIFTS_PX)
+    shape = len(_SCALES), len(_TURNS_DEG), 2 * _SHIFTS + 1, 2 * _SHIFTS + 1
     middle = [int(at) for at in np.unravel_index(place, shape)]
     spans = [
         np.arange(max(at - reach, 0), min(at + reach + 1, length))
@@ -129,18 +128,29 @@ def _near(place: int) -> NDArray[np.intp]:
     return np.ravel_multi_index(np.meshgrid(*spans, indexing="ij"), shape).ravel()
 
 
+def _turned(stack: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Pictures ``[samples, N]`` of each scale and turn, at half chips, ``[_NODES**2, N]``."""
+    step = CHIP_PX / 2 * (np.arange(_NODES) - _NODES // 2)
+    plain = step[None, :] + 1j * step[:, None]
+    for scale in _SCALES:
+        for turn in np.radians(_TURNS_DEG):
+            at = np.ravel(scale * np.exp(1j * turn) * plain) + (PICTURE_PX - 1) / 2 * (1 + 1j)
+            columns, rows = (np.clip(each, 0, PICTURE_PX - 1.001) for each in (at.real, at.imag))
+            left, top = columns.astype(np.intp), rows.astype(np.intp)
+            x, y = ((columns - left).astype(np.float32)[:, None], (rows - top).astype(np.float32)[:, None])
+            first = top * PICTURE_PX + left
+            upper = stack[first] * (1 - x) + stack[first + 1] * x
+            lower = stack[first + PICTURE_PX] * (1 - x) + stack[first + PICTURE_PX + 1] * x
+            yield upper * (1 - y) + lower * y
+
+
 @functools.cache
-def _places() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Columns and rows, float32 ``[places, 96 * 12]``, of the chips' centres in the picture."""
-    row, column = np.divmod(chips().ravel(), SIDE)
-    chip = (column + 0.5 - SIDE / 2) + 1j * (row + 0.5 - SIDE / 2)
-    turned = np.array([s * np.exp(1j * np.radians(t)) for s in _SCALES for t in _TURNS_DEG])
-    shifts = np.array([x + 1j * y for y in _SHIFTS_PX for x in _SHIFTS_PX])
-    middle = (PICTURE_PX - 1) / 2 * (1 + 1j)
-    at = CHIP_PX * turned[:, None, None] * chip + shifts[None, :, None] + middle
-    at = at.reshape(-1, len(chip))
-    most = PICTURE_PX - 1.001
-    return np.clip(at.real, 0, most).astype(np.float32), np.clip(at.imag, 0, most).astype(np.float32)
+def _chips_of_shifts() -> NDArray[np.intp]:
+    """Where the chips' centres are in a picture of `_turned`, ``[shifts, 96, 20]``."""
+    row, column = (2 * each + 1 - SIDE + _NODES // 2 for each in np.divmod(chips(), SIDE))
+    shifts = np.arange(-_SHIFTS, _SHIFTS + 1)
+    down, across = (each.ravel()[:, None, None] for each in np.meshgrid(shifts, shifts, indexing="ij"))
+    return ((row + down) * _NODES + column + across).astype(np.intp)
 
 
 def _box(luma: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -252,8 +252,9 @@ class BatchSwapper:
 
 def _finished(face: NDArray[np.float32], match: Match, finished: Finish) -> NDArray[np.float32]:
     """The new face, sharp, and with its curves."""
-    if finished.sharpening != 0.0:
-        face = kernels.sharpen(face, finished.taps, finished.sharpening)
+    for amount in finished.sharpening:
+        if amount != 0.0:
+            face = kernels.sharpen(face, finished.taps, amount)
     if match.curves is not None:
         face = kernels.recolour(face, OPPONENT, match.curves, CURVE_LOW, CURVE_HIGH)
     return face

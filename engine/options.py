@@ -147,7 +147,7 @@ _CONVERSION = (
         "--refine",
         type=click.Choice(REFINES),
         default=_DEFAULTS.refine,
-        help="Shut the new face's eyes as far as the old one's are; on CPUs.",
+        help="Shut the new face's eyes, or close its lips, as far as the old one's are; on CPUs.",
     ),
     click.option("--colour", type=click.Choice(METHODS), default=_DEFAULTS.colour, help="Colour match."),
     click.option(

@@ -24,7 +24,7 @@ from crossface.engine.errors import CrossfaceError
 from crossface.engine.review.people import people_sheet
 
 _MODEL = Path(__file__).with_name("demo.onnx")
-_CELL_PX = 176
+_CELL_PX = 160
 _TWO_FRAMES = 24
 
 
@@ -41,6 +41,7 @@ COMPARED = {
     "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 36, 60)),
     "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
     "texture": Compared("single_face.mp4", ("sharpness=0,1", "grain=0,1"), (54,)),
+    "refine-mouth": Compared("single_face.mp4", ("refine=off,mouth",), (17, 40)),
     "mask": Compared("single_face.mp4", ("mask=both,learned,hull",), (54,)),
 }
 

@@ -24,7 +24,7 @@ from .mark import Marker, luma_row
 from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
 from .occlusion import Occlusion
-from .refine import refine_eyes
+from .refine import Refiner
 from .skin import Skin, find_skin
 from .steady_match import Match, MatchSettings, Measured
 from .texture import WIDE, Texture, blur_of, detail_of
@@ -90,6 +90,7 @@ class BatchSwapper:
     ) -> None:
         self._swappers = swappers
         self._settings, self._mask = match, mask
+        self._refiner = None if match.refine == "off" else Refiner(match.refine)
         self._occlusion = occlusion
         self._outputs = outputs
         self._marker = None if payload is None else Marker(payload, display)
@@ -175,9 +176,9 @@ class BatchSwapper:
             if self._mask.kind != "hull":
                 mask *= masks[n]
             picture = pictures[n]
-            if self._settings.refine == "eyes":
+            if self._refiner is not None:
                 landmarks = apply(invert(each.drawn_placed), each.face.landmarks)
-                picture = refine_eyes(picture, source, landmarks)
+                picture = self._refiner.refined(picture, source, landmarks)
             drawn[each.order] = _Drawn(
                 each,
                 source,

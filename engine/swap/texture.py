@@ -33,7 +33,7 @@ _ANSWER = 0.3
 # leaves its neighbours' range. So there is a second one.
 _STRONGER, _STEEPER = 0.18, 0.125
 # Beyond this a face shows the network's own faults, or loses its features.
-_LEAST_AMOUNT, _MOST_AMOUNT = -0.8, 2.5
+_LEAST_AMOUNT, _MOST_AMOUNT, _MOST_AGAIN = -0.8, 2.5, 1.0
 # Mean square of a face without any detail, far below that of 8 bits.
 _FLOOR = 1e-8
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -132,7 +132,7 @@ def sharpening(
     if first <= 0.0:
         return first, 0.0
     left = _amount(stronger / (1.0 + _STRONGER * first), steeper / (1.0 + _STEEPER * first))
-    return first, max(left, 0.0)
+    return first, min(max(left, 0.0), _MOST_AGAIN)
 
 
 def _amount(stronger: float, steeper: float) -> float:

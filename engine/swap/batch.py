@@ -23,6 +23,7 @@ from .finish import Finish, finish
 from .mark import Marker, luma_row
 from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
+from .motion_blur import Ways, motion_blurred
 from .occlusion import Occlusion
 from .refine import Refiner
 from .skin import Skin, find_skin
@@ -91,6 +92,7 @@ class BatchSwapper:
         self._swappers = swappers
         self._settings, self._mask = match, mask
         self._refiner = None if match.refine == "off" else Refiner(match.refine)
+        self._ways = Ways(measured) if match.motion_blur else None
         self._occlusion = occlusion
         self._outputs = outputs
         self._marker = None if payload is None else Marker(payload, display)
@@ -200,7 +202,12 @@ class BatchSwapper:
             inside *= filled(edges, len(inside))
         if drawn.visible is not None:
             kernels.uncover(inside, drawn.visible)
+        if self._ways is not None and (way := self._ways.of(work, len(inside), drawn.face_px)) is not None:
+            blurred = motion_blurred(drawn.drawn, drawn.source, inside, way)
+            drawn = replace(drawn, drawn=blurred)
         skin = find_skin(drawn.drawn, drawn.source, inside, search=self._settings.needs_skin)
+        if skin is not None and self._ways is not None:
+            self._ways.note(work)
         if skin is None or not self._settings.textured:
             return _Seen(drawn, skin, None)
         details, wide = (

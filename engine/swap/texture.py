@@ -82,7 +82,7 @@ class Blur(NamedTuple):
 
 def blur_of(drawn_placed: Affine) -> Blur:
     """For a face that ``drawn_placed``, float64 ``[2, 3]``, takes to luma px."""
-    return _blur(round(min(max(_BLUR_PX / _scale(drawn_placed), _BLUR_PX), _MOST_BLUR_PX), 1))
+    return blur_of_px(round(min(max(_BLUR_PX / _scale(drawn_placed), _BLUR_PX), _MOST_BLUR_PX), 1))
 
 
 def detail_of(
@@ -148,7 +148,8 @@ def _scale(drawn_placed: Affine) -> float:
 
 
 @functools.lru_cache(maxsize=64)
-def _blur(sigma_px: float) -> Blur:
+def blur_of_px(sigma_px: float) -> Blur:
+    """A Gaussian of so many px of the face."""
     radius = min(math.ceil(_REACH * sigma_px), _MOST_RADIUS_PX)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
     taps /= taps.sum()
@@ -158,4 +159,4 @@ def _blur(sigma_px: float) -> Blur:
 
 
 # The same for all faces: how strong the edges are that detail is of.
-WIDE = _blur(_WIDE_PX)
+WIDE = blur_of_px(_WIDE_PX)

@@ -41,7 +41,7 @@ class Compared:
 
 
 COMPARED = {
-    "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 36, 60)),
+    "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 60)),
     "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
     "texture": Compared("single_face.mp4", ("sharpness=0,1", "grain=0,1"), (54,)),
     "refine-mouth": Compared("single_face.mp4", ("refine=off,mouth",), (17, 40)),
@@ -78,7 +78,7 @@ def draw(clips: Path, folder: Path, names: list[str]) -> None:
             two, faces = Path(scratch) / "two.mp4", Path(scratch) / "shot.faces"
             for _ in analyze(_two_people(clips, two), faces, device="cpu"):
                 pass
-            people_sheet(two, faces, folder / "faces.png", cell_px=120)
+            people_sheet(two, faces, folder / "faces.png", cell_px=88)
             print(folder / "faces.png")
 
 

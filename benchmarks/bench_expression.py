@@ -5,6 +5,7 @@ networks of other makers than the pipeline's (see `judges`), without any smoothi
 
     mouth, eyes, gaze   correlation of how far they are open, or where they look, between source and result;
                         "-" where the source hardly moves, as a correlation would be one of noise
+    mouth error         how much more or less the result's lips are open, in % of the eye distance
     blinks              of the source's, how many the result has too
     inner landmarks     distance in % of the eye distance, after a similarity transform
     pose                angle in degrees between the two heads, of which 2 to 5 may be the people's shape; the
@@ -73,6 +74,7 @@ def figures(pairs: Sequence[Pair], target: NDArray[np.float64] | None = None) ->
         "frames": len(pairs),
         "frames_with_face": len(sources),
         "face_share": len(both) / len(sources),
+        "mouth_error_pct": float(100 * np.abs(mouths[1] - mouths[0]).mean()),
         "mouth_correlation": measures.correlation(mouths[0], mouths[1], measures.LEAST_MOUTH_SPREAD),
         "eye_correlation": measures.correlation(eyes[0], eyes[1], measures.LEAST_EYE_SPREAD),
         "gaze_correlation": measures.correlation(gazes[0], gazes[1], measures.LEAST_GAZE_SPREAD),

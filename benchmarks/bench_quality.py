@@ -21,8 +21,9 @@ Formulas: `judges.steadiness`, `judges.sharpness`, `judges.measures`.
     python benchmarks/bench_quality.py [--pair MODEL.onnx CLIP TARGET] [--only-pairs] [--json FILE]
     python benchmarks/bench_quality.py --converted FILE CLIP
 
-All pairs are shown: the demo's, and what ``--pair`` names, as often as it is given. The target shows the
-model's person; ``-`` is none. Clips may end in a range, as in ``clip.mp4@9.5-18.4``.
+All pairs are shown: the demo's, the demo's clip beside itself, and what ``--pair`` names, as often as it is
+given. The target shows the model's person; ``-`` is none. Clips may end in a range, as in
+``clip.mp4@9.5-18.4``.
 """
 
 from __future__ import annotations
@@ -150,16 +151,25 @@ def _shown(text: str) -> Shown:
     return Shown(Path(path), span or None)
 
 
-def _asked(options: argparse.Namespace) -> list[tuple[Path | None, Shown, Shown | None]]:
-    """Model, clip, and the model's person."""
+class _Asked(NamedTuple):
+    """A clip, who draws or what came of it, and the model's person."""
+
+    model: Path | None
+    made: Path | None
+    clip: Shown
+    target: Shown | None
+
+
+def _asked(options: argparse.Namespace) -> list[_Asked]:
     if options.converted:
-        return [(None, _shown(options.clip), None)]
-    pairs: list[tuple[Path | None, Shown, Shown | None]] = []
+        return [_Asked(None, options.converted, _shown(options.clip), None)]
+    pairs: list[_Asked] = []
     if not options.only_pairs:
         (model, clip), *target = DEMO
-        pairs += [(model, Shown(clip.parent / name), Shown(*target)) for name in _DEMO_CLIPS]
+        pairs.append(_Asked(None, clip, Shown(clip), Shown(*target)))
+        pairs += [_Asked(model, None, Shown(clip.parent / name), Shown(*target)) for name in _DEMO_CLIPS]
     for model, clip, target in options.pair:
-        pairs.append((Path(model), _shown(clip), None if target == "-" else _shown(target)))
+        pairs.append(_Asked(Path(model), None, _shown(clip), None if target == "-" else _shown(target)))
     return pairs
 
 
@@ -180,16 +190,16 @@ def main() -> None:
         parser.error("give --converted FILE and its CLIP")
     results = []
     try:
-        for model, clip, target in _asked(options):
+        for model, made, clip, target in _asked(options):
             watched: Watched = look_at(
                 clip,
                 model=model,
-                made=options.converted,
+                made=made,
                 target=target,
                 rights_stated=options.i_have_the_rights,
             )
             found = figures(watched.pairs, watched.target)
-            print(f"{clip.path.name} {clip.span or ''} {model.name if model else options.converted}")
+            print(f"{clip.path.name} {clip.span or ''} {(model or made).name}")
             print("\n".join(told(found)), flush=True)
             results.append({**watched.about, "figures": found})
     except CrossfaceError as error:

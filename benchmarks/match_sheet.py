@@ -38,8 +38,8 @@ CHOICES: Mapping[str, Mapping[str, MatchSettings]] = {
     "colour": {method: MatchSettings(method) for method in METHODS},
     "texture": {
         "as drawn": MatchSettings(),
-        "sharpness 1": MatchSettings(sharpness=1.0),
-        "grain 1": MatchSettings(grain=1.0),
+        "sharp": MatchSettings(sharpness=1.0),
+        "grain": MatchSettings(grain=1.0),
         "both": MatchSettings(sharpness=1.0, grain=1.0),
     },
 }
@@ -54,7 +54,7 @@ def alternatives(
     choices: Mapping[str, MatchSettings],
     *,
     frame: int = 30,
-    side_px: int = 240,
+    side_px: int = 120,
 ) -> Image:
     """One row of the sheet.
 

@@ -147,7 +147,13 @@ _CONVERSION = (
         "--refine",
         type=click.Choice(REFINES),
         default=_DEFAULTS.refine,
-        help="Shut the new face's eyes as far as the old one's are; on CPUs.",
+        help="Shut the new face's eyes, or close its lips, as far as the old one's are; on CPUs.",
+    ),
+    click.option(
+        "--motion-blur",
+        type=click.Choice(("on", "off")),
+        default="on" if _DEFAULTS.motion_blur else "off",
+        help="Blur a new face that moves fast as the old one is; on CPUs.",
     ),
     click.option("--colour", type=click.Choice(METHODS), default=_DEFAULTS.colour, help="Colour match."),
     click.option(
@@ -268,6 +274,7 @@ def _conversion_settings(
     feather: float,
     most_yaw_deg: float,
     occlusion: str,
+    motion_blur: str,
     **others: Any,
 ) -> ConversionSettings:
     options = {key: value for key, value in (("crf", crf), ("preset", preset)) if value is not None}
@@ -288,7 +295,11 @@ def _conversion_settings(
         most_yaw_deg=most_yaw_deg,
     )
     return ConversionSettings(
-        encoder_options=options or None, mask=mask, occlusion=occlusion == "on", **others
+        encoder_options=options or None,
+        mask=mask,
+        occlusion=occlusion == "on",
+        motion_blur=motion_blur == "on",
+        **others,
     )
 
 

@@ -46,6 +46,7 @@ class ConversionSettings:
         sharpness: share of its difference in sharpness to the plate that is made good, 0..1; see `texture`.
         grain: strength of the noise that it is given, over the plate's, 0..4; see `grain`.
         refine: what of the new face's expression is made the source's; see `refine`.
+        motion_blur: blur a face that moves fast as the plate's is; see `motion_blur`.
         mask: what of a face is blended, and its edge.
         occlusion: leave what lies before faces in front of them.
         batch: faces a run of the network.
@@ -65,6 +66,7 @@ class ConversionSettings:
     sharpness: float = 1.0
     grain: float = 1.0
     refine: Refine = "off"
+    motion_blur: bool = False
     mask: MaskSettings = field(default_factory=MaskSettings)
     occlusion: bool = False
     batch: int = 8
@@ -96,7 +98,7 @@ class ConversionSettings:
     @property
     def match(self) -> MatchSettings:
         """How a face is made to fit the plate."""
-        return MatchSettings(self.colour, self.sharpness, self.grain, self.refine)
+        return MatchSettings(self.colour, self.sharpness, self.grain, self.refine, self.motion_blur)
 
     def encoding(self, info: VideoInfo, path: Path) -> Encoding:
         """How the frames of a film at ``path`` are encoded; raises as `choose_encoding`."""

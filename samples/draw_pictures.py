@@ -24,8 +24,10 @@ from crossface.engine.errors import CrossfaceError
 from crossface.engine.review.people import people_sheet
 
 _MODEL = Path(__file__).with_name("demo.onnx")
-_CELL_PX = 176
+_CELL_PX = 160
 _TWO_FRAMES = 24
+# The pan: so many frames, px from one to the next, and how much of that the shutter sees.
+_PAN_FRAMES, _PAN_PX, _PAN_SHUTTER = 8, 20, 0.75
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,15 @@ class Compared:
     clip: str
     grid: tuple[str, ...]
     at: tuple[int, ...]
+    panned: bool = False
 
 
 COMPARED = {
-    "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 36, 60)),
+    "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 60)),
     "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
     "texture": Compared("single_face.mp4", ("sharpness=0,1", "grain=0,1"), (54,)),
+    "refine-mouth": Compared("single_face.mp4", ("refine=off,mouth",), (17, 40)),
+    "motion-blur": Compared("single_face.mp4", ("motion-blur=off,on",), (5,), panned=True),
     "mask": Compared("single_face.mp4", ("mask=both,learned,hull",), (54,)),
 }
 
@@ -54,6 +59,8 @@ def draw(clips: Path, folder: Path, names: list[str]) -> None:
         for name, each in COMPARED.items():
             if name in names or not names:
                 clip = clips / each.clip
+                if each.panned:
+                    clip = _pan(clip, Path(scratch) / f"{name}.mp4")
                 # No frame after the last one shown is read.
                 reading = ReadingSettings(end=str(max(each.at)))
                 sheet = folder / f"{name}.png"
@@ -71,8 +78,25 @@ def draw(clips: Path, folder: Path, names: list[str]) -> None:
             two, faces = Path(scratch) / "two.mp4", Path(scratch) / "shot.faces"
             for _ in analyze(_two_people(clips, two), faces, device="cpu"):
                 pass
-            people_sheet(two, faces, folder / "faces.png", cell_px=120)
+            people_sheet(two, faces, folder / "faces.png", cell_px=88)
             print(folder / "faces.png")
+
+
+def _pan(clip: Path, path: Path) -> Path:
+    """The clip's first frame, past which a camera moves."""
+    with av.open(str(clip)) as still, av.open(str(path), "w") as film:
+        picture = next(still.decode(video=0)).to_ndarray(format="rgb24")
+        stream = film.add_stream("libx264", rate=25, options={"crf": "12"})
+        stream.height, stream.width = picture.shape[:2]
+        seen_px = range(-round(_PAN_PX * _PAN_SHUTTER / 2), round(_PAN_PX * _PAN_SHUTTER / 2) + 1)
+        for number in range(_PAN_FRAMES):
+            start_px = (number - _PAN_FRAMES // 2) * _PAN_PX
+            exposures = [np.roll(picture, start_px + px, axis=1) for px in seen_px]
+            frame = av.VideoFrame.from_ndarray(np.mean(exposures, axis=0).round().astype(np.uint8), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return path
 
 
 def _two_people(clips: Path, path: Path) -> Path:

@@ -274,7 +274,8 @@ def _listed(measured: Measured) -> list[Any]:
     visible = (
         None if measured.visible is None else b64encode(zlib.compress(measured.visible.tobytes())).decode()
     )
-    return [measured.frame, measured.shot, measured.track, *colours, texture, visible]
+    placed = None if measured.placed is None else measured.placed.tolist()
+    return [measured.frame, measured.shot, measured.track, *colours, texture, visible, placed]
 
 
 def _moments(statistics: Statistics) -> list[Any]:
@@ -283,7 +284,7 @@ def _moments(statistics: Statistics) -> list[Any]:
 
 
 def _measured(fields: list[Any]) -> Measured:
-    frame, shot, track, drawn, source, texture, visible = fields
+    frame, shot, track, drawn, source, texture, visible, placed = fields
     return Measured(
         int(frame),
         int(shot),
@@ -292,6 +293,7 @@ def _measured(fields: list[Any]) -> Measured:
         _statistics(*source),
         None if texture is None else Texture(*map(float, texture)),
         None if visible is None else _map(visible),
+        None if placed is None else np.array(placed, np.float64).reshape(2, 3),
     )
 
 

@@ -240,6 +240,8 @@ def check_match(match: MatchSettings) -> None:
         raise DeviceUnavailableError(
             f"--refine {match.refine} is for CPUs: leave it out, or give --device cpu"
         )
+    if match.motion_blur:
+        raise DeviceUnavailableError("--motion-blur is for CPUs: leave it out, or give --device cpu")
 
 
 def input_shape(model: ModelFile, batch: int) -> Shape:

@@ -68,7 +68,8 @@ class Sheet:
         masks: ``[room, R, R]``.
         inside: ``[room, R, R]``, where skin is looked for.
         skin: ``[room, R, R]``, where colours are measured.
-        finished: ``[room, 3, R, R]``, the faces' details while they are measured, then the sharpened faces.
+        finished: ``[room, 3, R, R]``, the faces' details while they are measured, then the sharpened faces;
+            a second pass goes back to ``faces``.
         weights: ``[room, R, R]``, of what is blended.
         marks: ``[room, 64, 64]``, of `MarkKernels.make`.
         visible: ``[room, M, M]``, of `swap.occlusion.Seen`; once `uncover` is called, of `Match`.

@@ -287,26 +287,22 @@ class LaneSwapper:
         for asked, items in _launches(faces):
             sheet, to_draw = asked.sheet, [asked.to_draw[face.item] for face in items]
             count, numbers = sheet.count, [face.item for face in items]
-            sharp = any(face.finish.sharpening != 0.0 for face in items)
-            if sharp:
-                self._bench.tools.textures.sharpen(
-                    sheet.faces,
-                    [face.finish.taps for face in items],
-                    np.array([face.finish.sharpening for face in items]),
-                    sheet.finished,
-                    items=numbers,
-                )
-            finished = sheet.finished if sharp else sheet.faces
+            shown, other = sheet.faces, sheet.finished
+            for amounts in zip(*(face.finish.sharpening for face in items), strict=True):
+                if any(amounts):
+                    taps = [face.finish.taps for face in items]
+                    self._bench.tools.textures.sharpen(shown, taps, np.array(amounts), other, items=numbers)
+                    shown, other = other, shown
             self._bench.tools.pictures.blend(
                 planes,
                 [each.frame for each in to_draw],
                 np.array([each.drawn_placed for each in to_draw]),
-                finished,
+                shown,
                 sheet.weights,
                 np.array([face.match.colour for face in items]),
                 sheet.touched,
                 grains=[face.finish.grain for face in items],
-                marks=self._marked(sheet, finished, items),
+                marks=self._marked(sheet, shown, items),
                 items=numbers,
             )
             touched = sheet.fetch_touched(copies[id(asked)])

@@ -53,7 +53,16 @@ class Account:
         """What fits a face to the plate; in the order of `Work.order`, frame after frame."""
         seen = None if visible is None else np.round(visible * 255).astype(np.uint8)
         return self._match.update(
-            Measured(work.frame.index, work.shot, work.face.track, drawn, source, texture, seen)
+            Measured(
+                work.frame.index,
+                work.shot,
+                work.face.track,
+                drawn,
+                source,
+                texture,
+                seen,
+                work.drawn_placed,
+            )
         )
 
     def keep(self, work: Work[AnyFrame], reason: Kept) -> None:

@@ -23,8 +23,9 @@ from .finish import Finish, finish
 from .mark import Marker, luma_row
 from .mask import SKIN, MaskSettings, filled, frame_edges, soften
 from .model import Swapper
+from .motion_blur import Ways, motion_blurred
 from .occlusion import Occlusion
-from .refine import refine_eyes
+from .refine import Refiner
 from .skin import Skin, find_skin
 from .steady_match import Match, MatchSettings, Measured
 from .texture import WIDE, Texture, blur_of, detail_of
@@ -90,6 +91,8 @@ class BatchSwapper:
     ) -> None:
         self._swappers = swappers
         self._settings, self._mask = match, mask
+        self._refiner = None if match.refine == "off" else Refiner(match.refine)
+        self._ways = Ways(measured) if match.motion_blur else None
         self._occlusion = occlusion
         self._outputs = outputs
         self._marker = None if payload is None else Marker(payload, display)
@@ -175,9 +178,9 @@ class BatchSwapper:
             if self._mask.kind != "hull":
                 mask *= masks[n]
             picture = pictures[n]
-            if self._settings.refine == "eyes":
+            if self._refiner is not None:
                 landmarks = apply(invert(each.drawn_placed), each.face.landmarks)
-                picture = refine_eyes(picture, source, landmarks)
+                picture = self._refiner.refined(picture, source, landmarks)
             drawn[each.order] = _Drawn(
                 each,
                 source,
@@ -199,7 +202,12 @@ class BatchSwapper:
             inside *= filled(edges, len(inside))
         if drawn.visible is not None:
             kernels.uncover(inside, drawn.visible)
+        if self._ways is not None and (way := self._ways.of(work, len(inside), drawn.face_px)) is not None:
+            blurred = motion_blurred(drawn.drawn, drawn.source, inside, way)
+            drawn = replace(drawn, drawn=blurred)
         skin = find_skin(drawn.drawn, drawn.source, inside, search=self._settings.needs_skin)
+        if skin is not None and self._ways is not None:
+            self._ways.note(work)
         if skin is None or not self._settings.textured:
             return _Seen(drawn, skin, None)
         details, wide = (
@@ -252,8 +260,9 @@ class BatchSwapper:
 
 def _finished(face: NDArray[np.float32], match: Match, finished: Finish) -> NDArray[np.float32]:
     """The new face, sharp, and with its curves."""
-    if finished.sharpening != 0.0:
-        face = kernels.sharpen(face, finished.taps, finished.sharpening)
+    for amount in finished.sharpening:
+        if amount != 0.0:
+            face = kernels.sharpen(face, finished.taps, amount)
     if match.curves is not None:
         face = kernels.recolour(face, OPPONENT, match.curves, CURVE_LOW, CURVE_HIGH)
     return face

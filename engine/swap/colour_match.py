@@ -108,7 +108,8 @@ def _reinhard(drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
 def _contrast_gain(skin: tuple[float, float], whole: tuple[float, float]) -> float:
     """Of luma, such that brows, lids and teeth are no stronger than the plate's face bears.
 
-    Skin alone asks for more: where its light is hard, or where it has few features.
+    Skin alone asks for more: where its light is hard, or where it has few features. And where skin asks for
+    less than the whole face, as that of a made-up face in soft light, features are not made faint for it.
 
     Args:
         skin: variances of luma of the new face and the old one.
@@ -118,7 +119,7 @@ def _contrast_gain(skin: tuple[float, float], whole: tuple[float, float]) -> flo
     of_skin, of_whole, of_features = (
         math.sqrt((old + _FLOOR) / (new + _FLOOR)) for new, old in (skin, whole, features)
     )
-    gain = min(of_skin, of_whole, max(of_features, 1.0))
+    gain = min(max(of_skin, min(of_whole, 1.0)), of_whole, max(of_features, 1.0))
     return min(max(gain, _LEAST_CONTRAST), _MOST_CONTRAST)
 
 

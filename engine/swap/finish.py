@@ -19,12 +19,12 @@ class Finish(NamedTuple):
     """Of one face of one frame.
 
     Attributes:
-        sharpening: amount of `kernels.sharpen`; 0 for none.
+        sharpening: amounts of passes of `kernels.sharpen`; 0 for none.
         taps: of its blur.
         grain: of `kernels.blend`.
     """
 
-    sharpening: float
+    sharpening: tuple[float, float]
     taps: NDArray[np.float32]
     grain: Grain
 
@@ -50,10 +50,9 @@ def finish(
     """
     taps = blur_of(drawn_placed).taps
     if match.texture is None:
-        return Finish(0.0, taps, NO_GRAIN)
+        return Finish((0.0, 0.0), taps, NO_GRAIN)
     sigma, side = noise_of(match.texture, colour)
-    amount = settings.sharpness * sharpening(
-        match.texture, drawn_placed, match.shown, noise_sigma=signal_of(sigma, colour)
-    )
+    first, second = sharpening(match.texture, drawn_placed, match.shown, noise_sigma=signal_of(sigma, colour))
     noise = grain(sigma, side, colour, pts=pts, track=track, strength=settings.grain)
-    return Finish(amount, taps, noise)
+    share = settings.sharpness
+    return Finish((share * first, share * second), taps, noise)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..face.align import Affine
 from .colour_match import Method, Statistics, curves, transform
 from .refine import Refine
 from .steady_cover import HELD_FRAMES, steady_cover
@@ -28,12 +29,14 @@ class MatchSettings:
         sharpness: share of the difference in sharpness that is made good, 0..1; 0 for none. See `texture`.
         grain: strength of the noise that it is given, over the plate's; 0 for none. See `grain`.
         refine: what of its expression is made the source's; see `refine`.
+        motion_blur: whether a face that moves fast is blurred as the plate's is; see `motion_blur`.
     """
 
     colour: Method = "reinhard"
     sharpness: float = 0.0
     grain: float = 0.0
     refine: Refine = "off"
+    motion_blur: bool = False
 
     @property
     def textured(self) -> bool:
@@ -59,6 +62,7 @@ class Measured:
         texture: of both; None where nobody asks for it.
         visible: uint8 ``[64, 64]``, of `swap.occlusion.Seen`, 255 where the face is seen; None where nobody
             asks for it.
+        placed: of `Work.drawn_placed`, where the next frame may ask for it.
     """
 
     frame: int
@@ -68,6 +72,7 @@ class Measured:
     source: Statistics
     texture: Texture | None = None
     visible: NDArray[np.uint8] | None = None
+    placed: Affine | None = None
 
 
 @dataclass(frozen=True)

@@ -195,44 +195,28 @@ void mix_columns(const PixelFormat format, Sample* __restrict target, Columns st
         target[x * step] = mix_sample(format, target[x * step], face[x], weights[x]);
 }
 
-constexpr int kBlock = 32;
-
-// Fewer columns than a block go through a copy, for one by one they would take as long as many blocks.
-template <typename Sample, typename Columns>
-void mix_few(const PixelFormat& format, Sample* target, Columns step, int count, const float* face,
-             const float* weights) {
-    Sample all[kBlock] = {};
-    float all_weights[kBlock] = {};
-    for (int i = 0; i < count; ++i) {
-        all[i] = target[i * step];
-        all_weights[i] = weights[i];
-    }
-    mix_columns<kBlock>(format, all, Step<1>{}, face, all_weights);
-    for (int i = 0; i < count; ++i) target[i * step] = all[i];
-}
-
 // Mixes `face` into row `y`; column x's values are face[x] and weights[x]. `face` is read to the end of a
 // block.
 void mix_row(const Job& job, const Plane& plane, int y, Span columns, const float* face,
              const float* weights) {
+    constexpr int kBlock = 32;
     with_sample_type(job.frame.colour.bits, [&](auto sample) {
         using Sample = decltype(sample);
         with_step(plane.step, [&](auto step) {
             Sample* target = row<Sample>(plane, y);
-            if (columns.end - columns.begin < kBlock) {
-                mix_few(job.format, target + columns.begin * step, step, columns.end - columns.begin,
-                        face + columns.begin, weights + columns.begin);
-                return;
-            }
-            // The last block overlaps the one before it, and so is taken before that is mixed: both give the
-            // samples that they share the same values.
-            const int last = columns.end - kBlock;
-            Sample rest[kBlock];
-            for (int i = 0; i < kBlock; ++i) rest[i] = target[(last + i) * step];
-            mix_columns<kBlock>(job.format, rest, Step<1>{}, face + last, weights + last);
-            for (int x = columns.begin; x < last; x += kBlock)
+            int x = columns.begin;
+            for (; x + kBlock <= columns.end; x += kBlock)
                 mix_columns<kBlock>(job.format, target + x * step, step, face + x, weights + x);
-            for (int i = 0; i < kBlock; ++i) target[(last + i) * step] = rest[i];
+            // What is left goes through a copy, for one by one it would take as long as all the others.
+            Sample rest[kBlock] = {};
+            float weights_left[kBlock] = {};
+            const int left = columns.end - x;
+            for (int i = 0; i < left; ++i) {
+                rest[i] = target[(x + i) * step];
+                weights_left[i] = weights[x + i];
+            }
+            mix_columns<kBlock>(job.format, rest, Step<1>{}, face + x, weights_left);
+            for (int i = 0; i < left; ++i) target[(x + i) * step] = rest[i];
         });
     });
 }

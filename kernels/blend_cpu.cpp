@@ -4,13 +4,13 @@
 #include "chroma_rows.h"
 #include "common/affine.h"
 #include "common/curve.h"
-#include "common/mark.h"
 #include "common/pixel.h"
 #include "cpu.h"
 #include "curve.h"
 #include "face_mask.h"
 #include "face_texture.h"
 #include "grain_rows.h"
+#include "mark_rows.h"
 #include "parts.h"
 #include "samples.h"
 
@@ -221,14 +221,13 @@ void mix_row(const Job& job, const Plane& plane, int y, Span columns, const floa
     });
 }
 
-// Adds the mark to codes of row `y` of the face.
-void add_mark(const Job& job, int y, Span columns, float* codes) {
-    if (!job.mark.chips) return;
-    const double (&m)[2][3] = job.mark.luma_to_mark.m;
-    const Point start = apply(job.mark.luma_to_mark, 0.5, y + 0.5);
-    const float unit = mark_unit(job.frame.colour.bits);
-    for (int x = columns.begin; x < columns.end; ++x)
-        codes[x] += unit * mark_at(job.mark.chips, start.x + m[0][0] * x, start.y + m[1][0] * x);
+// Asks for a row's samples before the face's are made: the frame was decoded long ago, and left the caches.
+void fetch_row(const Job& job, const Plane& plane, int y, Span columns) {
+    const int bits = job.frame.colour.bits;
+    const std::ptrdiff_t column_bytes = plane.step * (bits == kFloatBits ? 4 : bits == 8 ? 1 : 2);
+    const auto* line = row<const char>(plane, y);
+    for (std::ptrdiff_t at = columns.begin * column_bytes; at < columns.end * column_bytes; at += 64)
+        __builtin_prefetch(line + at, 1);
 }
 
 // What a band of the frame may show of the face: where its luma samples land, within the mask and `reach`
@@ -260,14 +259,16 @@ void blend_full(const Job& job, const FaceMask& mask, const LumaWeights& weights
                               band_extent(job.luma_to_face, mask.extent(), columns, rows, {0, 0}));
     FaceRow face(job, columns);
     GrainRows grain(job.grain, columns);
+    const MarkRows mark(job.mark, job.frame.colour.bits);
     const int grained = job.frame.colour.matrix == Matrix::kRgb ? 3 : 1;
     for (int y = rows.begin; y < rows.end; ++y) {
         const Span span = weights.span(y);
         if (span.begin == span.end) continue;
+        for (const Plane& plane : job.frame.planes) fetch_row(job, plane, y, span);
         face.sample(texture, y, span);
         for (int plane = 0; plane < grained; ++plane)
             grain.add(y, span, weights.of_row(y), face.codes(plane));
-        for (int plane = 0; plane < grained; ++plane) add_mark(job, y, span, face.codes(plane));
+        for (int plane = 0; plane < grained; ++plane) mark.add(y, span, face.codes(plane));
         for (int plane = 0; plane < 3; ++plane)
             mix_row(job, job.frame.planes[plane], y, span, face.codes(plane), weights.of_row(y));
     }
@@ -285,6 +286,7 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
     FaceRow face(job, columns);
     ChromaRows chroma(across, down);
     GrainRows grain(job.grain, {weights.box().x0, weights.box().x1});
+    const MarkRows mark(job.mark, job.frame.colour.bits);
     const std::size_t width = static_cast<std::size_t>(columns.end - columns.begin) + FaceRow::kSlack;
     Buffer<float> around(width);  // the weights of a row, with zeros on both sides
     Buffer<float> sums(3 * chroma.row_floats());
@@ -296,11 +298,15 @@ void blend_subsampled(const Job& job, const FaceMask& mask, const LumaWeights& w
         const Span near = weights.span(Span{y - down.reach(), y + down.reach() + 1});
         if (near.begin < near.end) {
             const Span wanted = across.over(near, planes[1].width);
-            face.sample(texture, y, across.filtered(wanted));
             const Span span = weights.span(y);
+            fetch_row(job, planes[0], y, span);
+            for (const int plane : {1, 2})
+                if (y % down.ratio() == 0)
+                    fetch_row(job, planes[plane], y >> down.axis.shift, across.over(span, planes[1].width));
+            face.sample(texture, y, across.filtered(wanted));
             if (y >= own.begin && y < own.end && span.begin < span.end) {
                 grain.add(y, span, weights.of_row(y), face.codes(0));
-                add_mark(job, y, span, face.codes(0));
+                mark.add(y, span, face.codes(0));
                 mix_row(job, planes[0], y, span, face.codes(0), weights.of_row(y));
             }
             const bool weighs = span.begin < span.end;

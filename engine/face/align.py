@@ -9,7 +9,9 @@ display rotation come together.
 
 from __future__ import annotations
 
+import cmath
 import functools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -84,15 +86,20 @@ def similarity(source: Points, target: Points) -> Affine:
     Raises:
         ValueError: the source points all lie in one place, or a value is not finite.
     """
-    s, t = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
-    s_mean, t_mean = s.mean(), t.mean()
+    s, t = _as_complex(source), _as_complex(target)
+    s_mean, t_mean = s.sum() / len(s), t.sum() / len(t)
     s_centred = s - s_mean
     spread = float(np.vdot(s_centred, s_centred).real)
-    if not (np.isfinite(spread) and np.isfinite(t_mean)) or spread == 0.0:
+    if not (math.isfinite(spread) and cmath.isfinite(t_mean)) or spread == 0.0:
         raise ValueError("points that are not finite, or all in one place, have no similarity transform")
     a = np.vdot(s_centred, t - t_mean) / spread
     b = t_mean - a * s_mean
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def _as_complex(points: Points) -> NDArray[np.complex128]:
+    """``[K]`` of ``[K, 2]``."""
+    return np.ascontiguousarray(points, np.float64).view(np.complex128)[:, 0]
 
 
 def display_matrix(sample_aspect_ratio: float = 1.0, rotation: int = 0) -> NDArray[np.float64]:

@@ -55,7 +55,9 @@ class ChosenFrame:
     dropped: Mapping[int, Dropped]
 
 
-Ranks = Callable[[Mapping[int, SeenFace]], dict[int, float]]
+# Of a frame, by their tracks.
+Faces = Mapping[int, SeenFace]
+Ranks = Callable[[Faces], dict[int, float]]
 
 
 def names_faces(select: str) -> bool:
@@ -106,7 +108,9 @@ def _decided(ahead: deque[TrackedFrame], judge: _Judge, jury: _Jury) -> ChosenFr
     now = ahead[0]
     shot = [frame.faces for frame in ahead if frame.shot == now.shot]
     dropped = judge.dropped(now, shot)
-    kept = [{track: face for track, face in faces.items() if track not in dropped} for faces in shot]
+    kept: list[Faces] = shot
+    if dropped:
+        kept = [{track: face for track, face in faces.items() if track not in dropped} for faces in shot]
     return ChosenFrame(now, jury.chosen(now.shot, kept), dropped)
 
 
@@ -119,7 +123,7 @@ class _Judge:
     shot: int = -1
     shot_frames: int = 0
 
-    def dropped(self, now: TrackedFrame, shot: list[Mapping[int, SeenFace]]) -> dict[int, Dropped]:
+    def dropped(self, now: TrackedFrame, shot: list[Faces]) -> dict[int, Dropped]:
         """Of a frame's tracks; ``shot`` are the faces of this frame and of those to come of its shot."""
         if now.shot != self.shot:
             # A track never crosses a cut.
@@ -148,7 +152,7 @@ class _Jury:
     def meet(self, frame: TrackedFrame) -> None:
         """Is told of every frame before any of those that it helps to decide."""
 
-    def chosen(self, shot: int, frames: list[dict[int, SeenFace]]) -> frozenset[int]:
+    def chosen(self, shot: int, frames: list[Faces]) -> frozenset[int]:
         """Of the first of the frames, which are those to come of the shot."""
         return frozenset(frames[0])
 
@@ -157,7 +161,7 @@ class _Numbers(_Jury):
     def __init__(self, tracks: frozenset[int]) -> None:
         self._tracks = tracks
 
-    def chosen(self, shot: int, frames: list[dict[int, SeenFace]]) -> frozenset[int]:
+    def chosen(self, shot: int, frames: list[Faces]) -> frozenset[int]:
         return self._tracks & frames[0].keys()
 
 
@@ -169,9 +173,11 @@ class _Ranked(_Jury):
         self._shot = -1
         self._incumbent: int | None = None
 
-    def chosen(self, shot: int, frames: list[dict[int, SeenFace]]) -> frozenset[int]:
+    def chosen(self, shot: int, frames: list[Faces]) -> frozenset[int]:
         if shot != self._shot:
             self._shot, self._incumbent = shot, None
+        if frames[0].keys() == {self._incumbent}:
+            return frozenset(frames[0])  # nobody is there to outdo it
         self._incumbent = self._first([self._ranks(faces) for faces in frames])
         return frozenset() if self._incumbent is None else frozenset({self._incumbent} & frames[0].keys())
 
@@ -205,7 +211,7 @@ class _Known(_Jury):
             if face.look:
                 self._looks[track].add(face.look)
 
-    def chosen(self, shot: int, frames: list[dict[int, SeenFace]]) -> frozenset[int]:
+    def chosen(self, shot: int, frames: list[Faces]) -> frozenset[int]:
         distances = {
             track: self._person.distance(self._looks[track].mean)
             for track in frames[0]
@@ -265,23 +271,23 @@ def _tracks(select: str) -> frozenset[int] | None:
     return frozenset(map(int, words)) if all(word.strip().isdecimal() for word in words) else None
 
 
-def _areas(faces: Mapping[int, SeenFace]) -> dict[int, float]:
+def _areas(faces: Faces) -> dict[int, float]:
     return {track: (face.box[3] - face.box[1]) ** 2 for track, face in faces.items()}
 
 
-def _smallest(faces: Mapping[int, SeenFace]) -> dict[int, float]:
+def _smallest(faces: Faces) -> dict[int, float]:
     return {track: 1.0 / max(area, 1.0) for track, area in _areas(faces).items()}
 
 
-def _left(faces: Mapping[int, SeenFace]) -> dict[int, float]:
+def _left(faces: Faces) -> dict[int, float]:
     return _by_place({track: face.box[0] + face.box[2] for track, face in faces.items()})
 
 
-def _right(faces: Mapping[int, SeenFace]) -> dict[int, float]:
+def _right(faces: Faces) -> dict[int, float]:
     return _by_place({track: -face.box[0] - face.box[2] for track, face in faces.items()})
 
 
-def _nearest(place: tuple[float, float], faces: Mapping[int, SeenFace]) -> dict[int, float]:
+def _nearest(place: tuple[float, float], faces: Faces) -> dict[int, float]:
     boxes = {track: face.box for track, face in faces.items()}
     return _by_place(
         {track: math.dist(place, ((x0 + x1) / 2, (y0 + y1) / 2)) for track, (x0, y0, x1, y1) in boxes.items()}

@@ -89,7 +89,8 @@ class Face:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Bounds of the landmarks, ``(x0, y0, x1, y1)``, luma px."""
-        (x0, y0), (x1, y1) = np.nanmin(self.landmarks, 0).tolist(), np.nanmax(self.landmarks, 0).tolist()
+        kept = self.landmarks[~np.isnan(self.landmarks[:, 0])]
+        (x0, y0), (x1, y1) = kept.min(axis=0).tolist(), kept.max(axis=0).tolist()
         return x0, y0, x1, y1
 
 

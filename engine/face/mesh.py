@@ -88,7 +88,10 @@ def yaw_deg(landmarks: Points) -> float:
     Returns:
         Degrees, -90..90, positive where the nose points to the picture's right.
     """
-    left, right = landmarks[_CHEEKS[0]], landmarks[_CHEEKS[1]]
-    across = right - left
-    share = float((landmarks[NOSE_TIP] - left) @ across / max(float(across @ across), 1e-9))
-    return float(np.degrees(np.arcsin(np.clip(2.0 * share - 1.0, -1.0, 1.0))))
+    (left_x, left_y), (right_x, right_y) = landmarks[_CHEEKS, :].tolist()
+    tip_x, tip_y = landmarks[NOSE_TIP].tolist()
+    across_x, across_y = right_x - left_x, right_y - left_y
+    along = (tip_x - left_x) * across_x + (tip_y - left_y) * across_y
+    share = along / max(across_x**2 + across_y**2, 1e-9)
+    # In this order what is no number comes through.
+    return math.degrees(math.asin(max(min(2.0 * share - 1.0, 1.0), -1.0)))

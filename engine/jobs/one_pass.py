@@ -37,7 +37,7 @@ from .choices import choices, payload_of
 from .drawers import CpuDrawers
 from .finish import nothing_swapped
 from .plan import PlannedModel
-from .segment import batches, check_end, match
+from .segment import batches, check_end, frames_before_encoder, match
 
 
 def convert_in_one_pass(
@@ -232,7 +232,7 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
         sink = job.sink(clip, comment, claim)
         stack.enter_context(sink)
         decoded = stack.enter_context(Prefetch(clip, depth=FRAMES_BETWEEN_STAGES))
-        encoder = stack.enter_context(Drain(sink.write, depth=FRAMES_BETWEEN_STAGES))
+        encoder = stack.enter_context(Drain(sink.write, depth=frames_before_encoder(settings.batch)))
         lines, partly = iter(faces_file), clip.span is not None
         matched = match(decoded, lines, faces_file.path, skip=partly)
         for swapped in batch_swapper.swapped(batches(matched, settings.batch)):
@@ -245,6 +245,7 @@ def _converted(job: _Job, swappers: Swappers, faces_file: FacesFile, comment: st
                     encoder.put(frame.whole or frame)
                 frames += 1
                 yield Progress("convert", frames, clip.frame_count)
+            swapped.frames.clear()
         if not partly:
             check_end(lines, faces_file.path)
         if comment is not None and not batch_swapper.faces:

@@ -200,9 +200,10 @@ def segments_of(
     starts = [first]
     if not whole and index.exact_times:
         length = length_s / float(index.time_base)
-        for key_pts in index.key_pts[np.isin(index.key_pts, pts)]:
-            frame = int(np.searchsorted(pts, key_pts))
-            if first < frame < end and pts[frame] - pts[starts[-1]] >= length:
+        for key_pts, frame in zip(index.key_pts, np.searchsorted(pts, index.key_pts).tolist(), strict=True):
+            if not (first < frame < end and pts[frame] == key_pts):
+                continue
+            if pts[frame] - pts[starts[-1]] >= length:
                 starts.append(frame)
         if len(starts) > 1 and index.end_pts - pts[starts[-1]] < _LEAST_REST * length and end == index.count:
             starts.pop()

@@ -98,7 +98,7 @@ class SegmentConverter:
             if lead:
                 frames = islice(frames, per_frame * segment.lead_frames - lead_frames, None)
             decoded = stack.enter_context(Prefetch(frames, depth=FRAMES_BETWEEN_STAGES))
-            encoder = stack.enter_context(Drain(writer.write, depth=FRAMES_BETWEEN_STAGES))
+            encoder = stack.enter_context(Drain(writer.write, depth=frames_before_encoder(settings.batch)))
             lines = stack.enter_context(closing(self._faces.frames_from(first - lead_frames)))
             matched = match(decoded, lines, plan.source)
             for _ in swapper.swapped(batches(islice(matched, lead_frames), settings.batch), blend=False):
@@ -116,6 +116,8 @@ class SegmentConverter:
                         encoder.put(frame.whole or frame)
                     done += 1
                     yield Progress("convert", done, segment.frames * per_frame, segment.number)
+                # Else they would stay decoded while the next batch is drawn.
+                finished.frames.clear()
             warnings.update(dict.fromkeys(check_count(plan.source, segment, done, plan.reading)))
             if segment.end_pts is None:
                 check_end(lines, plan.faces or plan.source)
@@ -153,6 +155,11 @@ class SegmentConverter:
             return None
         first = segment.first_frame * self._plan.reading.pictures_a_frame
         return tuple(each for each in before.colours if each.frame >= first - MEMORY_FRAMES)
+
+
+def frames_before_encoder(batch: int) -> int:
+    """How many finished frames may wait: the encoder has them to do while the next batch is drawn."""
+    return max(FRAMES_BETWEEN_STAGES, batch)
 
 
 def match(

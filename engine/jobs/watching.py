@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,7 @@ class Watcher:
         self._networks: tuple[Detector, LandmarkFinder] | None = None
         self._look_finder: LookFinder | None = None
         self._gate = gate
-        self._scorer: Scorer | None = None
+        self._scorer: Future[Scorer] | None = None
         if settings.select == "person":
             # Who somebody is is told on the CPU alone.
             place = bench = None
@@ -133,19 +134,24 @@ class Watcher:
             )
             looks = TrackLooks(self._look_finder)
         scorer = self._scorer_for(clip)
-        scores = None if scorer is None else FrameScores(scorer.score)
+        scores = None
+        if scorer is not None:
+            scores = FrameScores[Frame](lambda frame: scorer.result().score(frame))
         return seen(self.sightings(clip, frames), looks, scores)
 
     def _seen_on_lane(self, bench: Workbench, clip: Clip, frames: Iterable[Decoded]) -> Iterator[SeenFrame]:
         scorer, scores = self._scorer_for(clip), None
         if scorer is not None:
             pictures = bench.pictures()
-            scores = FrameScores[LaneFrame](lambda frame: scorer.score_picture(pictures.of(frame)))
+            scores = FrameScores[LaneFrame](lambda frame: scorer.result().score_picture(pictures.of(frame)))
         return seen(self._sightings_on_lane(bench, clip, frames), scores=scores)
 
-    def _scorer_for(self, clip: Clip) -> Scorer | None:
+    def _scorer_for(self, clip: Clip) -> Future[Scorer] | None:
         if self._gate and self._scorer is None:
-            self._scorer = Scorer(clip.info.display, threads=self._threads)
+            # In a thread, for it takes longer to load than all the others, which come first.
+            loader = ThreadPoolExecutor(1, "gate")
+            self._scorer = loader.submit(Scorer, clip.info.display, threads=self._threads)
+            loader.shutdown(wait=False)
         return self._scorer
 
     def watch(self, segment: Segment) -> Generator[SeenFrame]:

@@ -32,9 +32,12 @@ from .texture import WIDE, Texture, blur_of, detail_of
 
 
 class Swapped(NamedTuple):
-    """Frames that are done, with their faces, and what the user is to be warned of."""
+    """Frames that are done, with their faces, and what the user is to be warned of.
 
-    frames: Sequence[tuple[Decoded, FrameFaces]]
+    Whoever takes them may empty the list, so that nobody holds them any longer.
+    """
+
+    frames: list[tuple[Decoded, FrameFaces]]
     warnings: list[str]
 
 
@@ -119,7 +122,7 @@ class BatchSwapper:
         return self._cast.tracks_of(line)
 
     def swapped(
-        self, batches: Iterable[Sequence[tuple[Decoded, FrameFaces]]], *, blend: bool = True
+        self, batches: Iterable[list[tuple[Decoded, FrameFaces]]], *, blend: bool = True
     ) -> Generator[Swapped]:
         """Changes the frames' planes.
 

@@ -60,7 +60,7 @@ class Work(Generic[AnyFrame]):
         """Weight of the new face where its mask is 1: a face that is hardly there, or turned away, fades."""
         there = (self.face.presence - _LEAST_PRESENCE) / (_FULL_PRESENCE - _LEAST_PRESENCE)
         turned = (self.mask.most_yaw_deg - abs(self.yaw_deg)) / YAW_FADE_DEG
-        return float(np.clip(there, 0.0, 1.0) * np.clip(turned, 0.0, 1.0))
+        return min(max(there, 0.0), 1.0) * min(max(turned, 0.0), 1.0)
 
     def outline(self, size_px: int) -> NDArray[np.float32]:
         """What the mask is cut to, edges as of `mask.hull_edges`, in px of what is drawn.

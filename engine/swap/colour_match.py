@@ -91,13 +91,13 @@ def transform(method: Method, drawn: Statistics, source: Statistics) -> NDArray[
     else:
         linear = _LINEAR[method](drawn, source)
         offset = source.mean - linear @ drawn.mean
-    return np.column_stack([linear, offset])
+    return np.concatenate([linear, offset[:, None]], axis=1)
 
 
 def _reinhard(drawn: Statistics, source: Statistics) -> NDArray[np.float64]:
     variances = [np.diag(_opponent(each.covariance)) for each in (drawn, source)]
     gains = np.sqrt((variances[1] + _FLOOR) / (variances[0] + _FLOOR))
-    limited = np.clip(gains, _LEAST_GAIN, _MOST_GAIN)
+    limited = np.minimum(np.maximum(gains, _LEAST_GAIN), _MOST_GAIN)
     if drawn.contrast is not None and source.contrast is not None:
         skin = variances[0][0], variances[1][0]
         limited[0] = _contrast_gain(skin, (drawn.contrast, source.contrast))

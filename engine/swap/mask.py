@@ -181,9 +181,12 @@ def frame_edges(
         width: of the frame, luma px.
         height: of the frame, luma px.
     """
-    ends = np.array([[x, y, 1.0] for x in (0, size_px) for y in (0, size_px)])
-    (left, top), (right, bottom) = (found(ends @ placed.T, axis=0) for found in (np.min, np.max))
-    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+    if all(
+        0 <= a * x + b * y + c <= end
+        for (a, b, c), end in zip(placed.tolist(), (width, height), strict=True)
+        for x in (0, size_px)
+        for y in (0, size_px)
+    ):
         return None
     x, y = placed
     sides = np.array([x, [-x[0], -x[1], width - x[2]], y, [-y[0], -y[1], height - y[2]]])
@@ -294,13 +297,14 @@ def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
     def chain(sequence: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
         kept: list[tuple[float, ...]] = []
         for point in sequence:
-            while len(kept) > 1 and _turn(kept[-2], kept[-1], point) <= 0:
+            x, y = point
+            while len(kept) > 1:
+                (ax, ay), (bx, by) = kept[-2:]
+                # Only what turns the one way stays.
+                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+                    break
                 kept.pop()
             kept.append(point)
         return kept[:-1]
 
     return np.array(chain(ordered) + chain(ordered[::-1]))
-
-
-def _turn(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

@@ -226,7 +226,7 @@ class Swapper:
         """At most a batch of faces, padded to one, or to a small one: the first faces must not wait."""
         size = self.batch if len(faces) > SMALL_BATCH else min(self.batch, SMALL_BATCH)
         padded = np.zeros((size, *faces.shape[1:]), runner.input.dtype)
-        padded[: len(faces)] = np.clip(faces, 0.0, 1.0)
+        np.clip(faces, 0.0, 1.0, out=padded[: len(faces)], casting="same_kind")
         swapped, mask = runner.run(padded)
         count = len(faces)
         return swapped[:count].astype(np.float32, copy=False), mask[:count, 0].astype(np.float32, copy=False)
@@ -367,6 +367,8 @@ def check_landmarks(path: Path, metadata: ModelMetadata) -> None:
 def _finite(drawn: NDArray[np.float32], masks: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which faces are numbers throughout: bool ``[N]``."""
     # A sum is one pass without a picture of booleans, and keeps what is no number.
-    sums = drawn.sum(axis=(1, 2, 3), dtype=np.float64) + masks.sum(axis=(1, 2), dtype=np.float64)
-    finite: NDArray[np.bool_] = np.isfinite(sums)
+    finite: NDArray[np.bool_] = np.isfinite(drawn.sum(axis=(1, 2, 3)) + masks.sum(axis=(1, 2)))
+    for n in np.flatnonzero(~finite):
+        # Sums of numbers can be too large.
+        finite[n] = np.isfinite(drawn[n]).all() and np.isfinite(masks[n]).all()
     return finite

@@ -144,7 +144,8 @@ def _amount(stronger: float, steeper: float) -> float:
 
 def _scale(drawn_placed: Affine) -> float:
     """Luma px that a px of the face spans."""
-    return math.sqrt(abs(float(np.linalg.det(drawn_placed[:, :2]))))
+    (a, b, _), (c, d, _) = drawn_placed.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 @functools.lru_cache(maxsize=64)

@@ -226,7 +226,8 @@ def _with_times(
     pts = np.maximum.accumulate(raw - order) + order
     if moved := int(np.count_nonzero(pts != raw)):
         warnings.append(f"{path}: {moved} frames have the time of another: they are shown just after it")
-    keys = np.unique(np.frombuffer(frames.key_pts, np.int64))
+    # Not by `np.unique`, which loads all of `numpy.ma` first.
+    keys = np.array(sorted(set(frames.key_pts)), np.int64)
     if len(keys) <= 1 and len(pts) > 1:
         warnings.append(f"{path}: has {len(keys)} keyframes in {len(pts)} frames: {UNSPLIT}")
     declared = declared_end(stream, container)

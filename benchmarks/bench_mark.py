@@ -42,7 +42,7 @@ CHANGES = {
     "x264 crf 28": ("null", "libx264", {"crf": "28"}),
     "x264 crf 33": ("null", "libx264", {"crf": "33"}),
     "x265 crf 28": ("null", "libx265", {"crf": "28", "x265-params": "log-level=error:pools=1"}),
-    "half size": ("scale=iw/2:ih/2:flags=bicubic", "libx264", {"crf": "18"}),
+    "half size": ("scale=trunc(iw/4)*2:trunc(ih/4)*2:flags=bicubic", "libx264", {"crf": "18"}),
     "20 % crop": ("crop=floor(iw*0.4)*2:floor(ih*0.4)*2", "libx264", {"crf": "18"}),
     "5 degrees": ("rotate=5*PI/180", "libx264", {"crf": "18"}),
     "rate x 1.2": ("fps={fps}", "libx264", {"crf": "18"}),

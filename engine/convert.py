@@ -11,7 +11,6 @@ from pathlib import Path
 from .clip import ReadingSettings
 from .errors import DeviceUnavailableError, UsageError
 from .events import Event, Warned
-from .file_state import hash_ahead
 from .jobs.cores import available, network_threads
 from .jobs.fingerprint import is_of_gpu
 from .jobs.finish import already_done
@@ -106,9 +105,8 @@ def convert(
     keep_sources(output, clip, *models.values(), *([] if faces is None else [faces]))
     # What is wrong with one is told before anything is loaded.
     read = {whom: read_model(path) for whom, path in models.items()}
-    hash_ahead([(each.path.absolute(), each.state) for each in read.values()])
-    signer = (signing or Signing()).signer()
     planned = planned_models(read, rights_stated=rights_stated)
+    signer = (signing or Signing()).signer()
     in_one_pass = find_sequence(clip, reading.frames) or find_sequence(output) or any(astuple(compositing))
     with ExitStack() as stack:
         kept = kept or stack.enter_context(Kept())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
-from .errors import BadInputError, CrossfaceError, unreadable
+from .errors import BadInputError, unreadable
 
 FileState = tuple[int, int, int, int]
 
@@ -38,18 +36,6 @@ def file_sha256(path: Path, state: FileState | None) -> str:
     # Whoever asks while another thread is at it gets what that finds.
     with _hashing:
         return _file_sha256(path, state)
-
-
-def hash_ahead(files: Iterable[tuple[Path, FileState | None]]) -> None:
-    """Begins with files that `file_sha256` will be asked for, in a thread: others can work meanwhile."""
-
-    def ahead() -> None:
-        for path, state in files:
-            # Whoever asks for the hash is told why there is none.
-            with contextlib.suppress(CrossfaceError):
-                file_sha256(path, state)
-
-    threading.Thread(target=ahead, name="hash", daemon=True).start()
 
 
 @functools.lru_cache

@@ -150,7 +150,8 @@ def _chips_of_shifts() -> NDArray[np.intp]:
     row, column = (2 * each + 1 - SIDE + _NODES // 2 for each in np.divmod(chips(), SIDE))
     shifts = np.arange(-_SHIFTS, _SHIFTS + 1)
     down, across = (each.ravel()[:, None, None] for each in np.meshgrid(shifts, shifts, indexing="ij"))
-    return ((row + down) * _NODES + column + across).astype(np.intp)
+    places: NDArray[np.intp] = ((row + down) * _NODES + column + across).astype(np.intp)
+    return places
 
 
 def _box(luma: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..clip import ReadingSettings
+from ..file_state import file_sha256, file_state
 from ..provenance.mark.payload import Payload
 from ..settings import AnalysisSettings, ConversionSettings
 
@@ -46,6 +47,11 @@ def choices(
         "model": [[each.sha256, each.whom, each.identity] for each in models],
         "conversion": plain(asdict(conversion)),
     }
+
+
+def faces_hash_of(faces: Path | None) -> str | None:
+    """Of a faces file, as `choices` takes it; None without one."""
+    return None if faces is None else file_sha256(faces, file_state(faces))
 
 
 def payload_of(chosen: Mapping[str, Any]) -> Payload | None:

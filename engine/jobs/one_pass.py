@@ -6,7 +6,6 @@ Pictures appear one by one, and a film when it is whole; a conversion that was s
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -33,7 +32,7 @@ from ..settings import AnalysisSettings, CompositorPaths, ConversionSettings
 from ..swap.model import Swappers
 from ..video.fields import is_last_of_its_frame
 from ..video.writer import Writer
-from .choices import choices, payload_of
+from .choices import choices, faces_hash_of, payload_of
 from .drawers import CpuDrawers
 from .finish import nothing_swapped
 from .plan import PlannedModel
@@ -163,14 +162,13 @@ class _Job:
 
     def payload(self, source_hash: str) -> Payload | None:
         """Of the mark that the faces carry; None where none is wanted."""
-        faces_hash = None if self.faces is None else hashlib.sha256(self.faces.read_bytes()).hexdigest()
         return payload_of(
             choices(
                 source_hash,
                 self.models,
                 reading=self.reading,
                 analysis=self.analysis,
-                faces_hash=faces_hash,
+                faces_hash=faces_hash_of(self.faces),
                 conversion=self.settings,
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..video.part import needs_whole_film
 from ..video.reading.packets import PacketDigest
 from ..video.writer import Writer
 from ..video.writing.codecs import Encoding
+from .choices import faces_hash_of
 from .fingerprint import fingerprint
 from .plan import Plan, PlannedModel, Segment, StreamSummary
 from .watching import detection_settings
@@ -142,7 +142,7 @@ def make_plan(
         conversion=conversion,
         models=planned,
         faces=faces,
-        faces_hash=None if faces is None else hashlib.sha256(faces.read_bytes()).hexdigest(),
+        faces_hash=faces_hash_of(faces),
         output=output,
         segments=segments,
         warnings=tuple(warnings),

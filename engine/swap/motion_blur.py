@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..face.align import apply, invert
+from ..frame import LUMA_SHARES, Matrix
 from .cast import AnyFrame, Work
 from .steady_match import Measured
 from .texture import Blur, blur_of_px
@@ -31,7 +32,7 @@ _SHARES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 _FINE_PX, _WIDE_PX = 0.7, 3.0
 # Networks draw softer edges than a plate has at rest, where a blur counts less: passes that help against it.
 _AS_SHARP = 1.5, 1.5
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_LUMA = np.array(LUMA_SHARES[Matrix.BT709], np.float32)
 
 
 class Ways:

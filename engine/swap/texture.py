@@ -37,6 +37,7 @@ _STRONGER, _STEEPER = 0.18, 0.125
 _LEAST_AMOUNT, _MOST_AMOUNT, _MOST_AGAIN = -0.8, 2.5, 1.0
 # Mean square of a face without any detail, far below that of 8 bits.
 _FLOOR = 1e-8
+_LUMA = np.array(LUMA_SHARES[Matrix.BT709])
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def sharpening(
     wanted = max(texture.source - blur_of(drawn_placed).white * noise, 0.0) + _FLOOR
     wanted_wide = max(texture.source_wide - WIDE.white * noise, 0.0) + _FLOOR
     # Detail is of luma, and all channels have it alike.
-    gain = float(np.array(LUMA_SHARES[Matrix.BT709]) @ colour[:, :3].sum(axis=1))
+    gain = float(_LUMA @ colour[:, :3].sum(axis=1))
     fine, wide = (gain**2 * each + _FLOOR for each in (texture.drawn, texture.drawn_wide))
     stronger = math.sqrt(math.sqrt(wanted * wanted_wide / (fine * wide)))
     steeper = math.sqrt(wanted * wide / (wanted_wide * fine))

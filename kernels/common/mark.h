@@ -244,15 +244,13 @@ CF_HOST_DEVICE inline void make_mark(const Run& run, const MarkJob& job, const M
 }
 
 // Of `chips` [kMarkSide, kMarkSide] at position (x, y): bilinear, and zero beyond the outermost centres.
-template <typename Position>
-CF_HOST_DEVICE inline float mark_at(const float* chips, Position x, Position y) {
-    x -= static_cast<Position>(0.5);
-    y -= static_cast<Position>(0.5);
-    constexpr Position kEnd = kMarkSide - 1;
-    if (!(x >= 0 && y >= 0 && x < kEnd && y < kEnd)) return 0.0f;
+CF_HOST_DEVICE inline float mark_at(const float* chips, float x, float y) {
+    x -= 0.5f;
+    y -= 0.5f;
+    constexpr float kEnd = kMarkSide - 1;
+    if (!(x >= 0.0f && y >= 0.0f && x < kEnd && y < kEnd)) return 0.0f;
     const int column = static_cast<int>(x), row = static_cast<int>(y);
-    const float fx = static_cast<float>(x - static_cast<Position>(column));
-    const float fy = static_cast<float>(y - static_cast<Position>(row));
+    const float fx = x - static_cast<float>(column), fy = y - static_cast<float>(row);
     const float* at = chips + row * kMarkSide + column;
     return (1.0f - fy) * ((1.0f - fx) * at[0] + fx * at[1]) +
            fy * ((1.0f - fx) * at[kMarkSide] + fx * at[kMarkSide + 1]);

@@ -118,7 +118,7 @@ def agreement(code: NDArray[np.float32]) -> NDArray[np.float32]:
     # Of the steps into an even state and the odd one after it: the same but for the sign.
     signs = _branch_signs()[:, ::2]
     kind = np.where(signs[0] == signs[1], 0, 1)
-    sign = signs[0].astype(np.float32)[:, None]
+    sign = signs[0][:, None]
     for start in range(0, len(code), _AT_ONCE):
         steps = np.ascontiguousarray(code[start : start + _AT_ONCE].T).reshape(BITS, 2, -1)
         metrics = np.zeros((_STATES, steps.shape[-1]), np.float32)

@@ -79,11 +79,12 @@ def codes(pictures: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return read.reshape(len(pictures), -1, CODE_BITS)
 
 
-def likeliest(read: NDArray[np.float32]) -> list[Reading]:
-    """What codes ``[N, 96]`` say."""
-    bits = decode(read)
-    like = (read * encode(bits)).sum(axis=1) / (np.sqrt(CODE_BITS) * np.linalg.norm(read, axis=1) + 1e-12)
-    return [Reading(float(each), Payload.from_bits(said)) for each, said in zip(like, bits, strict=True)]
+def likeliest(read: NDArray[np.float32]) -> tuple[Reading, NDArray[np.float32]]:
+    """What a code ``[96]`` says, and the nearest one that there is."""
+    (bits,) = decode(read[None])
+    nearest = encode(bits)
+    like = float((read * nearest).sum() / (np.sqrt(CODE_BITS) * np.linalg.norm(read) + 1e-12))
+    return Reading(like, Payload.from_bits(bits)), nearest
 
 
 def search(pictures: Sequence[NDArray[np.float32]]) -> Reading:
@@ -108,12 +109,12 @@ def candidates(pictures: Sequence[NDArray[np.float32]]) -> list[Reading]:
     for begun in (parts.sum(axis=0), *(parts[n] for n in sorted(alone))):
         clear = agreement(begun) / (np.linalg.norm(begun, axis=1) + 1e-12)
         for place in np.argsort(-clear, kind="stable")[:_FOLLOWED]:
-            read, near = begun[place], _near(int(place))
-            found += likeliest(read[None])
+            near = _near(int(place))
+            first, said = likeliest(begun[place])
             for _ in range(_ROUNDS):
-                said = encode(decode(read[None]))[0]
                 read = sum(part[near[int((part[near] @ said).argmax())]] for part in parts)
-            found += likeliest(read[None])
+                last, said = likeliest(read)
+            found += [first, last]
     return found
 
 

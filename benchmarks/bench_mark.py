@@ -4,8 +4,10 @@ Each window of a clip is converted several times, with other choices of colour, 
 payload lies in another face; without loss, so that the change is all that the mark suffers. Of the first job
 all changes are tried, of the others ``--often``. Prints how often the right payload was found, the likeness
 of what was read, any wrong payload, and PSNR of marked against unmarked luma within the face's outline.
+``--only-often`` is for many windows: the other changes and PSNR are left out.
 
-    python benchmarks/bench_mark.py [--jobs N] [--often CHANGE] [--json FILE] MODEL CLIP:FIRST_S[,...]...
+    python benchmarks/bench_mark.py [--jobs N] [--often CHANGE] [--only-often] [--json FILE]
+        MODEL CLIP:FIRST_S[,...]...
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.jobs.plan import Plan
 from crossface.engine.provenance.mark.find import FoundMark, find_mark
 from crossface.engine.provenance.mark.payload import Payload
-from crossface.engine.swap.mask import hull_edges
+from crossface.engine.swap.mask import MaskSettings, hull_edges
 
 WINDOW_S = 5
 COLOURS = ("reinhard", "mean", "mkl", "none", "hist")
@@ -93,7 +95,10 @@ def change(source: Path, target: Path, chain: str, encoder: str, options: dict[s
 
 
 def converted(model: Path, clip: Path, first_s: float, target: Path, settings: ConversionSettings) -> Plan:
-    reading = ReadingSettings(start=f"{first_s}s", end=f"{first_s + WINDOW_S}s")
+    with av.open(str(clip)) as film:
+        whole_s = float(film.duration or 0) / 1e6
+    end = f"{first_s + WINDOW_S}s" if first_s + WINDOW_S < whole_s else None
+    reading = ReadingSettings(start=f"{first_s}s", end=end)
     for _ in convert(
         clip, model, target, settings=settings, reading=reading, rights_stated=True, device="cpu"
     ):
@@ -106,20 +111,28 @@ def lumas(film: Path) -> list[np.ndarray]:
         return [frame.to_ndarray()[: frame.height].astype(float) for frame in container.decode(video=0)]
 
 
-def face_psnr_db(film: Path, unmarked: Path) -> tuple[float, float]:
-    """Of luma within the face's outline, over the film; and the median height of the face, px."""
-    errors, heights = [], []
-    faces = FacesFile(film.with_name(film.name + ".job") / "shot.faces")
-    for one, other, line in zip(lumas(film), lumas(unmarked), faces, strict=False):
+def faces_of(film: Path) -> FacesFile:
+    return FacesFile(film.with_name(film.name + ".job") / "shot.faces")
+
+
+def face_height_px(film: Path) -> float:
+    """The median of the film's first faces."""
+    faces = [face.landmarks for line in faces_of(film) for face in line.faces[:1]]
+    return float(np.median([np.linalg.norm(face[FOREHEAD_TOP] - face[CHIN]) for face in faces]))
+
+
+def face_psnr_db(film: Path, unmarked: Path) -> float:
+    """Of luma within the face's outline, over the film."""
+    errors = []
+    for one, other, line in zip(lumas(film), lumas(unmarked), faces_of(film), strict=False):
         for face in line.faces[:1]:
-            heights.append(np.linalg.norm(face.landmarks[FOREHEAD_TOP] - face.landmarks[CHIN]))
             edges = hull_edges(face.landmarks[list(FACE_OVAL)])
             rows, columns = np.indices(one.shape) + 0.5
             inside = np.ones(one.shape, bool)
             for across, down, offset in edges:
                 inside &= across * columns + down * rows > offset
             errors.append(((one - other)[inside] ** 2).mean())
-    return 10 * np.log10(255**2 / np.mean(errors)), float(np.median(heights))
+    return float(10 * np.log10(255**2 / np.mean(errors)))
 
 
 def verdict(found: FoundMark, wanted: Payload | None) -> str:
@@ -134,6 +147,7 @@ def main() -> None:
     parser.add_argument("windows", nargs="+", metavar="CLIP:FIRST_S[,FIRST_S...]")
     parser.add_argument("--jobs", type=int, default=2, choices=range(1, len(COLOURS) + 1))
     parser.add_argument("--often", default="x264 crf 28", choices=CHANGES)
+    parser.add_argument("--only-often", action="store_true")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     told: dict[str, list[dict[str, object]]] = defaultdict(list)
@@ -145,15 +159,19 @@ def main() -> None:
                 film, plain, changed = (Path(folder) / f"{name}.mp4" for name in ("film", "plain", "changed"))
                 for job, colour in enumerate(COLOURS[: asked.jobs]):
                     target = film.with_name(f"film{job}.mp4")
-                    settings = ConversionSettings(colour=colour, encoder_options=LOSSLESS)
+                    settings = ConversionSettings(
+                        colour=colour, mask=MaskSettings(kind="hull"), encoder_options=LOSSLESS
+                    )
                     plan = converted(asked.model, Path(clip), first_s, target, settings)
                     if not job:
+                        height_px = face_height_px(target)
+                        print(f"{Path(clip).name} {first_s:g} s: face {height_px:.0f} px")
+                    if not job and not asked.only_often:
                         unmarked = replace(settings, unmarked_because="measuring the mark")
                         converted(asked.model, Path(clip), first_s, plain, unmarked)
-                        psnr, height_px = face_psnr_db(target, plain)
-                        psnrs.append(psnr)
-                        print(f"{Path(clip).name} {first_s:g} s: face {height_px:.0f} px, PSNR {psnr:.1f} dB")
-                    for name in CHANGES if not job else [asked.often]:
+                        psnrs.append(face_psnr_db(target, plain))
+                        print(f"  PSNR {psnrs[-1]:.1f} dB")
+                    for name in CHANGES if not job and not asked.only_often else [asked.often]:
                         change(target, changed, *CHANGES[name])
                         begun = time.process_time()
                         found = find_mark(changed)
@@ -171,7 +189,8 @@ def main() -> None:
     for name, results in told.items():
         right = sum(result["result"] == "found" for result in results)
         print(f"{name:12} {right} of {len(results)}")
-    print(f"PSNR in the face: {min(psnrs):.1f} to {max(psnrs):.1f} dB")
+    if psnrs:
+        print(f"PSNR in the face: {min(psnrs):.1f} to {max(psnrs):.1f} dB")
     if asked.json:
         figures = {"psnr_db": [round(each, 2) for each in psnrs], "trials": told}
         write_result(asked.json, "What does the imperceptible mark survive?", ["av", "onnxruntime"], figures)

@@ -60,10 +60,10 @@ def test_the_face_s_own_share_is_cancelled(blur_px: float, contrast: float) -> N
     assert after.mean() / after.std() > 2 > abs(before.mean() / before.std())
 
 
-def test_it_stays_too_weak_to_be_seen() -> None:
+def test_it_is_equally_strong_in_smooth_and_busy_faces_and_too_weak_to_be_seen() -> None:
     for seed, contrast in ((1, 0.0), (2, 0.05), (3, 0.4)):
         mark = made(face(seed, 0.7, contrast))
-        assert np.sqrt((mark**2).mean()) <= 3.46 and np.abs(mark).max() <= 9.0
+        assert 3.3 <= np.sqrt((mark**2).mean()) <= 3.71 and np.abs(mark).max() <= 10.0
         position = (np.arange(8 * SIDE) + 0.5) / 8 - 0.5
         laid = map_coordinates(mark, np.meshgrid(position, position, indexing="ij"), order=1)
         assert 10 * np.log10(255**2 / (laid**2).mean()) >= 40

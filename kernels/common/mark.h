@@ -34,7 +34,9 @@ constexpr float kMarkStep = 1.2f;        // of the distance that is left, a roun
 constexpr float kMarkKept = 0.6f;        // of a chip's change that its own mean has, as `blend` lays it
 constexpr float kMarkLeastActivity = 2.0f, kMarkMostDetail = 12.0f;  // codes of 8 bits
 constexpr float kMarkUsualActivity = 4.0f;
-constexpr float kMarkMostRms = 3.45f;  // of all places; bilinear between them that is 2.3 codes: 40.9 dB
+// Of all places; bilinear between them that is 2.5 codes: 40.3 dB. Faces that ask for less, the smooth ones,
+// get as much, but no chip more than `kMarkMostChip`: compression leaves nothing of fainter steps.
+constexpr float kMarkRms = 3.7f, kMarkMostScale = 2.5f, kMarkMostChip = 10.0f;
 
 // Gauss, of 0.6 and of 1.5 chips.
 struct MarkBlur {
@@ -201,7 +203,8 @@ CF_HOST_DEVICE inline void move_chips(const MarkSheet& sheet, const MarkKey& key
     }
 }
 
-// Last: what all chips must be multiplied by so as not to be seen in the face. One thread knows.
+// Last: what all chips must be multiplied by so as to be as strong in every face, and not seen in any. One
+// thread knows.
 CF_HOST_DEVICE inline float mark_scale(const MarkSheet& sheet, const MarkKey& key) {
     float power = 0.0f, share = 1e-6f;
     for (int k = 0; k < kMarkBits * kMarkChipsABit; ++k) {
@@ -210,7 +213,7 @@ CF_HOST_DEVICE inline float mark_scale(const MarkSheet& sheet, const MarkKey& ke
     }
     for (int chip = 0; chip < kMarkSide * kMarkSide; ++chip) share += sheet.weight[mark_place(chip)];
     const float rms = std::sqrt(power / share);
-    return rms > kMarkMostRms ? kMarkMostRms / rms : 1.0f;
+    return rms * kMarkMostScale > kMarkRms ? kMarkRms / rms : kMarkMostScale;
 }
 
 // All steps in turn, of one face, to `out` [kMarkSide, kMarkSide] in codes of 8 bits. `run` has
@@ -239,7 +242,7 @@ CF_HOST_DEVICE inline void make_mark(const Run& run, const MarkJob& job, const M
     run.once([&] { sheet.asked[0] = mark_scale(sheet, key); });
     run.places(kSquare, kSquare, [&](int i) {
         const int column = i % kMarkPitch - kMarkMargin, row = i / kMarkPitch - kMarkMargin;
-        out[row * kMarkSide + column] = sheet.asked[0] * sheet.chip[i];
+        out[row * kMarkSide + column] = clamp(sheet.asked[0] * sheet.chip[i], -kMarkMostChip, kMarkMostChip);
     });
 }
 

@@ -32,6 +32,7 @@ from crossface.engine.errors import CrossfaceError
 from crossface.engine.memory import keep_large_blocks
 from crossface.training.events import StepDone
 from crossface.training.models import FaceNetwork, build
+from crossface.training.precision import bfloat16_pays
 from crossface.training.presets import PRESETS, Preset
 from crossface.training.train import train
 
@@ -124,9 +125,10 @@ def flops_a_step(preset: Preset, batch: int) -> int:
 
 
 def matrix_tflops(place: torch.device) -> float:
-    """What the device reaches in a square matrix product in bfloat16."""
+    """What the device reaches in a square matrix product, in the numbers that training takes there."""
     side = MATRIX_SIDE[place.type]
-    matrix = torch.randn(side, side, device=place).bfloat16()
+    numbers = torch.bfloat16 if bfloat16_pays(place) else torch.float32
+    matrix = torch.randn(side, side, device=place, dtype=numbers)
     product = torch.empty_like(matrix)
     best_s, end_s = float("inf"), time.perf_counter() + MATRIX_SECONDS
     while time.perf_counter() < end_s:
@@ -141,7 +143,7 @@ def _bare_step(preset: Preset, batch: int, place: torch.device) -> Callable[[], 
     faces = faces.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:
-        with torch.autocast(place.type, dtype=torch.bfloat16):
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bfloat16_pays(place)):
             drawn = torch.cat(network(faces))
             loss = (drawn[:, :3] - faces).abs().mean()
         optimiser.zero_grad()

@@ -28,6 +28,7 @@ from .draw import Draw
 from .faceset import Faceset
 from .obstacles import Obstacle, Surroundings, glasses, hand, microphone, moving, panel, strands
 from .onnx_layout import laid_out
+from .precision import bfloat16_pays
 from .presets import PRESETS
 from .seeds import generator
 from .store import FaceStore, load_store
@@ -197,12 +198,13 @@ def train_occlusion(
         optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=1e-3)
         rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=steps, pct_start=0.05)
         sums = torch.zeros(4)
+        in_bfloat16 = bfloat16_pays(torch.device("cpu"))
         for step in range(1, steps + 1):
             if step % _USES == 1:
                 example = make_example(stores, generator(seed, step))
             else:
                 example = Example(*(each.flip(3) for each in example))
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
                 logits = network(example.pictures.contiguous(memory_format=torch.channels_last)).float()
             # Little of a picture is covered: without more weight nothing is for a long time.
             gain = _GAIN_COVERED if base is None else 0.0

@@ -20,6 +20,7 @@ from .loader import DeviceTime, Loader
 from .losses import DEFAULT_LOSSES, LossSettings
 from .objective import Objective, StepLosses
 from .perceptual import Perceptual
+from .precision import bfloat16_pays
 from .presets import Preset
 from .schedule import Budget, rate_factor
 from .seeds import generator
@@ -92,6 +93,7 @@ class Run(Closeable):
         objective = Objective(learner.network, self.losses, learner.critics, self.perceptual)
         self._objective = self.world.share(objective.to(self.device))
         streams = _ORDER_A, _ORDER_B
+        self._in_bfloat16 = bfloat16_pays(self.device)
         self._paired = self.losses.code_pairs > 0
         self._loader = Loader(self.stores, self.batch, self.seed, streams, self.world, paired=self._paired)
 
@@ -177,7 +179,7 @@ class Run(Closeable):
             # Faces that do the same are to be seen doing the same: turned, moved and mirrored alike.
             change_b = _CHANGE_A if self._paired else _CHANGE_B
             faces_b = self._faces(stored_b, self.stores[1].span, change_b, number)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(self.device)):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bfloat16):
             lost: StepLosses = self._objective(faces_a, faces_b, self.progress())
         torch.autograd.backward(lost.total / self.accumulate)
         return _Pass(lost.a.item(), lost.b.item(), waited_s, augmenting.seconds())
@@ -227,13 +229,3 @@ class Run(Closeable):
                 f"--learning-rate {self.learning_rate / 2:g}"
             )
         self._loss_lately = loss if lately is None else lately + _LATELY * (loss - lately)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16; CPUs without it only emulate it, slowly."""
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            has: bool = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = torch.cpu._is_avx512_bf16_supported()
-    return has

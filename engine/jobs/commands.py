@@ -154,7 +154,7 @@ def join_command(plan: Path, signing: Signing, overwrite: bool, progress: Format
     job, folder = open_job(plan)
 
     def events() -> Generator[Event]:
-        with folder.locked(keep=True), folder.refusing(job):
+        with folder.locked(keep=True), folder.refusing(job, remember=True):
             done = None if overwrite else already_done(job, folder)
             if done is not None:
                 yield done

@@ -183,8 +183,12 @@ class JobFolder:
         self.joining_path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def refusing(self, plan: Plan) -> Iterator[None]:
-        """Around the work on a plan: remembers that the content gate refuses it, and removes what was made.
+    def refusing(self, plan: Plan, *, remember: bool) -> Iterator[None]:
+        """Around the work on a plan: where the content gate refuses it, removes what was made.
+
+        Args:
+            plan: of the job.
+            remember: keep the plan, what was seen, and the decision, for the other steps of the job.
 
         Raises:
             ExplicitError: it was refused before.
@@ -198,6 +202,9 @@ class JobFolder:
         try:
             yield
         except ExplicitError as error:
+            if not remember:
+                self.begin_anew(keep_seen=False)
+                raise
             self.clear_segments(keep_seen=True)
             with PartFile(self.refused_path, overwrite=True) as part:
                 part.write_text(json.dumps({"plan": plan.id, "because": str(error)}) + "\n", encoding="utf-8")

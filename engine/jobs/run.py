@@ -56,7 +56,7 @@ def run(
     Raises:
         CrossfaceError: as `convert`.
     """
-    with folder.refusing(plan):
+    with folder.refusing(plan, remember=False):
         yield from _done(plan, folder, kept, signer, chosen, workers, executor, overwrite)
 
 
@@ -154,7 +154,7 @@ def do_segments(
         BusyError: another process is at one of them, or they have not been analysed yet.
         CrossfaceError: as `convert`.
     """
-    with folder.refusing(plan), Kept() as kept:
+    with folder.refusing(plan, remember=True), Kept() as kept:
         yield from _segments_done(plan, folder, numbers, stage, kept, device, workers)
 
 

@@ -101,13 +101,15 @@ demo: .venv/.base assets gate
 	mkdir -p demo
 	.venv/bin/crossface analyze build/clips/single_face.mp4 -o demo/shot.faces --overwrite
 	.venv/bin/crossface convert build/clips/single_face.mp4 samples/demo.onnx --faces demo/shot.faces \
-		-o demo/out.mp4 --i-have-the-rights --overwrite
+		--refine eyes,mouth -o demo/out.mp4 --i-have-the-rights --overwrite
 	.venv/bin/crossface sheet demo/out.mp4 build/clips/single_face.mp4 --faces demo/shot.faces \
 		-o demo/sheet.png
 
 # What each option does, for docs/options.md: small, from the sample model and the demo's clips.
-pictures: .venv/.base assets
+pictures: demo
 	$(PY) samples/draw_pictures.py build/clips docs/pictures
+	.venv/bin/crossface sheet demo/out.mp4 build/clips/single_face.mp4 --faces demo/shot.faces --rows 3 --width 600 \
+		-o docs/pictures/demo.png
 
 # The sample model, from clips to ONNX: about an hour on two cores with AVX-512 BF16, longer without.
 # Spans in which hands cover the face, or eyes are closed for long, are left out.

@@ -40,13 +40,20 @@ class Compared:
     panned: bool = False
 
 
+_WOMAN = "WolfgangLanger_Pexels.mp4"
 COMPARED = {
     "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 60)),
-    "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl",), (54,)),
+    "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl,hist",), (54,)),
     "texture": Compared("single_face.mp4", ("sharpness=0,1", "grain=0,1"), (54,)),
+    "refine-eyes": Compared(_WOMAN, ("refine=off,eyes",), (288,)),
     "refine-mouth": Compared("single_face.mp4", ("refine=off,mouth",), (17, 40)),
     "motion-blur": Compared("single_face.mp4", ("motion-blur=off,on",), (5,), panned=True),
     "mask": Compared("single_face.mp4", ("mask=both,learned,hull",), (54,)),
+    "cover": Compared("single_face.mp4", ("cover=features,face,whole",), (54,)),
+    "erode": Compared("single_face.mp4", ("erode=-5,0,10",), (54,)),
+    "feather": Compared("single_face.mp4", ("feather=1,7.2,30",), (54,)),
+    "most-yaw": Compared(_WOMAN, ("most-yaw=20,30,70",), (400,)),
+    "occlusion": Compared(_WOMAN, ("occlusion=off,on",), (72, 112)),
 }
 
 
@@ -103,7 +110,7 @@ def _two_people(clips: Path, path: Path) -> Path:
     """The man and the woman of the demo, side by side."""
     with (
         av.open(str(clips / "single_face.mp4")) as man,
-        av.open(str(clips / "WolfgangLanger_Pexels.mp4")) as woman,
+        av.open(str(clips / _WOMAN)) as woman,
         av.open(str(path), "w") as film,
     ):
         stream = film.add_stream("libx264", rate=25, options={"crf": "12"})

@@ -22,7 +22,8 @@ from crossface.engine.on_device.drawing import check_match
 from crossface.engine.on_device.frame import in_host
 from crossface.engine.settings import ConversionSettings
 from crossface.engine.swap.lids import close_lids, refine_eyes
-from crossface.engine.swap.lips import LipCloser, close_lips, gap_pct, share_left
+from crossface.engine.swap.lips import close_lips, gap_pct, refine_lips, share_left
+from crossface.engine.swap.mesh_finder import MeshFinder
 from crossface.engine.swap.refine import REFINES, Refiner
 
 SIZE_PX = 128
@@ -65,22 +66,30 @@ def test_open_eyes_shut_with_the_sources(open_eyed: Face, shut: list[Face]) -> N
     picture, landmarks = open_eyed
     assert contrast(picture, landmarks) > 0.45
     for source, _ in shut:
-        closed = refine_eyes(picture, source, landmarks)
+        closed = refine_eyes(picture, source, landmarks, MeshFinder())
         assert contrast(closed, landmarks) < 0.6 * contrast(picture, landmarks)
         assert closed.dtype == np.float32 and closed.min() >= 0 and closed.max() <= 1
+
+
+def test_eyes_shut_where_the_drawn_face_has_them(open_eyed: Face, shut: list[Face]) -> None:
+    """Which is not where the source has them."""
+    picture, landmarks = open_eyed
+    moved, there = np.roll(picture, (7, -6), axis=(1, 2)), landmarks + (-6, 7)
+    closed = refine_eyes(moved, shut[0][0], landmarks, MeshFinder())
+    assert contrast(closed, there) < 0.6 * contrast(moved, there)
 
 
 def test_what_is_no_less_open_stays_as_it_is(open_eyed: Face, shut: list[Face]) -> None:
     """To the bit: open eyes of an open-eyed source, and shut ones, whatever the source does."""
     picture, landmarks = open_eyed
-    assert refine_eyes(picture, picture, landmarks) is picture
+    assert refine_eyes(picture, picture, landmarks, MeshFinder()) is picture
     for closed, places in shut:
-        assert refine_eyes(closed, picture, places) is closed
+        assert refine_eyes(closed, picture, places, MeshFinder()) is closed
 
 
 def irises(angle: float) -> tuple[Picture, NDArray[np.float64]]:
     """Skin with a dark disc in the middle of each eye, turned around the middle of the picture."""
-    landmarks = np.full((468, 2), 64.0)
+    landmarks = np.full((468, 2), np.nan)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     y, x = np.mgrid[:SIZE_PX, :SIZE_PX] + 0.5
     picture = np.full((3, SIZE_PX, SIZE_PX), 0.7, np.float32)
@@ -122,34 +131,34 @@ def teeth(picture: Picture, landmarks: NDArray[np.float64]) -> float:
 
 def test_lips_close_with_the_sources(mouths: list[Face]) -> None:
     (silent, places), (smiling, its_places) = mouths
-    closer = LipCloser()
-    closed = closer.closed(smiling, silent, places)
+    mesh = MeshFinder()
+    closed = refine_lips(smiling, silent, places, mesh)
     assert closed.dtype == np.float32 and closed.min() >= 0 and closed.max() <= 1
     assert teeth(smiling, its_places) > 15
     assert teeth(closed, its_places) < 0.2 * teeth(smiling, its_places)
     # By the mesh, which calls some of a smile's closed lips open.
-    assert gap_pct(found(closer, closed, its_places)) < 0.5 * gap_pct(found(closer, smiling, its_places))
+    assert gap_pct(found(mesh, closed, its_places)) < 0.5 * gap_pct(found(mesh, smiling, its_places))
     np.testing.assert_array_equal(Refiner("eyes,mouth").refined(smiling, silent, places), closed)
 
 
-def found(closer: LipCloser, picture: Picture, landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    mesh = closer.find(picture, landmarks)
+def found(finder: MeshFinder, picture: Picture, landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+    mesh = finder.find(picture, landmarks)
     assert mesh is not None
     return mesh
 
 
 def test_lips_that_are_as_closed_or_plainly_open_in_the_source_stay_as_they_are(mouths: list[Face]) -> None:
     (silent, places), (smiling, its_places) = mouths
-    closer = LipCloser()
+    mesh = MeshFinder()
     for drawn, source, at in (
         (silent, silent, places),
         (silent, smiling, its_places),
         (smiling,) * 2 + (its_places,),
     ):
-        assert closer.closed(drawn, source, at) is drawn
+        assert refine_lips(drawn, source, at, mesh) is drawn
     nobody = np.full_like(silent, 0.5)
-    assert closer.closed(nobody, silent, places) is nobody
-    assert closer.closed(smiling, nobody, places) is smiling
+    assert refine_lips(nobody, silent, places, mesh) is nobody
+    assert refine_lips(smiling, nobody, places, mesh) is smiling
 
 
 @given(st.floats(0, 12), st.floats(0, 12))

@@ -1,29 +1,45 @@
 """Eyes of the new face close where the old one's do.
 
 A network learns blinks last: a clip has few of them, and a face with open eyes is nearly right. So its
-lids are brought together as far as the source's are: what lies between brow and upper lid is drawn out,
-and what lies between the lids is pressed to a line, as lashes are.
+lids are brought together as far as the source's are: the upper lid's edge moves down as it is, the skin
+between it and the brow is drawn out, and what lies between the lids is pressed to a line, as lashes are.
+Eyes are looked for in the drawn face, which has them elsewhere than the source.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..face.eyes import EYE_CORNERS, eye_contrast, sample
+from .mesh_finder import MeshFinder
 
 # Contrasts of eyes that are shut, and open enough to be left as they are; see `eye_contrast`.
 _SHUT, _OPEN = 0.27, 0.5
 # Of an open eye's opening this much is left of a shut one's: its lashes.
 _LASHES = 0.12
-# In eye widths from the line between the corners: upper and lower lid, and the brow, which stays.
-_UPPER, _LOWER, _BROW = -0.23, 0.14, -0.62
+# In eye widths from the line between the corners: upper and lower lid, and up to where nothing moves. How far
+# from these the mesh may have them; and how high an edge of the upper lid moves as it is.
+_UPPER, _LOWER, _BROW = -0.23, 0.14, -0.55
+_LEAST, _MOST = 0.6, 1.6
+# Of the way up to the brow, for a soft one begins lower.
+_BELOW_BROW = 0.85
+_EDGE = 0.1
+# Of each eye in the mesh, in the middle: upper lid, lower lid, lower edge of the brow.
+_MIDDLES = ((159, 145, 52), (386, 374, 282))
+# Rows that a pixel is the mean of: what is pressed to less than a pixel would glitter.
+ROWS_PER_PX = 4
 # Half the patch that is moved; and how much longer than the eye its lids are.
 _REACH, _LONGER = 0.8, 1.08
 
 
 def refine_eyes(
-    drawn: NDArray[np.float32], source: NDArray[np.float32], landmarks: NDArray[np.floating]
+    drawn: NDArray[np.float32],
+    source: NDArray[np.float32],
+    landmarks: NDArray[np.floating],
+    mesh: MeshFinder,
 ) -> NDArray[np.float32]:
     """The drawn face with eyes as shut as the source's are; the same array where they are not.
 
@@ -33,12 +49,17 @@ def refine_eyes(
         drawn: float32 ``[3, R, R]`` in 0..1.
         source: the same square of the frame.
         landmarks: ``[468, 2]`` of the source, px of both.
+        mesh: finds the drawn eyes.
     """
-    wanted, found = (_openness(picture, landmarks) for picture in (source, drawn))
-    # Of an eye that is drawn as shut, or that cannot be told from a shut one, nothing is known to be wrong.
-    if wanted >= found:
+    wanted = _openness(source, landmarks)
+    if wanted >= 1:
         return drawn
-    return close_lids(drawn, landmarks, wanted / found)
+    ours = mesh.find(drawn, landmarks)
+    if ours is None:
+        return drawn
+    found = _openness(drawn, ours)
+    # Of an eye that is drawn as shut, or that cannot be told from a shut one, nothing is known to be wrong.
+    return drawn if wanted >= found else close_lids(drawn, ours, wanted / found)
 
 
 def close_lids(
@@ -48,13 +69,13 @@ def close_lids(
 
     Args:
         picture: float32 ``[3, R, R]``.
-        landmarks: ``[468, 2]``, px of the picture.
+        landmarks: ``[468, 2]``, px of the picture; without numbers for lids and brows usual ones are taken.
         share: 0 shut, 1 as it was.
     """
     size_px = picture.shape[-1]
     rows = np.ascontiguousarray(picture.transpose(1, 2, 0))
     closed = rows.copy()
-    for corners in EYE_CORNERS:
+    for corners, middles in zip(EYE_CORNERS, _MIDDLES, strict=True):
         one, other = np.asarray(landmarks, np.float64)[list(corners)]
         middle, along = (one + other) / 2, other - one
         width_px = float(np.hypot(*along))
@@ -66,22 +87,45 @@ def close_lids(
         y, x = np.mgrid[top:bottom, left:right]
         offset = np.stack([x + 0.5, y + 0.5], axis=-1) - middle
         across, below = offset @ along / width_px**2, offset @ down / width_px**2
-        moved = middle + across[..., None] * along + _before(across, below, share)[..., None] * down
-        patch = sample(rows, moved.reshape(-1, 2)).reshape(*x.shape, 3)
-        still = (moved - middle - offset == 0).all(axis=-1)
-        closed[top:bottom, left:right] = np.where(still[..., None], rows[top:bottom, left:right], patch)
+        lids = _lids((np.asarray(landmarks, np.float64)[list(middles)] - middle) @ down / width_px**2)
+        patch, moves = np.zeros((*x.shape, 3), np.float32), np.zeros(x.shape, bool)
+        for part in range(ROWS_PER_PX):
+            now = below + ((part + 0.5) / ROWS_PER_PX - 0.5) / width_px
+            before = _before(across, now, lids, share)
+            places = middle + across[..., None] * along + before[..., None] * down
+            patch += sample(rows, places.reshape(-1, 2)).reshape(*x.shape, 3) / np.float32(ROWS_PER_PX)
+            moves |= before != now
+        closed[top:bottom, left:right] = np.where(moves[..., None], patch, rows[top:bottom, left:right])
     return np.ascontiguousarray(closed.transpose(2, 0, 1))
 
 
-def _before(across: NDArray[np.float64], below: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+class _Lids(NamedTuple):
+    """In the middle of an eye, in eye widths below the line between its corners."""
+
+    upper: float
+    lower: float
+    brow: float
+
+
+def _lids(found: NDArray[np.float64]) -> _Lids:
+    """Near the usual ones."""
+    usual = np.array([_UPPER, _LOWER, _BROW])
+    heights = np.abs(np.where(np.isfinite(found), found * (1, 1, _BELOW_BROW), usual))
+    return _Lids(*np.sign(usual) * np.clip(heights, _LEAST * np.abs(usual), _MOST * np.abs(usual)))
+
+
+def _before(
+    across: NDArray[np.float64], below: NDArray[np.float64], lids: _Lids, share: float
+) -> NDArray[np.float64]:
     """How far below the corners' line each point was before the lids moved, in eye widths."""
     arch = np.clip(1 - (2 * across / _LONGER) ** 2, 0, 1)
-    upper, lower = _UPPER * arch, _LOWER * arch
-    lid = upper + (1 - share) * (1 - _LASHES) * (lower - upper)
-    above = _BROW + (below - _BROW) * (upper - _BROW) / (lid - _BROW)
+    upper, lower = lids.upper * arch, lids.lower * arch
+    fallen = (1 - share) * (1 - _LASHES) * (lower - upper)
+    lid, edge = upper + fallen, _EDGE * arch
+    above = lids.brow + (below - lids.brow) * (upper - edge - lids.brow) / (lid - edge - lids.brow)
     between = upper + (below - lid) * (lower - upper) / np.maximum(lower - lid, 1e-6)
-    inside = np.where(below < lid, above, between)
-    return np.where((arch > 0) & (below > _BROW) & (below < lower), inside, below)
+    inside = np.where(below < lid - edge, above, np.where(below < lid, below - fallen, between))
+    return np.where((arch > 0) & (below > lids.brow) & (below < lower), inside, below)
 
 
 def _openness(picture: NDArray[np.float32], landmarks: NDArray[np.floating]) -> float:

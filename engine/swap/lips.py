@@ -8,19 +8,15 @@ smile opens is a person's own.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
-from ..face.align import CHIN, FOREHEAD_TOP, LIPS, NOSE_BASE, Points, apply
+from ..face.align import CHIN, FOREHEAD_TOP, LIPS, NOSE_BASE, Points
 from ..face.eyes import sample
-from ..face.mesh import LEAST_PRESENCE, MESH_SIZE_PX, Aims
-from ..frame import ColourDescription, Frame, Matrix, Siting
-from ..runtime.onnx import OnnxRunner
-from ..weights import locate
+from .lids import ROWS_PER_PX
+from .mesh_finder import MeshFinder
 
 # Edges of the lips from the mouth's corner on the picture's left to the other.
 _UPPER_OUTER, _LOWER_OUTER = LIPS[:11], (LIPS[0], *LIPS[:9:-1])
@@ -39,51 +35,30 @@ _TO_NOSE, _TO_CHIN = 0.9, 0.75
 _EDGE, _MOST_EDGE = 0.006, 0.15
 # Where lips meet it is darker: by how much, how wide, and from which gap on in full, in heights of the face.
 _SEAM, _SEAM_WIDTH, _SEAM_GAP = 0.12, 0.008, 0.03
-# Rows that a pixel is the mean of: what is pressed to less than a pixel would glitter.
-_ROWS_PER_PX = 4
-_FLOATS = ColourDescription(Matrix.RGB, True, Siting.LEFT, 32, 0, 0)
 
 
-class LipCloser:
-    """Finds lips in pictures of faces, and closes those that should be.
+def refine_lips(
+    drawn: NDArray[np.float32],
+    source: NDArray[np.float32],
+    landmarks: NDArray[np.floating],
+    mesh: MeshFinder,
+) -> NDArray[np.float32]:
+    """The drawn face with lips as closed as the source's; the same array where they are.
 
-    Raises:
-        ConfigurationError: the mesh network's file is missing or damaged.
+    Args:
+        drawn: float32 ``[3, R, R]`` in 0..1.
+        source: the same square of the frame.
+        landmarks: ``[468, 2]`` of the source, px of both; those that nobody knows are no numbers.
+        mesh: finds lips in both.
     """
-
-    def __init__(self) -> None:
-        self._mesh = OnnxRunner(locate("face_mesh"), threads=1)
-
-    def closed(
-        self, drawn: NDArray[np.float32], source: NDArray[np.float32], landmarks: NDArray[np.floating]
-    ) -> NDArray[np.float32]:
-        """The drawn face with lips as closed as the source's; the same array where they are.
-
-        Args:
-            drawn: float32 ``[3, R, R]`` in 0..1.
-            source: the same square of the frame.
-            landmarks: ``[468, 2]`` of the source, px of both; those that nobody knows are no numbers.
-        """
-        theirs = self.find(source, landmarks)
-        if theirs is None or gap_pct(theirs) >= _OPEN:
-            return drawn
-        ours = self.find(drawn, landmarks)
-        if ours is None:
-            return drawn
-        share = share_left(gap_pct(theirs), gap_pct(ours))
-        return drawn if share >= 1 else close_lips(drawn, ours, share)
-
-    def find(self, picture: NDArray[np.float32], landmarks: NDArray[np.floating]) -> Points | None:
-        """The mesh ``[468, 2]`` of the face that lies at ``landmarks``, px; None where none is seen."""
-        known = np.isfinite(landmarks).all(axis=1)
-        places = np.where(known[:, None], landmarks, landmarks[known].mean(axis=0)).astype(np.float64)
-        region = Aims().at_landmarks(places)
-        red, green, blue = picture
-        frame = Frame(0, 0, 0, Fraction(1), (green, blue, red), _FLOATS, None)
-        points, presence = self._mesh.run(kernels.crop(frame, region[None], MESH_SIZE_PX))
-        if float(presence[0, 0]) < LEAST_PRESENCE:
-            return None
-        return apply(region, points[0, :, :2].astype(np.float64))
+    theirs = mesh.find(source, landmarks)
+    if theirs is None or gap_pct(theirs) >= _OPEN:
+        return drawn
+    ours = mesh.find(drawn, landmarks)
+    if ours is None:
+        return drawn
+    share = share_left(gap_pct(theirs), gap_pct(ours))
+    return drawn if share >= 1 else close_lips(drawn, ours, share)
 
 
 def gap_pct(landmarks: Points) -> float:
@@ -131,16 +106,15 @@ def close_lips(picture: NDArray[np.float32], landmarks: Points, share: float) ->
     rows = np.ascontiguousarray(picture.transpose(1, 2, 0))
     y, x = np.mgrid[top:bottom, left:right]
     across, down = np.moveaxis((np.stack([x + 0.5, y + 0.5], axis=-1) - middle) @ axes, -1, 0)
-    parts = (np.arange(_ROWS_PER_PX) + 0.5) / _ROWS_PER_PX - 0.5
-    taken = [mouth.before(across, down + part, share) for part in parts]
-    ways = [before - down - part for (before, _), part in zip(taken, parts, strict=True)]
-    moved = np.any(ways, axis=0)
+    now = [down + (part + 0.5) / ROWS_PER_PX - 0.5 for part in range(ROWS_PER_PX)]
+    taken = [mouth.before(across, each, share) for each in now]
+    moved = np.any([before != each for (before, _), each in zip(taken, now, strict=True)], axis=0)
     closed = picture.copy()
     patch = np.zeros((*x.shape, 3), np.float32)
     for before, dark in taken:
         places = np.stack([across, before], axis=-1) @ axes.T + middle
         found = sample(rows, places.reshape(-1, 2)).reshape(*x.shape, 3)
-        patch += found * (1.0 - dark[..., None]).astype(np.float32) / np.float32(_ROWS_PER_PX)
+        patch += found * (1.0 - dark[..., None]).astype(np.float32) / np.float32(ROWS_PER_PX)
     old = rows[top:bottom, left:right]
     closed[:, top:bottom, left:right] = np.where(moved[..., None], patch, old).transpose(2, 0, 1)
     return closed

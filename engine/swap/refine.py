@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lids import refine_eyes
-from .lips import LipCloser
+from .lips import refine_lips
+from .mesh_finder import MeshFinder
 
 Refine = Literal["off", "eyes", "mouth", "eyes,mouth"]
 REFINES: tuple[Refine, ...] = ("off", "eyes", "mouth", "eyes,mouth")
@@ -21,12 +22,12 @@ class Refiner:
         refine: which of them.
 
     Raises:
-        ConfigurationError: lips are to be closed, and the network that finds them is missing.
+        ConfigurationError: the network that finds them is missing or damaged.
     """
 
     def __init__(self, refine: Refine) -> None:
-        self._eyes = "eyes" in refine
-        self._lips = LipCloser() if "mouth" in refine else None
+        self._eyes, self._mouth = "eyes" in refine, "mouth" in refine
+        self._mesh = MeshFinder()
 
     def refined(
         self, drawn: NDArray[np.float32], source: NDArray[np.float32], landmarks: NDArray[np.floating]
@@ -39,5 +40,5 @@ class Refiner:
             landmarks: ``[468, 2]`` of the source, px of both; those that nobody knows are no numbers.
         """
         if self._eyes:
-            drawn = refine_eyes(drawn, source, landmarks)
-        return drawn if self._lips is None else self._lips.closed(drawn, source, landmarks)
+            drawn = refine_eyes(drawn, source, landmarks, self._mesh)
+        return refine_lips(drawn, source, landmarks, self._mesh) if self._mouth else drawn

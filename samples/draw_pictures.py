@@ -45,7 +45,7 @@ COMPARED = {
     "defaults": Compared("single_face.mp4", ("colour=reinhard",), (12, 60)),
     "colour": Compared("single_face.mp4", ("colour=none,mean,reinhard,mkl,hist",), (54,)),
     "texture": Compared("single_face.mp4", ("sharpness=0,1", "grain=0,1"), (54,)),
-    "refine-eyes": Compared(_WOMAN, ("refine=off,eyes",), (288,)),
+    "refine-eyes": Compared(_WOMAN, ("refine=off,eyes",), (40, 460)),
     "refine-mouth": Compared("single_face.mp4", ("refine=off,mouth",), (17, 40)),
     "motion-blur": Compared("single_face.mp4", ("motion-blur=off,on",), (5,), panned=True),
     "mask": Compared("single_face.mp4", ("mask=both,learned,hull",), (54,)),
@@ -53,7 +53,7 @@ COMPARED = {
     "erode": Compared("single_face.mp4", ("erode=-5,0,10",), (54,)),
     "feather": Compared("single_face.mp4", ("feather=1,7.2,30",), (54,)),
     "most-yaw": Compared(_WOMAN, ("most-yaw=20,30,70",), (400,)),
-    "occlusion": Compared(_WOMAN, ("occlusion=off,on",), (72, 112)),
+    "occlusion": Compared(_WOMAN, ("occlusion=off,on",), (112, 150)),
 }
 
 

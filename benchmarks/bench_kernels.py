@@ -35,7 +35,11 @@ from machine import cpu_model, write_result
 from numpy.typing import NDArray
 
 from crossface.engine import _native, kernels
+from crossface.engine.face.align import compose, invert
 from crossface.engine.frame import ColourDescription, Frame, Matrix, Siting, Transfer
+from crossface.engine.provenance.mark.pattern import SIDE, chips, signs_of
+from crossface.engine.provenance.mark.payload import Payload
+from crossface.engine.swap.mark import luma_row
 from crossface.engine.video.planes import PIXEL_LAYOUTS, planes_of
 
 FRAME_SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
@@ -117,11 +121,11 @@ def noise_frame(name: str, width: int, height: int, transfer: Transfer) -> Frame
     return Frame(0, 0, 1, Fraction(1, 25), planes, colour, None)
 
 
-def placement(width: int, height: int) -> NDArray[np.float64]:
-    """A face in the middle, turned by 12 degrees."""
-    scale, turn = FACE_PX / CROP_PX, np.radians(12)
+def placement(width: int, height: int, square_px: int = CROP_PX) -> NDArray[np.float64]:
+    """A face in the middle, turned by 12 degrees, from a square of so many pixels."""
+    scale, turn = FACE_PX / square_px, np.radians(12)
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    return np.column_stack([linear, np.array([width / 2, height / 2]) - linear @ np.full(2, CROP_PX / 2)])
+    return np.column_stack([linear, np.array([width / 2, height / 2]) - linear @ np.full(2, square_px / 2)])
 
 
 def oval_mask() -> NDArray[np.float32]:
@@ -201,6 +205,15 @@ def works_of(frame: Frame, mask: NDArray[np.float32], *, opencv: bool) -> dict[s
     face = kernels.crop(frame, matrix[None], CROP_PX)[0]
     batch = np.empty((1, 3, CROP_PX, CROP_PX), np.float32)
     unchanged = np.eye(3, 4)
+    to_luma = placement(frame.width, frame.height, SIDE)
+    to_face, signs = compose(invert(matrix), to_luma), signs_of(Payload(0))
+    luma = luma_row(frame.colour, unchanged)
+
+    def mark() -> kernels.Mark:
+        made = kernels.mark(face, mask, luma, to_face, chips(), signs)
+        return kernels.Mark(made, invert(to_luma))
+
+    marked = mark()
 
     def one_face() -> None:
         kernels.crop(frame, matrix[None], CROP_PX, out=batch)
@@ -211,6 +224,10 @@ def works_of(frame: Frame, mask: NDArray[np.float32], *, opencv: bool) -> dict[s
         "crop": Work(lambda: kernels.crop(frame, matrix[None], CROP_PX, out=batch, threads=1)),
         "stats": Work(lambda: kernels.stats(face, mask)),
         "blend": Work(lambda: kernels.blend(frame, matrix, face, mask, unchanged, threads=1)),
+        "mark": Work(mark),
+        "blend_mark": Work(
+            lambda: kernels.blend(frame, matrix, face, mask, unchanged, mark=marked, threads=1)
+        ),
         "resize": Work(lambda: kernels.resize(frame, *DETECTOR_PX, threads=1)),
         "face_wall": Work(one_face, time.perf_counter_ns),
     }
@@ -277,9 +294,10 @@ def main() -> None:
 
     print(f"{FACE_PX} px face, {CROP_PX} px crop, {_native.isa_variants()[-1]}, {cpu_model()}")
     print("CPU time on one thread; two threads of one core slow each other. face = crop + stats + blend;")
+    print("mark: made; blend_mark: a blend that lays it, too.")
     print("face_wall is its time on the clock with all threads. OpenCV: frame = the same over a full float")
     print("RGB frame; box = the same over the face's box in 8 bits, of a frame that is RGB already.\n")
-    columns = [*KERNELS, "least", "face_wall", "opencv_frame", "opencv_box"]
+    columns = [*KERNELS, "mark", "blend_mark", "least", "face_wall", "opencv_frame", "opencv_box"]
     print(f"{'ms':24}" + "".join(f"{column:>14}" for column in columns))
     for label, figures in results.items():
         print(f"{label:24}" + "".join(f"{figures[c]:14.2f}" if c in figures else "" for c in columns))

@@ -105,7 +105,8 @@ CF_HOST_DEVICE inline void measure_chip(const MarkJob& job, const Texel* mask, i
     for (int axis = 0; axis < 2; ++axis)
         for (int j = 0; j < 3; ++j) m[axis][j] = static_cast<float>(job.mark_to_face.m[axis][j]);
     const float px = std::sqrt(m[0][0] * m[0][0] + m[1][0] * m[1][0]);
-    const int points = px > 3.0f ? 4 : px > 2.0f ? 3 : 2;
+    // Each stands for two pixels along each axis, as it lies between them.
+    const int points = px > 6.0f ? 4 : px > 4.0f ? 3 : 2;
     // Beyond these the result is an edge's anyway, and numbers stay small enough to be whole.
     const float limit = static_cast<float>(4 * size);
     float sum = 0.0f;

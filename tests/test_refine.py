@@ -74,7 +74,7 @@ def test_open_eyes_shut_with_the_sources(open_eyed: Face, shut: list[Face]) -> N
 def test_eyes_shut_where_the_drawn_face_has_them(open_eyed: Face, shut: list[Face]) -> None:
     """Which is not where the source has them."""
     picture, landmarks = open_eyed
-    moved, there = np.roll(picture, (7, -6), axis=(1, 2)), landmarks + (-6, 7)
+    moved, there = np.roll(picture, (7, -6), axis=(1, 2)), landmarks + np.array([-6, 7])
     closed = refine_eyes(moved, shut[0][0], landmarks, MeshFinder())
     assert contrast(closed, there) < 0.6 * contrast(moved, there)
 

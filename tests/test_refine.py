@@ -21,7 +21,7 @@ from crossface.engine.face.faces_file import FacesFile
 from crossface.engine.on_device.drawing import check_match
 from crossface.engine.on_device.frame import in_host
 from crossface.engine.settings import ConversionSettings
-from crossface.engine.swap.lids import close_lids, refine_eyes
+from crossface.engine.swap.lids import _before, _lids, close_lids, refine_eyes
 from crossface.engine.swap.lips import close_lips, gap_pct, refine_lips, share_left
 from crossface.engine.swap.mesh_finder import MeshFinder
 from crossface.engine.swap.refine import REFINES, Refiner
@@ -99,6 +99,16 @@ def irises(angle: float) -> tuple[Picture, NDArray[np.float64]]:
         centre = (landmarks[one] + landmarks[other]) / 2
         picture[:, np.hypot(x - centre[0], y - centre[1]) < 4] = 0.1
     return picture, landmarks
+
+
+@given(st.floats(-0.6, 0.1), st.floats(-0.1, 0.5), st.floats(-1, 0.1), st.floats(0, 1))
+def test_lids_never_fold(upper: float, lower: float, brow: float, share: float) -> None:
+    """Whatever the mesh says of an eye, what lies lower before lies lower afterwards."""
+    lids = _lids(np.array([upper, lower, brow]))
+    down = np.linspace(-1, 0.5, 400)
+    for across in (0.0, 0.3, 0.5):
+        before = _before(np.full_like(down, across), down, lids, share)
+        assert (np.diff(before) >= -1e-9).all()
 
 
 @given(st.floats(-3.1, 3.1), st.floats(0, 1))

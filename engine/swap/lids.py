@@ -24,8 +24,8 @@ _LASHES = 0.12
 # from these the mesh may have them; and how high an edge of the upper lid moves as it is.
 _UPPER, _LOWER, _BROW = -0.23, 0.14, -0.55
 _LEAST, _MOST = 0.6, 1.6
-# Of the way up to the brow, for a soft one begins lower.
-_BELOW_BROW = 0.85
+# Of the way up to the brow, for a soft one begins lower; and what is skin at least.
+_BELOW_BROW, _LEAST_SKIN = 0.85, 0.1
 _EDGE = 0.1
 # Of each eye in the mesh, in the middle: upper lid, lower lid, lower edge of the brow.
 _MIDDLES = ((159, 145, 52), (386, 374, 282))
@@ -108,10 +108,11 @@ class _Lids(NamedTuple):
 
 
 def _lids(found: NDArray[np.float64]) -> _Lids:
-    """Near the usual ones."""
+    """Near the usual ones, and skin between brow and lid."""
     usual = np.array([_UPPER, _LOWER, _BROW])
     heights = np.abs(np.where(np.isfinite(found), found * (1, 1, _BELOW_BROW), usual))
-    return _Lids(*np.sign(usual) * np.clip(heights, _LEAST * np.abs(usual), _MOST * np.abs(usual)))
+    upper, lower, brow = np.sign(usual) * np.clip(heights, _LEAST * np.abs(usual), _MOST * np.abs(usual))
+    return _Lids(upper, lower, min(brow, upper - _EDGE - _LEAST_SKIN))
 
 
 def _before(

@@ -294,9 +294,9 @@ def main() -> None:
 
     print(f"{FACE_PX} px face, {CROP_PX} px crop, {_native.isa_variants()[-1]}, {cpu_model()}")
     print("CPU time on one thread; two threads of one core slow each other. face = crop + stats + blend;")
-    print("mark: made; blend_mark: a blend that lays it, too.")
     print("face_wall is its time on the clock with all threads. OpenCV: frame = the same over a full float")
-    print("RGB frame; box = the same over the face's box in 8 bits, of a frame that is RGB already.\n")
+    print("RGB frame; box = the same over the face's box in 8 bits, of a frame that is RGB already.")
+    print("mark is made by itself, and blend_mark lays it with the face.\n")
     columns = [*KERNELS, "mark", "blend_mark", "least", "face_wall", "opencv_frame", "opencv_box"]
     print(f"{'ms':24}" + "".join(f"{column:>14}" for column in columns))
     for label, figures in results.items():

@@ -163,15 +163,16 @@ def main() -> None:
                         colour=colour, mask=MaskSettings(kind="hull"), encoder_options=LOSSLESS
                     )
                     plan = converted(asked.model, Path(clip), first_s, target, settings)
+                    tries_all = not job and not asked.only_often
                     if not job:
                         height_px = face_height_px(target)
                         print(f"{Path(clip).name} {first_s:g} s: face {height_px:.0f} px")
-                    if not job and not asked.only_often:
+                    if tries_all:
                         unmarked = replace(settings, unmarked_because="measuring the mark")
                         converted(asked.model, Path(clip), first_s, plain, unmarked)
                         psnrs.append(face_psnr_db(target, plain))
                         print(f"  PSNR {psnrs[-1]:.1f} dB")
-                    for name in CHANGES if not job and not asked.only_often else [asked.often]:
+                    for name in CHANGES if tries_all else [asked.often]:
                         change(target, changed, *CHANGES[name])
                         begun = time.process_time()
                         found = find_mark(changed)

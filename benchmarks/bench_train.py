@@ -142,8 +142,10 @@ def _bare_step(preset: Preset, batch: int, place: torch.device) -> Callable[[], 
     faces = torch.rand(2 * batch, 3, preset.size_px, preset.size_px, device=place)
     faces = faces.contiguous(memory_format=torch.channels_last)
 
+    in_bfloat16 = bfloat16_pays(place)
+
     def step() -> None:
-        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bfloat16_pays(place)):
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=in_bfloat16):
             drawn = torch.cat(network(faces))
             loss = (drawn[:, :3] - faces).abs().mean()
         optimiser.zero_grad()

@@ -107,7 +107,7 @@ def test_lids_never_fold(upper: float, lower: float, brow: float, share: float) 
     lids = _lids(np.array([upper, lower, brow]))
     down = np.linspace(-1, 0.5, 400)
     for across in (0.0, 0.3, 0.5):
-        before = _before(np.full_like(down, across), down, lids, share)
+        before, _ = _before(np.full_like(down, across), down, lids=lids, share=share)
         assert (np.diff(before) >= -1e-9).all()
 
 

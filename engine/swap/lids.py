@@ -8,13 +8,15 @@ Eyes are looked for in the drawn face, which has them elsewhere than the source.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..face.eyes import EYE_CORNERS, eye_contrast, sample
+from ..face.eyes import EYE_CORNERS, eye_contrast
 from .mesh_finder import MeshFinder
+from .press import pressed
 
 # Contrasts of eyes that are shut, and open enough to be left as they are; see `eye_contrast`.
 _SHUT, _OPEN = 0.27, 0.5
@@ -29,8 +31,6 @@ _BELOW_BROW, _LEAST_SKIN = 0.85, 0.1
 _EDGE = 0.1
 # Of each eye in the mesh, in the middle: upper lid, lower lid, lower edge of the brow.
 _MIDDLES = ((159, 145, 52), (386, 374, 282))
-# Rows that a pixel is the mean of: what is pressed to less than a pixel would glitter.
-ROWS_PER_PX = 4
 # Half the patch that is moved; and how much longer than the eye its lids are.
 _REACH, _LONGER = 0.8, 1.08
 
@@ -72,31 +72,18 @@ def close_lids(
         landmarks: ``[468, 2]``, px of the picture; without numbers for lids and brows usual ones are taken.
         share: 0 shut, 1 as it was.
     """
-    size_px = picture.shape[-1]
-    rows = np.ascontiguousarray(picture.transpose(1, 2, 0))
-    closed = rows.copy()
+    places, closed = np.asarray(landmarks, np.float64), picture.copy()
     for corners, middles in zip(EYE_CORNERS, _MIDDLES, strict=True):
-        one, other = np.asarray(landmarks, np.float64)[list(corners)]
+        one, other = places[list(corners)]
         middle, along = (one + other) / 2, other - one
         width_px = float(np.hypot(*along))
         if not width_px > 0:
             continue
-        down = np.array([-along[1], along[0]])
-        left, top = np.clip(np.floor(middle - _REACH * width_px), 0, size_px).astype(int)
-        right, bottom = np.clip(np.ceil(middle + _REACH * width_px), 0, size_px).astype(int)
-        y, x = np.mgrid[top:bottom, left:right]
-        offset = np.stack([x + 0.5, y + 0.5], axis=-1) - middle
-        across, below = offset @ along / width_px**2, offset @ down / width_px**2
-        lids = _lids((np.asarray(landmarks, np.float64)[list(middles)] - middle) @ down / width_px**2)
-        patch, moves = np.zeros((*x.shape, 3), np.float32), np.zeros(x.shape, bool)
-        for part in range(ROWS_PER_PX):
-            now = below + ((part + 0.5) / ROWS_PER_PX - 0.5) / width_px
-            before = _before(across, now, lids, share)
-            places = middle + across[..., None] * along + before[..., None] * down
-            patch += sample(rows, places.reshape(-1, 2)).reshape(*x.shape, 3) / np.float32(ROWS_PER_PX)
-            moves |= before != now
-        closed[top:bottom, left:right] = np.where(moves[..., None], patch, rows[top:bottom, left:right])
-    return np.ascontiguousarray(closed.transpose(2, 0, 1))
+        axes = np.stack([along, [-along[1], along[0]]], axis=1)
+        lids = _lids((places[list(middles)] - middle) @ axes[:, 1] / width_px**2)
+        reached = middle + _REACH * width_px * np.array([[-1, -1], [1, 1]])
+        closed = pressed(closed, middle, axes, reached, partial(_before, lids=lids, share=share))
+    return closed
 
 
 class _Lids(NamedTuple):
@@ -116,9 +103,9 @@ def _lids(found: NDArray[np.float64]) -> _Lids:
 
 
 def _before(
-    across: NDArray[np.float64], below: NDArray[np.float64], lids: _Lids, share: float
-) -> NDArray[np.float64]:
-    """How far below the corners' line each point was before the lids moved, in eye widths."""
+    across: NDArray[np.float64], below: NDArray[np.float64], *, lids: _Lids, share: float
+) -> tuple[NDArray[np.float64], float]:
+    """How far below the corners' line each point was before the lids moved, in eye widths; none is darker."""
     arch = np.clip(1 - (2 * across / _LONGER) ** 2, 0, 1)
     upper, lower = lids.upper * arch, lids.lower * arch
     fallen = (1 - share) * (1 - _LASHES) * (lower - upper)
@@ -126,7 +113,7 @@ def _before(
     above = lids.brow + (below - lids.brow) * (upper - edge - lids.brow) / (lid - edge - lids.brow)
     between = upper + (below - lid) * (lower - upper) / np.maximum(lower - lid, 1e-6)
     inside = np.where(below < lid - edge, above, np.where(below < lid, below - fallen, between))
-    return np.where((arch > 0) & (below > lids.brow) & (below < lower), inside, below)
+    return np.where((arch > 0) & (below > lids.brow) & (below < lower), inside, below), 0.0
 
 
 def _openness(picture: NDArray[np.float32], landmarks: NDArray[np.floating]) -> float:

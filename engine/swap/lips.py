@@ -8,15 +8,15 @@ smile opens is a person's own.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..face.align import CHIN, FOREHEAD_TOP, LIPS, NOSE_BASE, Points
-from ..face.eyes import sample
-from .lids import ROWS_PER_PX
 from .mesh_finder import MeshFinder
+from .press import pressed
 
 # Edges of the lips from the mouth's corner on the picture's left to the other.
 _UPPER_OUTER, _LOWER_OUTER = LIPS[:11], (LIPS[0], *LIPS[:9:-1])
@@ -97,27 +97,9 @@ def close_lips(picture: NDArray[np.float32], landmarks: Points, share: float) ->
     middle, along = (one + other) / 2, (other - one) / width_px
     axes = np.stack([along, [-along[1], along[0]]], axis=1)
     mouth = _Mouth((landmarks - middle) @ axes)
-    size_px = picture.shape[-1]
     # What may move: a square around the mouth's width, from nose to chin.
     corners = np.array([[a, b] for a in (-width_px / 2, width_px / 2) for b in (mouth.nose, mouth.chin)])
-    reached = corners @ axes.T + middle
-    left, top = np.clip(np.floor(reached.min(axis=0)), 0, size_px).astype(int)
-    right, bottom = np.clip(np.ceil(reached.max(axis=0)), 0, size_px).astype(int)
-    rows = np.ascontiguousarray(picture.transpose(1, 2, 0))
-    y, x = np.mgrid[top:bottom, left:right]
-    across, down = np.moveaxis((np.stack([x + 0.5, y + 0.5], axis=-1) - middle) @ axes, -1, 0)
-    now = [down + (part + 0.5) / ROWS_PER_PX - 0.5 for part in range(ROWS_PER_PX)]
-    taken = [mouth.before(across, each, share) for each in now]
-    moved = np.any([before != each for (before, _), each in zip(taken, now, strict=True)], axis=0)
-    closed = picture.copy()
-    patch = np.zeros((*x.shape, 3), np.float32)
-    for before, dark in taken:
-        places = np.stack([across, before], axis=-1) @ axes.T + middle
-        found = sample(rows, places.reshape(-1, 2)).reshape(*x.shape, 3)
-        patch += found * (1.0 - dark[..., None]).astype(np.float32) / np.float32(ROWS_PER_PX)
-    old = rows[top:bottom, left:right]
-    closed[:, top:bottom, left:right] = np.where(moved[..., None], patch, old).transpose(2, 0, 1)
-    return closed
+    return pressed(picture, middle, axes, corners @ axes.T + middle, partial(mouth.before, share=share))
 
 
 class _Mouth:

@@ -16,14 +16,13 @@ from .align import Affine, apply
 from .detector import Detection
 from .mesh import LEAST_PRESENCE, MESH_SIZE_PX, Aims, Mesh, is_settled
 from .quick_crop import quick_crop
-from .roll import RollFinder
+from .roll import RollFinder, Votes, aimed_lines, right_way_up
 from .windows import AnyFrame
 
 # Of a new face, until it has settled.
 MOST_AIMS = 8
 _AIMS_AT_NONE = 2
 _FOUR_WAYS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
-_LEVEL = _FOUR_WAYS[0]
 
 
 class MeshFinder(ABC, Generic[AnyFrame]):
@@ -41,10 +40,8 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         """Runs the network once for each region, at the latest when its mesh is asked for."""
 
     @abstractmethod
-    def _eye_lines(
-        self, frame: AnyFrame, detections: Sequence[Detection]
-    ) -> list[NDArray[np.float64] | None]:
-        """For each detection a unit vector ``[2]`` on the display; None where no face is seen."""
+    def _votes(self, frame: AnyFrame, detection: Detection) -> Votes:
+        """Of `roll.eye_votes`."""
 
     def _measure_next(
         self, frame: AnyFrame, previous: Sequence[Mesh], then: Sequence[AnyFrame]
@@ -59,9 +56,8 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         return any(mesh.presence >= LEAST_PRESENCE for mesh in self._measure_each(frame, regions))
 
     def find(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[Mesh]:
-        """Meshes of new faces; where there is none, ``presence`` is low."""
-        lines = self._eye_lines(frame, detections)
-        return [self._find(frame, detection, line) for detection, line in zip(detections, lines, strict=True)]
+        """Meshes of new faces, whichever way up; where there is none, ``presence`` is low."""
+        return [self._find(frame, detection) for detection in detections]
 
     def track(self, frame: AnyFrame, previous: Sequence[Mesh], then: Sequence[AnyFrame] = ()) -> list[Mesh]:
         """Meshes of faces that lay at ``previous`` a frame ago, in the same order.
@@ -70,11 +66,12 @@ class MeshFinder(ABC, Generic[AnyFrame]):
         """
         return [self._confirmed(frame, mesh) for mesh in self._measure_next(frame, previous, then)]
 
-    def _find(self, frame: AnyFrame, detection: Detection, line: NDArray[np.float64] | None) -> Mesh:
+    def _find(self, frame: AnyFrame, detection: Detection) -> Mesh:
         """Aimed anew until it settles; else a track's first frames would creep."""
-        mesh = self._sight(frame, detection, _LEVEL if line is None else line)
-        if mesh.presence < LEAST_PRESENCE and line is not None:
-            mesh = self._sight(frame, detection, _LEVEL)
+        regions = [self.aims.at_detection(detection, line) for line in aimed_lines()]
+        meshes = list(self._measure_each(frame, regions))
+        lines = np.stack([self.aims.eye_line(mesh.landmarks) for mesh in meshes])
+        mesh = self._confirmed(frame, right_way_up(meshes, lines, self._votes(frame, detection)))
         if mesh.presence < LEAST_PRESENCE:
             return mesh
         for _ in range(MOST_AIMS):
@@ -85,9 +82,6 @@ class MeshFinder(ABC, Generic[AnyFrame]):
             if is_settled(before, mesh):
                 break
         return mesh
-
-    def _sight(self, frame: AnyFrame, detection: Detection, line: NDArray[np.float64]) -> Mesh:
-        return self._confirmed(frame, self._measure(frame, self.aims.at_detection(detection, line)))
 
     def _confirmed(self, frame: AnyFrame, mesh: Mesh) -> Mesh:
         """Where none is seen it is aimed at again: half a face, or one half turned away, may need that."""
@@ -129,5 +123,5 @@ class LandmarkFinder(MeshFinder[Frame]):
             points, presence = self._runner.run(crop[None])
             yield Mesh(apply(region, points[0, :, :2].astype(np.float64)), float(presence[0, 0]))
 
-    def _eye_lines(self, frame: Frame, detections: Sequence[Detection]) -> list[NDArray[np.float64] | None]:
-        return self._roll.eye_lines(frame, detections)
+    def _votes(self, frame: Frame, detection: Detection) -> Votes:
+        return self._roll.votes(frame, detection)

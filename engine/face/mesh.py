@@ -62,8 +62,12 @@ class Aims:
 
     def at_landmarks(self, landmarks: Points) -> Affine:
         """For a face that lay there a frame ago."""
-        shown = landmarks @ self.display.T
-        return self._region(shown, shown[LEFT_EYE_OUTER] - shown[RIGHT_EYE_OUTER])
+        return self._region(landmarks @ self.display.T, self.eye_line(landmarks))
+
+    def eye_line(self, landmarks: Points) -> NDArray[np.float64]:
+        """From a face's right eye to its left one, ``[2]`` on the display."""
+        line: NDArray[np.float64] = self.display @ (landmarks[LEFT_EYE_OUTER] - landmarks[RIGHT_EYE_OUTER])
+        return line
 
     def _region(self, shown: Points, eye_line: NDArray[np.float64]) -> Affine:
         """Crop px to luma px, for a square around ``shown`` points with the eyes level."""

@@ -15,7 +15,7 @@ from ..face.detector import Detection
 from ..face.landmarks import MOST_AIMS, MeshFinder
 from ..face.mesh import LEAST_PRESENCE, Mesh
 from ..face.quick_crop import on_every_kth, reading_step
-from ..face.roll import TURNS, eye_line, turned_regions
+from ..face.roll import TURNS, Votes, eye_votes, turned_regions
 from ..face.windows import Window
 from ..weights import locate
 from .answers import Answers
@@ -138,10 +138,8 @@ class LaneLandmarkFinder(MeshFinder[LaneFrame]):
         goes_on = window.frames[-1] is frame and following.shot == window.shot
         return following.frames if goes_on else []
 
-    def _eye_lines(
-        self, frame: LaneFrame, detections: Sequence[Detection]
-    ) -> list[NDArray[np.float64] | None]:
-        return [self._roll.eye_line(frame, detection) for detection in detections]
+    def _votes(self, frame: LaneFrame, detection: Detection) -> Votes:
+        return self._roll.votes(frame, detection)
 
 
 def _first_meshes(chain: Chain) -> list[ChainedMesh]:
@@ -159,7 +157,7 @@ class _LaneRollFinder:
         self._network = BoundNetwork(place, tools.lane, locate("blazeface_back"), shape)
         self._crops = new_tensor(tools.lane, shape, np.float32)
 
-    def eye_line(self, frame: LaneFrame, detection: Detection) -> NDArray[np.float64] | None:
+    def votes(self, frame: LaneFrame, detection: Detection) -> Votes:
         regions = turned_regions(detection, self._display)
         least_side = min(side for plane in frame.planes.planes for side in (plane.width, plane.height))
         steps = [reading_step(region, least_side) for region in regions]
@@ -173,4 +171,4 @@ class _LaneRollFinder:
         self._network.run()
         regressors, logits = self._answers.ask(*self._network.outputs).read()
         seen = [read_anchors(*each) for each in zip(regressors, logits, strict=True)]
-        return eye_line(seen, regions, self._display)
+        return eye_votes(seen, regions, self._display)

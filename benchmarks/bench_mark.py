@@ -4,10 +4,11 @@ Each window of a clip is converted several times, with other choices of colour, 
 payload lies in another face; without loss, so that the change is all that the mark suffers. Of the first job
 all changes are tried, of the others ``--often``. Prints how often the right payload was found, the likeness
 of what was read, any wrong payload, and PSNR of marked against unmarked luma within the face's outline.
-``--only-often`` is for many windows: the other changes and PSNR are left out.
+``--only-often`` is for many windows: the other changes and PSNR are left out. A clip whose faces are small is
+enlarged to ``@HEIGHT_PX`` first.
 
-    python benchmarks/bench_mark.py [--jobs N] [--often CHANGE] [--only-often] [--json FILE]
-        MODEL CLIP:FIRST_S[,...]...
+    python benchmarks/bench_mark.py [--jobs N] [--often CHANGE] [--only-often] [--mask KIND] [--json FILE]
+        MODEL CLIP[@HEIGHT_PX]:FIRST_S[,...]...
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import av
@@ -94,6 +96,17 @@ def change(source: Path, target: Path, chain: str, encoder: str, options: dict[s
         out.mux(encoded.encode())
 
 
+def enlarged(named: str, folder: Path) -> Path:
+    """The clip, or a copy in the folder of one that is named with a height, ``CLIP@HEIGHT_PX``."""
+    name, at, height_px = named.partition("@")
+    clip = Path(name)
+    if not at:
+        return clip
+    copy = folder / f"{clip.stem}-{height_px}.mp4"
+    change(clip, copy, f"scale=-2:{height_px}:flags=bicubic", "libx264", {"crf": "16", "preset": "veryfast"})
+    return copy
+
+
 def converted(model: Path, clip: Path, first_s: float, target: Path, settings: ConversionSettings) -> Plan:
     with av.open(str(clip)) as film:
         whole_s = float(film.duration or 0) / 1e6
@@ -144,49 +157,55 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path)
-    parser.add_argument("windows", nargs="+", metavar="CLIP:FIRST_S[,FIRST_S...]")
+    parser.add_argument("windows", nargs="+", metavar="CLIP[@HEIGHT_PX]:FIRST_S[,...]")
     parser.add_argument("--jobs", type=int, default=2, choices=range(1, len(COLOURS) + 1))
     parser.add_argument("--often", default="x264 crf 28", choices=CHANGES)
     parser.add_argument("--only-often", action="store_true")
+    parser.add_argument("--mask", default="hull", help="hull: all of a stranger's face is drawn")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     told: dict[str, list[dict[str, object]]] = defaultdict(list)
     psnrs = []
     for each in asked.windows:
-        clip, _, starts = each.rpartition(":")
-        for first_s in map(float, starts.split(",")):
-            with tempfile.TemporaryDirectory() as folder:
-                film, plain, changed = (Path(folder) / f"{name}.mp4" for name in ("film", "plain", "changed"))
-                for job, colour in enumerate(COLOURS[: asked.jobs]):
-                    target = film.with_name(f"film{job}.mp4")
-                    settings = ConversionSettings(
-                        colour=colour, mask=MaskSettings(kind="hull"), encoder_options=LOSSLESS
-                    )
-                    plan = converted(asked.model, Path(clip), first_s, target, settings)
-                    tries_all = not job and not asked.only_often
-                    if not job:
-                        height_px = face_height_px(target)
-                        print(f"{Path(clip).name} {first_s:g} s: face {height_px:.0f} px")
-                    if tries_all:
-                        unmarked = replace(settings, unmarked_because="measuring the mark")
-                        converted(asked.model, Path(clip), first_s, plain, unmarked)
-                        psnrs.append(face_psnr_db(target, plain))
-                        print(f"  PSNR {psnrs[-1]:.1f} dB")
-                    for name in CHANGES if tries_all else [asked.often]:
-                        change(target, changed, *CHANGES[name])
-                        begun = time.process_time()
-                        found = find_mark(changed)
-                        result = {
-                            "clip": Path(clip).name,
-                            "first_s": first_s,
-                            "face_px": round(height_px),
-                            "colour": colour,
-                            "result": verdict(found, plan.payload),
-                            "likeness": round(found.likeness, 3),
-                            "verify_cpu_s": round(time.process_time() - begun, 1),
-                        }
-                        told[name].append(result)
-                        print(f"  {name:12} {result['result']:6} {found.likeness:.3f}", flush=True)
+        named, _, starts = each.rpartition(":")
+        with tempfile.TemporaryDirectory() as folder:
+            plain, changed = Path(folder) / "plain.mp4", Path(folder) / "changed.mp4"
+            clip = enlarged(named, Path(folder))
+            for first_s, (job, colour) in product(
+                map(float, starts.split(",")), enumerate(COLOURS[: asked.jobs])
+            ):
+                target = Path(folder) / f"{first_s:g}-{colour}.mp4"
+                settings = ConversionSettings(
+                    colour=colour, mask=MaskSettings(kind=asked.mask), encoder_options=LOSSLESS
+                )
+                plan = converted(asked.model, clip, first_s, target, settings)
+                tries_all = not job and not asked.only_often
+                if not job:
+                    height_px = face_height_px(target)
+                    print(f"{clip.name} {first_s:g} s: face {height_px:.0f} px")
+                if tries_all:
+                    unmarked = replace(settings, unmarked_because="measuring the mark")
+                    converted(asked.model, clip, first_s, plain, unmarked)
+                    psnrs.append(face_psnr_db(target, plain))
+                    print(f"  PSNR {psnrs[-1]:.1f} dB")
+                for name in CHANGES if tries_all else [asked.often]:
+                    change(target, changed, *CHANGES[name])
+                    begun = time.process_time()
+                    found = find_mark(changed)
+                    result = {
+                        "clip": clip.name,
+                        "first_s": first_s,
+                        "face_px": round(height_px),
+                        "colour": colour,
+                        "mask": asked.mask,
+                        "result": verdict(found, plan.payload),
+                        "likeness": round(found.likeness, 3),
+                        "verify_cpu_s": round(time.process_time() - begun, 1),
+                    }
+                    told[name].append(result)
+                    print(f"  {name:12} {result['result']:6} {found.likeness:.3f}", flush=True)
+                for made in (target, plain):
+                    made.unlink(missing_ok=True)
     for name, results in told.items():
         right = sum(result["result"] == "found" for result in results)
         print(f"{name:12} {right} of {len(results)}")

@@ -1,7 +1,7 @@
 """Is a face found the right way up? Faces of clips in which all stand, shown turned, and shrunk.
 
-Every ``--every``-th frame is shown in each of the ``--sizes`` and turned by each multiple of 30 degrees. Counted
-are faces whose eyes are found more than 60 degrees off, and faces that are not found when turned.
+Every ``--every``-th frame is shown in each of the ``--sizes`` and turned by each multiple of 30 degrees.
+Counted are faces whose eyes are found more than 60 degrees off, and faces that are not found when turned.
 
     python benchmarks/bench_roll.py [--every FRAMES] [--sizes SHARE,...] [--json FILE] CLIP...
 """

@@ -44,7 +44,9 @@ def windows(path: Path) -> Iterator[list[np.ndarray]]:
     for track in tracks.values():
         # The last part may be cut short.
         parts = track.details[: track.faces // PART_FRAMES]
-        for first in range(max(len(parts) - WINDOW_PARTS, 0) + 1 if len(parts) > 1 else 0):
+        if len(parts) < 2:
+            continue
+        for first in range(max(len(parts) - WINDOW_PARTS, 0) + 1):
             window = parts[first : first + WINDOW_PARTS]
             yield window
             yield [np.ascontiguousarray(part[:, ::-1]) for part in window]
@@ -71,19 +73,22 @@ def main() -> None:
     best: dict[str, list[float]] = defaultdict(list)
     payloads = 0
     for named in asked.clips:
+        likes = best[Path(named).name]
         with tempfile.TemporaryDirectory() as folder:
             for window in windows(enlarged(named, Path(folder))):
                 if asked.keys == "random":
                     signs = np.sign(random.standard_normal((CODE_BITS, CHIPS_A_BIT))).astype(np.float32)
                     search.signs = lambda signs=signs: signs  # type: ignore[assignment]
                 readings = search.candidates(window)
-                best[Path(named).name].append(max(reading.likeness for reading in readings))
+                likes.append(max(reading.likeness for reading in readings))
                 payloads += sum(
                     reading.payload is not None and reading.likeness >= LEAST_LIKENESS for reading in readings
                 )
-        print(named, summary(best[Path(named).name]), flush=True)
-    every = [each for likes in best.values() for each in likes]
-    over = sum(each >= LEAST_LIKENESS for each in every)
+        print(named, summary(likes), flush=True)
+    every = [like for likes in best.values() for like in likes]
+    if not every:
+        raise SystemExit("no face is seen for long enough")
+    over = sum(like >= LEAST_LIKENESS for like in every)
     print(summary(every))
     print(
         f"{over} over {LEAST_LIKENESS}: a mark by chance in {over / len(every) / 2**16:.1g}; found {payloads}"

@@ -1,7 +1,7 @@
 """How likely a face without a mark reads as if it had one: `search` on every window of unmarked clips.
 
 Windows begin `PART_FRAMES` after each other, and each is searched as it is and mirrored. Prints how many of
-the searches had a code over `LEAST_LIKENESS`, how often one with the right version and check bits as well is
+the searches had a code over `LEAST_CERTAINTY`, how often one with the right version and check bits as well is
 to be expected, which one in 65536 arbitrary codes has, and how many really had. ``--keys random`` gives each
 search a key of its own, under which a face's detail is as good as another face's.
 
@@ -25,7 +25,7 @@ from crossface.engine.face.detector import DetectionSettings, Detector
 from crossface.engine.face.landmarks import LandmarkFinder
 from crossface.engine.face.track import Tracker
 from crossface.engine.provenance.mark import search
-from crossface.engine.provenance.mark.find import LEAST_LIKENESS, PART_FRAMES, WINDOW_FRAMES, AlignedTrack
+from crossface.engine.provenance.mark.find import LEAST_CERTAINTY, PART_FRAMES, WINDOW_FRAMES, AlignedTrack
 from crossface.engine.provenance.mark.pattern import CHIPS_A_BIT
 from crossface.engine.provenance.mark.payload import CODE_BITS
 
@@ -52,13 +52,12 @@ def windows(path: Path) -> Iterator[list[np.ndarray]]:
             yield [np.ascontiguousarray(part[:, ::-1]) for part in window]
 
 
-def summary(likes: list[float]) -> str:
+def summary(certainties: list[float]) -> str:
     """In words."""
-    if not likes:
+    if not certainties:
         return "no searches"
-    return (
-        f"{len(likes)} searches, best {np.mean(likes):.4f} +- {np.std(likes):.4f}, at most {max(likes):.4f}"
-    )
+    mean, deviation = np.mean(certainties), np.std(certainties)
+    return f"{len(certainties)} searches, best {mean:.4f} +- {deviation:.4f}, at most {max(certainties):.4f}"
 
 
 def main() -> None:
@@ -71,36 +70,33 @@ def main() -> None:
     asked = parser.parse_args()
     random = np.random.default_rng(7)
     best: dict[str, list[float]] = defaultdict(list)
-    payloads = 0
+    over = payloads = 0
     for named in asked.clips:
-        likes = best[Path(named).name]
         with tempfile.TemporaryDirectory() as folder:
             for window in windows(enlarged(named, Path(folder))):
                 if asked.keys == "random":
                     signs = np.sign(random.standard_normal((CODE_BITS, CHIPS_A_BIT))).astype(np.float32)
                     search.signs = lambda signs=signs: signs  # type: ignore[assignment]
                 readings = search.candidates(window)
-                likes.append(max(reading.likeness for reading in readings))
-                payloads += sum(
-                    reading.payload is not None and reading.likeness >= LEAST_LIKENESS for reading in readings
-                )
-        print(named, summary(likes), flush=True)
-    every = [like for likes in best.values() for like in likes]
+                certain = [reading for reading in readings if reading.certainty >= LEAST_CERTAINTY]
+                best[Path(named).name].append(max(reading.certainty for reading in readings))
+                over += len(certain)
+                payloads += sum(reading.payload is not None for reading in certain)
+        print(named, summary(best[Path(named).name]), flush=True)
+    every = [certainty for found in best.values() for certainty in found]
     if not every:
         raise SystemExit("no face is seen for long enough")
-    over = sum(like >= LEAST_LIKENESS for like in every)
     print(summary(every))
-    print(
-        f"{over} over {LEAST_LIKENESS}: a mark by chance in {over / len(every) / 2**16:.1g}; found {payloads}"
-    )
+    chance = over / len(every) / 2**16
+    print(f"{over} codes over {LEAST_CERTAINTY}: a mark by chance in {chance:.1g}; found {payloads}")
     if asked.json:
         figures = {
             "keys": asked.keys,
-            "searches": {name: len(likes) for name, likes in best.items()},
+            "searches": {name: len(found) for name, found in best.items()},
             "mean": round(float(np.mean(every)), 4),
             "deviation": round(float(np.std(every)), 4),
             "largest": round(max(every), 4),
-            f"over_{LEAST_LIKENESS}": over,
+            f"codes_over_{LEAST_CERTAINTY}": over,
             "found": payloads,
         }
         write_result(

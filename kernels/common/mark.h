@@ -34,9 +34,9 @@ constexpr float kMarkStep = 1.2f;        // of the distance that is left, a roun
 constexpr float kMarkKept = 0.6f;        // of a chip's change that its own mean has, as `blend` lays it
 constexpr float kMarkLeastActivity = 2.0f, kMarkMostDetail = 12.0f;  // codes of 8 bits
 constexpr float kMarkUsualActivity = 4.0f;
-// Of all places; bilinear between them that is 2.5 codes: 40.3 dB. Faces that ask for less, the smooth ones,
+// Of all places; bilinear between them that is 2.53 codes: 40.0 dB. Faces that ask for less, the smooth ones,
 // get as much, but no chip more than `kMarkMostChip`: compression leaves nothing of fainter steps.
-constexpr float kMarkRms = 3.7f, kMarkMostScale = 2.5f, kMarkMostChip = 10.0f;
+constexpr float kMarkRms = 3.8f, kMarkMostScale = 2.5f, kMarkMostChip = 10.0f;
 
 // Gauss, of 0.6 and of 1.5 chips.
 struct MarkBlur {

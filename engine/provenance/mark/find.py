@@ -39,9 +39,9 @@ PART_FRAMES = 10
 _LEAST_FRAMES = 12
 # Of faces in one window at most, the ones seen most.
 _MOST_FACES = 2
-# Of a code that counts; its version and check bits must be right, too. benchmarks/bench_mark_alarms.py
+# Of a reading that counts; its version and check bits must be right, too. benchmarks/bench_mark_alarms.py
 # measures how far from it faces without a mark stay.
-LEAST_LIKENESS = 0.795
+LEAST_CERTAINTY = 0.825
 
 State = Literal["found", "absent", "unchecked"]
 
@@ -144,7 +144,7 @@ class _Looked:
         for track in self._tracks(clip, frames):
             reading = search(track.details)
             self.likeness = max(self.likeness, reading.likeness)
-            if reading.payload is not None and reading.likeness >= LEAST_LIKENESS:
+            if reading.payload is not None and reading.certainty >= LEAST_CERTAINTY:
                 return reading
         return None
 

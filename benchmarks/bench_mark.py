@@ -169,12 +169,12 @@ def main() -> None:
     for each in asked.windows:
         named, _, starts = each.rpartition(":")
         with tempfile.TemporaryDirectory() as folder:
-            plain, changed = Path(folder) / "plain.mp4", Path(folder) / "changed.mp4"
-            clip = enlarged(named, Path(folder))
+            clip, changed = enlarged(named, Path(folder)), Path(folder) / "changed.mp4"
             for first_s, (job, colour) in product(
                 map(float, starts.split(",")), enumerate(COLOURS[: asked.jobs])
             ):
                 target = Path(folder) / f"{first_s:g}-{colour}.mp4"
+                plain = Path(folder) / f"{first_s:g}-unmarked.mp4"
                 settings = ConversionSettings(
                     colour=colour, mask=MaskSettings(kind=asked.mask), encoder_options=LOSSLESS
                 )
@@ -187,7 +187,7 @@ def main() -> None:
                     unmarked = replace(settings, unmarked_because="measuring the mark")
                     converted(asked.model, clip, first_s, plain, unmarked)
                     psnrs.append(face_psnr_db(target, plain))
-                    print(f"  PSNR {psnrs[-1]:.1f} dB")
+                    print(f"  PSNR {psnrs[-1]:.2f} dB")
                 for name in CHANGES if tries_all else [asked.often]:
                     change(target, changed, *CHANGES[name])
                     begun = time.process_time()
@@ -210,7 +210,7 @@ def main() -> None:
         right = sum(result["result"] == "found" for result in results)
         print(f"{name:12} {right} of {len(results)}")
     if psnrs:
-        print(f"PSNR in the face: {min(psnrs):.1f} to {max(psnrs):.1f} dB")
+        print(f"PSNR in the face: {min(psnrs):.2f} to {max(psnrs):.2f} dB")
     if asked.json:
         figures = {"psnr_db": [round(each, 2) for each in psnrs], "trials": told}
         write_result(asked.json, "What does the imperceptible mark survive?", ["av", "onnxruntime"], figures)

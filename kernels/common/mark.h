@@ -34,9 +34,10 @@ constexpr float kMarkStep = 1.2f;        // of the distance that is left, a roun
 constexpr float kMarkKept = 0.6f;        // of a chip's change that its own mean has, as `blend` lays it
 constexpr float kMarkLeastActivity = 2.0f, kMarkMostDetail = 12.0f;  // codes of 8 bits
 constexpr float kMarkUsualActivity = 4.0f;
-// Of all places; bilinear between them that is 2.53 codes: 40.0 dB. Faces that ask for less, the smooth ones,
-// get as much, but no chip more than `kMarkMostChip`: compression leaves nothing of fainter steps.
-constexpr float kMarkRms = 3.8f, kMarkMostScale = 2.5f, kMarkMostChip = 10.0f;
+// Of all places that the mask reaches; bilinear between them that is 2.45 codes: 40.3 dB, and 40 within the
+// face's outline, which the mask's soft edge and forehead lie about. Faces that ask for less, the smooth
+// ones, get as much, but no chip more than `kMarkMostChip`: compression leaves nothing of fainter steps.
+constexpr float kMarkRms = 3.68f, kMarkMostScale = 2.5f, kMarkMostChip = 10.0f;
 
 // Gauss, of 0.6 and of 1.5 chips.
 struct MarkBlur {
@@ -207,13 +208,15 @@ CF_HOST_DEVICE inline void move_chips(const MarkSheet& sheet, const MarkKey& key
 // Last: what all chips must be multiplied by so as to be as strong in every face, and not seen in any. One
 // thread knows.
 CF_HOST_DEVICE inline float mark_scale(const MarkSheet& sheet, const MarkKey& key) {
-    float power = 0.0f, share = 1e-6f;
+    float power = 0.0f, area = 1e-6f;
     for (int k = 0; k < kMarkBits * kMarkChipsABit; ++k) {
         const int i = mark_place(key.chips[k]);
-        power += sheet.chip[i] * sheet.chip[i] * sheet.weight[i];
+        const float drawn = sheet.chip[i] * sheet.weight[i];
+        power += drawn * drawn;
     }
-    for (int chip = 0; chip < kMarkSide * kMarkSide; ++chip) share += sheet.weight[mark_place(chip)];
-    const float rms = std::sqrt(power / share);
+    for (int chip = 0; chip < kMarkSide * kMarkSide; ++chip)
+        area += sheet.weight[mark_place(chip)] > 0.0f ? 1.0f : 0.0f;
+    const float rms = std::sqrt(power / area);
     return rms * kMarkMostScale > kMarkRms ? kMarkRms / rms : kMarkMostScale;
 }
 
